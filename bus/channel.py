@@ -1,0 +1,502 @@
+"""The calling side: opens calls and hands out their answers."""
+
+import asyncio
+import secrets
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from bus import errors, subjects
+from bus.context import current_context, duration, progress_payload
+from bus.errors import Code, RpcError
+from bus.protocol import PROTOCOL_VERSION, AskedAgain, CallerProtocol, Closed, Event, Received
+from bus.pump import Pump
+from bus.service import Metadata, MethodInfo
+from bus.stream import DEFAULT_WINDOW, Assembler, Pieces
+from bus.transports import Message, Transport
+from troupe.rpc.v1 import Frame, Open, Progress, Resume
+
+Resolver = Callable[[MethodInfo, str], AsyncIterator[Progress]]
+"""Sees to it that somebody serves the method's route, and tells how that goes."""
+
+Stamp = Callable[[MethodInfo, Metadata], None]
+"""Adds to the metadata of each call that goes out, for example the trace context."""
+
+LINGER_SECONDS = 10.0
+"""A call that has ended is remembered for so long, for frames of its responder that are still under way."""
+
+BUS_GRACE_SECONDS = 5.0
+"""How long a responder goes on for a process that is off the bus, unless the call says otherwise."""
+
+REPEATS = 3
+"""How often a call is tried where trying again does no harm."""
+
+REPEAT_SECONDS = 0.1
+
+
+class CallDriver:
+    """One call of this process: the protocol, where its responder is, and who waits for it.
+
+    Subclasses say what is done with the pieces that come.
+    """
+
+    def __init__(self, channel: "Channel", protocol: CallerProtocol, subject: str, peer: str = "") -> None:
+        self.protocol = protocol
+        self.peer = peer
+        self.marked = False
+        self.error: RpcError | None = None
+        self.closed = False
+        self.closed_at = 0.0
+        self.trailers: Metadata = {}
+        self.deadline: asyncio.TimerHandle | None = None
+        self._channel = channel
+        self._subject = subject
+        self._reply = subjects.reply(channel.process, protocol.call_id)
+        self._waiting: list[asyncio.Future[None]] = []
+
+    @property
+    def call_id(self) -> str:
+        """Names the call on the wire."""
+        return self.protocol.call_id
+
+    @property
+    def accepted(self) -> bool:
+        """The responder has shown itself."""
+        return self.protocol.accepted
+
+    @property
+    def no_responders(self) -> bool:
+        """The call ended because nobody serves it."""
+        return self.error is not None and self.error.reason == "NO_RESPONDERS"
+
+    def outgoing(self) -> Iterator[tuple[str, bytes, str]]:
+        for frame in self.protocol.frames():
+            yield (self._subject if frame.HasField("open") else self.peer), frame.SerializeToString(), self._reply
+
+    def deliver(self, message: Message, now: float) -> None:
+        """Something came for this call."""
+        if message.no_responders:
+            self.protocol.no_responders(now)
+        else:
+            if message.reply:
+                self.peer = message.reply
+            self.protocol.receive(Frame.FromString(message.payload), now)
+        self.settle()
+
+    def settle(self) -> None:
+        """Act on what the protocol has found out."""
+        events, self.protocol.events = self.protocol.events, []
+        for event in events:
+            if isinstance(event, Closed):
+                self._end(event)
+            else:
+                self.on_event(event)
+        self._channel.pump.mark(self)
+        self.wake()
+
+    def on_event(self, event: Event) -> None:
+        """Pieces came, or the responder asks for what this process no longer has."""
+        raise NotImplementedError(event)
+
+    def _end(self, event: Closed) -> None:
+        self.closed, self.closed_at = True, time.monotonic()
+        self.error, self.trailers = event.error, dict(event.trailers)
+        if self.deadline is not None:
+            self.deadline.cancel()
+        self._channel.ended(self)
+
+    def wake(self) -> None:
+        """Let everyone who waits look again."""
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    async def changed(self) -> None:
+        """Return when something has happened."""
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        await future
+
+    async def answered(self) -> None:
+        """Return when the responder has accepted the call or the call has ended."""
+        while not self.protocol.accepted and not self.closed:
+            await self.changed()
+
+    def cancel(self, reason: str = "") -> None:
+        """Stop the call. It ends here at once; the responder is told. Ended calls are left alone."""
+        self.protocol.cancel(reason)
+        self.settle()
+
+
+class Call(CallDriver):
+    """A call of whole messages as bytes. Iterate it for the answers; credit follows what was taken."""
+
+    def __init__(self, channel: "Channel", protocol: CallerProtocol, subject: str, method: MethodInfo) -> None:
+        super().__init__(channel, protocol, subject)
+        self.method = method
+        self._assembler = Assembler()
+        self._messages: deque[tuple[bytes, int]] = deque()
+
+    def on_event(self, event: Event) -> None:
+        if isinstance(event, Received):
+            self._collect(event.pieces)
+        elif isinstance(event, AskedAgain):
+            self.protocol.cancel("lost", RpcError(Code.UNAVAILABLE, "A part of the request was lost. Repeat the call.", reason="STREAM_GAP"))
+
+    def _collect(self, pieces: Pieces) -> None:
+        try:
+            messages = self._assembler.feed(pieces)
+        except RpcError as error:
+            self.protocol.cancel("message too large", error)
+            return
+        self._messages.extend(messages)
+        if not messages:
+            self.protocol.consume(pieces.last)
+
+    async def send(self, message: bytes) -> None:
+        """Send one request message; waits for credit. Raises the call's error if it has ended with one."""
+        while not self.protocol.outgoing.ready and not self.closed:
+            await self.changed()
+        if self.closed:
+            if self.error:
+                raise self.error
+            return
+        self.protocol.outgoing.push(message)
+        self._channel.pump.mark(self)
+
+    def half_close(self) -> None:
+        """No further request messages."""
+        self.protocol.half_close()
+        self._channel.pump.mark(self)
+
+    def __aiter__(self) -> "Call":
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self._messages:
+            if self.closed:
+                if self.error:
+                    raise self.error
+                raise StopAsyncIteration
+            await self.changed()
+        message, last = self._messages.popleft()
+        self.protocol.consume(last)
+        self._channel.pump.mark(self)
+        return message
+
+
+class Channel:
+    """Opens calls on a transport. Connects to nothing itself; `close` ends its calls and leaves the transport open.
+
+    resolver: asked when nobody serves a route; the call is then repeated. stamps: see Stamp.
+    """
+
+    def __init__(self, transport: Transport, *, resolver: Resolver | None = None, stamps: tuple[Stamp, ...] = ()) -> None:
+        self.process = transport.process
+        self.pump = Pump(transport, self._tick)
+        self._transport = transport
+        self._resolver = resolver
+        self._stamps = stamps
+        self._calls: dict[str, CallDriver] = {}
+        self._lingering: deque[CallDriver] = deque()
+        self._starting: asyncio.Task[None] | None = None
+
+    # ---- typed calls, for generated clients
+
+    async def unary(
+        self, method: MethodInfo, request: Any, timeout: float | None = None, metadata: Metadata | None = None
+    ) -> Any:
+        """One request, one response."""
+        return await self._one_response(method, _single(request), method.route_of(request), timeout, metadata)
+
+    async def server_stream(
+        self, method: MethodInfo, request: Any, timeout: float | None = None, metadata: Metadata | None = None
+    ) -> AsyncIterator[Any]:
+        """One request, any number of responses; leaving the iterator early cancels the call."""
+        payloads = self._payloads(method, _single(request), method.route_of(request), timeout, metadata)
+        async with aclosing(payloads):
+            async for payload in payloads:
+                yield decode(method.response, payload)
+
+    async def client_stream(
+        self,
+        method: MethodInfo,
+        requests: AsyncIterator[Any],
+        timeout: float | None = None,
+        metadata: Metadata | None = None,
+    ) -> Any:
+        """Any number of requests, one response."""
+        first, rest, route = await _peek(method, requests)
+        return await self._one_response(method, _chain(first, rest), route, timeout, metadata)
+
+    async def bidi_stream(
+        self,
+        method: MethodInfo,
+        requests: AsyncIterator[Any],
+        timeout: float | None = None,
+        metadata: Metadata | None = None,
+    ) -> AsyncIterator[Any]:
+        """Any number of requests and responses; leaving the iterator early cancels the call."""
+        first, rest, route = (None, requests, "") if not method.policy.route_by else await _peek(method, requests)
+        payloads = self._payloads(method, _chain(first, rest), route, timeout, metadata)
+        async with aclosing(payloads):
+            async for payload in payloads:
+                yield decode(method.response, payload)
+
+    async def _one_response(
+        self, method: MethodInfo, requests: "Requests", route: str, timeout: float | None, metadata: Metadata | None
+    ) -> Any:
+        payloads = self._payloads(method, requests, route, timeout, metadata)
+        found = None
+        async with aclosing(payloads):
+            async for payload in payloads:
+                found = payload
+        if found is None:
+            raise RpcError(Code.INTERNAL, f"{method.full_name} ended without a response.")
+        return decode(method.response, found)
+
+    async def _payloads(
+        self, method: MethodInfo, requests: "Requests", route: str, timeout: float | None, metadata: Metadata | None
+    ) -> AsyncIterator[bytes]:
+        """Response payloads of a call, repeated where nobody served it or where repeating does no harm."""
+        ends = None if timeout is None else time.monotonic() + timeout
+        preceding = 0
+        for attempt in range(1, REPEATS + 1):
+            left = None if ends is None else ends - time.monotonic()
+            call = await self.open(method, route, timeout=left, metadata=metadata, preceding=preceding)
+            sender = asyncio.create_task(_send_all(call, requests)) if requests.streaming else await _send_one(call, requests)
+            received = False
+            try:
+                async for payload in call:
+                    received = True
+                    yield payload
+                if sender:
+                    await _reap(sender)
+                return
+            except RpcError as error:
+                if received or attempt == REPEATS or not self._may_repeat(method, error, requests):
+                    raise
+                if error.reason == "NO_RESPONDERS" and route and self._resolver is not None:
+                    async for progress in self._resolver(method, route):
+                        preceding += 1
+                        if method.server_streaming:
+                            yield progress_payload(progress)
+                else:
+                    await asyncio.sleep(REPEAT_SECONDS * attempt)
+            finally:
+                call.cancel("the caller went away")
+                if sender:
+                    await _reap(sender)
+
+    def _may_repeat(self, method: MethodInfo, error: RpcError, requests: "Requests") -> bool:
+        if error.code is not Code.UNAVAILABLE or requests.streaming:
+            return False
+        if error.reason == "NO_RESPONDERS":
+            return self._resolver is not None or method.policy.idempotent
+        return method.policy.idempotent
+
+    # ---- calls of bytes, for doors and proxies
+
+    async def open(
+        self,
+        method: MethodInfo,
+        route: str = "",
+        *,
+        timeout: float | None = None,
+        metadata: Metadata | None = None,
+        call_id: str = "",
+        window: int = DEFAULT_WINDOW,
+        preceding: int = 0,
+    ) -> Call:
+        """Open a call. Its OPEN leaves with the first message, or in the loop's next turn.
+
+        Inside a handler the call inherits deadline and trace. Raises DEADLINE_EXCEEDED if there is no time left.
+        """
+        opening, seconds = self.opening(method, timeout=timeout, metadata=metadata, window=window)
+        opening.preceding = preceding
+        await self.start()
+        protocol = CallerProtocol(call_id or secrets.token_urlsafe(16), opening, time.monotonic())
+        call = Call(self, protocol, subjects.call(method.service, method.name, route), method)
+        self.enlist(call, seconds)
+        return call
+
+    def opening(
+        self, method: MethodInfo, *, timeout: float | None, metadata: Metadata | None, window: int = DEFAULT_WINDOW
+    ) -> tuple[Open, float | None]:
+        """An OPEN, and the seconds that the call has."""
+        seconds = _within(timeout)
+        stamped = dict(metadata or {})
+        for stamp in self._stamps:
+            stamp(method, stamped)
+        opening = Open(
+            protocol_version=PROTOCOL_VERSION,
+            method=method.full_name,
+            metadata=stamped,
+            initial_credit=window,
+            resume_key=secrets.token_bytes(16),
+            grace=duration(BUS_GRACE_SECONDS),
+        )
+        if seconds is not None:
+            opening.timeout.CopyFrom(duration(seconds))
+        return opening, seconds
+
+    def enlist(self, call: CallDriver, seconds: float | None = None) -> None:
+        """Take over a call: route frames to it, watch its deadline. Raises ALREADY_EXISTS (CALL_EXISTS)."""
+        known = self._calls.get(call.call_id)
+        if known is not None and not known.closed:
+            raise call_exists(call.call_id)
+        self._calls[call.call_id] = call
+        if seconds is not None:
+            call.deadline = asyncio.get_running_loop().call_later(max(0.0, seconds), self._expire, call)
+        self.pump.mark(call)
+
+    def _expire(self, call: CallDriver) -> None:
+        call.protocol.expire()
+        call.settle()
+
+    def ended(self, call: CallDriver) -> None:
+        """A call has ended; it is remembered for a while."""
+        self._lingering.append(call)
+
+    async def start(self) -> None:
+        """Listen for answers. Calls do it by themselves."""
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._listen())
+        await asyncio.shield(self._starting)
+
+    async def _listen(self) -> None:
+        self.pump.start()
+        await self._transport.subscribe(subjects.replies(self.process), self._deliver)
+        await self._transport.subscribe(subjects.GONE, self._gone)
+        self._transport.on_reconnect(self._reconnected)
+
+    def _deliver(self, message: Message) -> None:
+        call = self._calls.get(message.subject.rpartition(".")[2])
+        if call is None:
+            return
+        try:
+            call.deliver(message, time.monotonic())
+        except DecodeError:
+            call.protocol.cancel("bad frame", RpcError(Code.INTERNAL, "The responder sent a frame that cannot be read."))
+            call.settle()
+
+    def _gone(self, message: Message) -> None:
+        process = message.subject.rpartition(".")[2]
+        prefix = subjects.control(process, "")
+        for call in [call for call in self._calls.values() if call.peer.startswith(prefix)]:
+            call.protocol.peer_gone(process)
+            call.settle()
+
+    def _reconnected(self) -> None:
+        now = time.monotonic()
+        for call in list(self._calls.values()):
+            call.protocol.reconnected(now)
+            call.settle()
+
+    def _tick(self, now: float) -> None:
+        for call in list(self._calls.values()):
+            if not call.closed:
+                call.protocol.tick(now)
+                call.settle()
+        while self._lingering and now - self._lingering[0].closed_at > LINGER_SECONDS:
+            ended = self._lingering.popleft()
+            if self._calls.get(ended.call_id) is ended:
+                del self._calls[ended.call_id]
+
+    async def close(self) -> None:
+        """Cancel the calls that are open and stop listening for new ones."""
+        for call in list(self._calls.values()):
+            call.cancel("the caller shuts down")
+        await self.pump.close()
+        await self._transport.flush()
+
+
+def call_exists(call_id: str) -> RpcError:
+    """Somebody uses this call id already."""
+    return RpcError(
+        Code.ALREADY_EXISTS,
+        f"A call with the id {call_id!r} is open; choose another, best 16 random bytes.",
+        reason="CALL_EXISTS",
+    )
+
+
+def decode(kind: type[Any], payload: bytes) -> Any:
+    """A message from its bytes. Raises INTERNAL: the responder and this process do not share a contract."""
+    try:
+        return kind.FromString(payload)
+    except DecodeError as error:
+        raise RpcError(Code.INTERNAL, f"The answer is no {kind.DESCRIPTOR.full_name}: {error}.") from error
+
+
+def _within(timeout: float | None) -> float | None:
+    """The call's time, no longer than that of the call on whose behalf it is made."""
+    context = current_context()
+    left = context.time_remaining() if context else None
+    seconds = timeout if left is None else left if timeout is None else min(left, timeout)
+    if seconds is not None and seconds <= 0:
+        raise errors.deadline_exceeded()
+    return seconds
+
+
+class Requests:
+    """The requests of a call: one that may be sent again, or a stream that may not."""
+
+    def __init__(self, single: bytes | None, stream: AsyncIterator[bytes] | None) -> None:
+        self.single = single
+        self.stream = stream
+
+    @property
+    def streaming(self) -> bool:
+        return self.stream is not None
+
+
+def _single(request: Any) -> Requests:
+    return Requests(request.SerializeToString(), None)
+
+
+def _chain(first: Any, rest: AsyncIterator[Any]) -> Requests:
+    async def payloads() -> AsyncIterator[bytes]:
+        if first is not None:
+            yield first.SerializeToString()
+        async for request in rest:
+            yield request.SerializeToString()
+
+    return Requests(None, payloads())
+
+
+async def _peek(method: MethodInfo, requests: AsyncIterator[Any]) -> tuple[Any, AsyncIterator[Any], str]:
+    """The first request (which names the route) and the rest."""
+    if not method.policy.route_by:
+        return None, requests, ""
+    first = await anext(requests, None)
+    return first, requests, method.route_of(first) if first is not None else ""
+
+
+async def _send_one(call: Call, requests: Requests) -> None:
+    await call.send(requests.single or b"")
+    call.half_close()
+
+
+async def _send_all(call: Call, requests: Requests) -> None:
+    assert requests.stream is not None
+    try:
+        async for payload in requests.stream:
+            await call.send(payload)
+    except Exception:
+        call.cancel("the requests broke off")
+        raise
+    call.half_close()
+
+
+async def _reap(task: "asyncio.Task[None] | Awaitable[None]") -> None:
+    if isinstance(task, asyncio.Task):
+        task.cancel()
+        try:
+            await task
+        except (asyncio.CancelledError, RpcError):
+            return

@@ -1,0 +1,152 @@
+"""The one error of every hop: a gRPC code, a sentence for people, a stable reason for programs."""
+
+import difflib
+import secrets
+from collections.abc import Iterable, Mapping
+from enum import IntEnum
+from typing import Self
+
+from google.protobuf.any_pb2 import Any
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RequestInfo, RetryInfo
+
+from troupe.rpc.v1 import Status
+
+DOMAIN = "troupe"
+
+
+class Code(IntEnum):
+    """gRPC's status codes."""
+
+    OK = 0
+    CANCELLED = 1
+    UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    OUT_OF_RANGE = 11
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    DATA_LOSS = 15
+    UNAUTHENTICATED = 16
+
+
+class RpcError(Exception):
+    """A call failed.
+
+    code: what kind of failure, for generic handling.
+    message: one or two sentences: what went wrong, where, and what to do.
+    reason: stable, UPPER_SNAKE_CASE, for programs; empty means the code's name.
+    metadata: facts that belong to the reason, for example the counts of a context overflow.
+    retry_after: seconds after which trying again makes sense; None where it does not.
+    field: the request's field at fault.
+    reference: names this failure in the logs.
+    """
+
+    def __init__(
+        self,
+        code: Code,
+        message: str,
+        *,
+        reason: str = "",
+        metadata: Mapping[str, str] | None = None,
+        retry_after: float | None = None,
+        field: str = "",
+        reference: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.reason = reason or code.name
+        self.metadata = dict(metadata or {})
+        self.retry_after = retry_after
+        self.field = field
+        self.reference = reference or secrets.token_hex(6)
+
+    def __str__(self) -> str:
+        return f"{self.code.name} ({self.reason}): {self.message}"
+
+    def to_status(self) -> Status:
+        """The error as it travels, with google.rpc details."""
+        details: list[ErrorInfo | RequestInfo | RetryInfo | BadRequest] = [
+            ErrorInfo(reason=self.reason, domain=DOMAIN, metadata=self.metadata),
+            RequestInfo(request_id=self.reference),
+        ]
+        if self.retry_after is not None:
+            delay = Duration()
+            delay.FromNanoseconds(int(self.retry_after * 1e9))
+            details.append(RetryInfo(retry_delay=delay))
+        if self.field:
+            violation = BadRequest.FieldViolation(field=self.field, description=self.message)
+            details.append(BadRequest(field_violations=[violation]))
+        status = Status(code=self.code, message=self.message)
+        for detail in details:
+            status.details.add().Pack(detail)
+        return status
+
+    @classmethod
+    def from_status(cls, status: Status) -> Self:
+        """The error that a peer sent; details of unknown types are left out."""
+        info, request, retry, bad = ErrorInfo(), RequestInfo(), RetryInfo(), BadRequest()
+        for detail in status.details:
+            for known in (info, request, retry, bad):
+                _unpack(detail, known)
+        code = Code(status.code) if status.code in Code._value2member_map_ else Code.UNKNOWN
+        return cls(
+            code,
+            status.message,
+            reason=info.reason,
+            metadata=dict(info.metadata),
+            retry_after=retry.retry_delay.ToNanoseconds() / 1e9 if retry.HasField("retry_delay") else None,
+            field=bad.field_violations[0].field if bad.field_violations else "",
+            reference=request.request_id,
+        )
+
+    @classmethod
+    def unimplemented(cls, method: str) -> Self:
+        """The actor that serves this route does not offer the method."""
+        return cls(Code.UNIMPLEMENTED, f"{method} is not implemented by the actor that serves it.", reason="METHOD_NOT_FOUND")
+
+
+def _unpack(detail: Any, target: ErrorInfo | RequestInfo | RetryInfo | BadRequest) -> None:
+    if detail.Is(target.DESCRIPTOR):
+        detail.Unpack(target)
+
+
+def invalid(message: str, field: str = "", reason: str = "INVALID_ARGUMENT") -> RpcError:
+    """The request is at fault; `field` names the part of it."""
+    return RpcError(Code.INVALID_ARGUMENT, message, reason=reason, field=field)
+
+
+def cancelled(message: str = "The call was cancelled.") -> RpcError:
+    """The caller stopped the call."""
+    return RpcError(Code.CANCELLED, message, reason="CANCELLED")
+
+
+def deadline_exceeded() -> RpcError:
+    """The call's time was over before it ended."""
+    return RpcError(
+        Code.DEADLINE_EXCEEDED,
+        "The call took longer than its deadline allows; give it more time or ask for less.",
+        reason="DEADLINE_EXCEEDED",
+    )
+
+
+def peer_lost(process: str, why: str) -> RpcError:
+    """The process at the other end is gone or hangs."""
+    message = f"The process {process or 'that answered'} {why}. Repeat the call; it is started again by itself."
+    return RpcError(Code.UNAVAILABLE, message, reason="PEER_LOST", retry_after=1.0)
+
+
+def nearest(name: str, candidates: Iterable[str], limit: int = 3) -> list[str]:
+    """The candidates that look most like `name`, best first, at most `limit`."""
+    known = list(candidates)
+    by_folded = {candidate.casefold(): candidate for candidate in known}
+    close = difflib.get_close_matches(name.casefold(), list(by_folded), n=limit, cutoff=0.4)
+    return [by_folded[match] for match in close]

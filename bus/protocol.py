@@ -1,0 +1,515 @@
+"""A call as two state machines that never await: frames and time go in, events and frames come out.
+
+The rules are those of docs/wire.md. A driver (channel.py, server.py) owns a machine, feeds it, takes `events` and sends
+what `frames()` returns. Time is any clock in seconds; it is only compared with itself.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bus import errors
+from bus.errors import Code, RpcError
+from bus.stream import DEFAULT_WINDOW, MAX_WINDOW, REQUEST_WINDOW, Incoming, Outgoing, Pieces
+from troupe.rpc.v1 import Cancel, Close, Credit, Frame, Open, Ping, Pong, Resume, Status
+
+PROTOCOL_VERSION = 1
+
+ACCEPT_SECONDS = 10.0
+"""A responder that shows nothing of itself for so long after OPEN has not got it."""
+
+PING_SECONDS = 5.0
+"""A caller that hears nothing for so long asks; the same time again and the peer is lost."""
+
+SILENCE_SECONDS = 3 * PING_SECONDS
+"""A responder that hears nothing for so long takes its caller for gone."""
+
+MISSING_SECONDS = 3.0
+"""How long a peer may be off the bus, for example while the NATS server restarts."""
+
+RETRY_SECONDS = 0.25
+"""Between two questions for what is missing."""
+
+GAP_SECONDS = 10.0
+"""How long a gap may stay open."""
+
+DEFAULT_GRACE_SECONDS = 30.0
+MAX_GRACE_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """Pieces came, in order and for the first time."""
+
+    pieces: Pieces
+
+
+@dataclass(frozen=True, slots=True)
+class HalfClosed:
+    """The caller sends nothing more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The caller stopped the call, or nobody came back for it."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AskedAgain:
+    """The peer asks for what came after piece `after`, which is no longer here."""
+
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The call has ended; `error` is None if it succeeded. Comes exactly once."""
+
+    error: RpcError | None
+    trailers: Mapping[str, str] = field(default_factory=dict)
+
+
+Event = Received | HalfClosed | Cancelled | AskedAgain | Closed
+
+
+def digest(resume_key: bytes) -> bytes:
+    """What is kept of a resume key outside the call's own process."""
+    return hashlib.sha256(resume_key).digest()
+
+
+class _Gap:
+    """Asks for what is missing until it came or time is over."""
+
+    __slots__ = ("asked", "since")
+
+    def __init__(self) -> None:
+        self.since: float | None = None
+        self.asked = 0.0
+
+    def due(self, now: float) -> bool:
+        """It is time to ask (again)."""
+        if self.since is None:
+            self.since = now
+        elif now - self.asked < RETRY_SECONDS:
+            return False
+        self.asked = now
+        return True
+
+    def expired(self, now: float) -> bool:
+        return self.since is not None and now - self.since > GAP_SECONDS
+
+    def close(self) -> None:
+        self.since = None
+
+
+class CallerProtocol:
+    """The caller's side of one call, from OPEN (or from RESUME, see `resuming`) to CLOSE."""
+
+    def __init__(self, call_id: str, open_: Open, now: float) -> None:
+        self.call_id = call_id
+        self.epoch = 0
+        self.events: list[Event] = []
+        self.outgoing = Outgoing(REQUEST_WINDOW)
+        self.incoming = Incoming(open_.initial_credit or DEFAULT_WINDOW, open_.preceding)
+        self.window = open_.initial_credit or DEFAULT_WINDOW
+        self.consumed = open_.preceding
+        self.closed = False
+        self.accepted = False
+        self._open: Open | None = open_
+        self._resume_key = open_.resume_key
+        self._principal = ""
+        self._controls: list[Frame] = []
+        self._last_words: Frame | None = None
+        self._half_close: bool | None = None
+        self._credit_due = False
+        self._gap = _Gap()
+        self._opened = now
+        self._heard = now
+        self._missing: float | None = None
+        self._pinged: float | None = None
+
+    @classmethod
+    def resuming(cls, call_id: str, resume: Resume, epoch: int, sent: int, now: float) -> "CallerProtocol":
+        """Take over a call whose consumer has everything up to `resume.after` and had sent `sent` pieces itself."""
+        window = max(1, min(resume.granted - resume.after, MAX_WINDOW)) if resume.granted else DEFAULT_WINDOW
+        self = cls(call_id, Open(initial_credit=window, resume_key=resume.resume_key, preceding=resume.after), now)
+        self._open = None
+        self.accepted = True
+        self.epoch = epoch
+        self.outgoing = Outgoing(REQUEST_WINDOW, sent)
+        self._principal = resume.principal
+        self._ask(now)
+        return self
+
+    # ---- what the application does
+
+    def half_close(self) -> None:
+        """Nothing more will be pushed into `outgoing`."""
+        if self._half_close is None:
+            self._half_close = False
+
+    def cancel(self, reason: str, error: RpcError | None = None) -> None:
+        """Stop the call: it ends here at once, with `error` or CANCELLED, and the responder is told."""
+        if not self.closed:
+            self._say_last(Frame(cancel=Cancel(reason=reason[:256])))
+            self.outgoing.abandon()
+            self._close(error or errors.cancelled())
+
+    def detach(self) -> None:
+        """The consumer went away and may come back through someone else: leave the call to its responder."""
+        if not self.closed:
+            frame = Frame()
+            frame.detach.SetInParent()
+            self._say_last(frame)
+            self._close(errors.cancelled("The consumer went away; the call can be resumed."))
+
+    def expire(self) -> None:
+        """The deadline has passed."""
+        self.cancel("deadline", errors.deadline_exceeded())
+
+    def consume(self, upto: int) -> None:
+        """The application has taken everything up to piece `upto`; credit follows when half the window is used."""
+        self.consumed = max(self.consumed, upto)
+        if self.consumed + self.window - self.incoming.granted >= max(1, self.window // 2):
+            self.grant(self.consumed + self.window, self.consumed)
+
+    def grant(self, granted: int, consumed: int) -> None:
+        """Pass on the credit that a final consumer gives."""
+        self.consumed = max(self.consumed, consumed)
+        self._credit_due = self.incoming.grant(granted) or self._credit_due
+
+    # ---- what happens to it
+
+    def receive(self, frame: Frame, now: float) -> None:
+        """A frame of the responder has come."""
+        if not self._same_run(frame):
+            return
+        self._heard, self._missing, self._pinged, self.accepted = now, None, None, True
+        if self.closed:
+            self._repeat_last_words(now)
+            return
+        try:
+            self._receive(frame, now)
+        except RpcError as error:
+            self.cancel("protocol error", error)
+
+    def _receive(self, frame: Frame, now: float) -> None:
+        if frame.payload:
+            new = self.incoming.accept(frame.payload, frame.sequence, frame.more)
+            if new:
+                self._gap.close()
+                self.events.append(Received(new))
+        kind = frame.WhichOneof("control")
+        if self.incoming.misses(frame.sequence):
+            if self._gap.due(now):
+                self._ask(now)
+        elif kind == "close":
+            status = frame.close.status
+            self._close(RpcError.from_status(status) if status.code else None, dict(frame.close.trailers))
+            return
+        self._control(frame, kind)
+
+    def _control(self, frame: Frame, kind: str | None) -> None:
+        if kind == "credit":
+            self.outgoing.credit(frame.credit.granted, frame.credit.consumed)
+        elif kind == "ping":
+            self._controls.append(Frame(pong=Pong(nonce=frame.ping.nonce)))
+        elif kind == "resume":
+            self._rewind(frame.resume.after)
+
+    def _rewind(self, after: int) -> None:
+        try:
+            self.outgoing.rewind(after)
+        except RpcError:
+            self.events.append(AskedAgain(after))
+        else:
+            self._half_close = None if self._half_close is None else False
+
+    def no_responders(self, now: float) -> None:
+        """The bus says that nobody listens where the last frame went."""
+        if self.closed:
+            return
+        if not self.accepted:
+            message = "Nobody serves this call now. See /readyz or `troupe models` for what is served."
+            self._close(RpcError(Code.UNAVAILABLE, message, reason="NO_RESPONDERS", retry_after=1.0))
+        elif self._missing is None:
+            self._missing = now
+
+    def peer_gone(self, process: str) -> None:
+        """The responder's process has lost its connection for good."""
+        if not self.closed:
+            self._close(errors.peer_lost(process, "has ended"))
+
+    def reconnected(self, now: float) -> None:
+        """The own connection was interrupted: ask for what may have been lost meanwhile."""
+        if not self.closed and self.accepted:
+            self._ask(now)
+
+    def tick(self, now: float) -> None:
+        """Time passes; call it a few times a second."""
+        if self.closed:
+            return
+        if not self.accepted:
+            if now - self._opened > ACCEPT_SECONDS:
+                self._close(errors.peer_lost("", "did not accept the call"))
+        elif self._missing is not None and now - self._missing > MISSING_SECONDS:
+            self._close(errors.peer_lost("", "is no longer on the bus"))
+        elif self._gap.expired(now):
+            self._close(RpcError(Code.UNAVAILABLE, "A part of the answer was lost. Repeat the call.", reason="STREAM_GAP"))
+        elif self._missing is not None or self._gap.since is not None:
+            if self._gap.asked + RETRY_SECONDS <= now:
+                self._gap.asked = now
+                self._ask(now)
+        else:
+            self._check_silence(now)
+
+    def _check_silence(self, now: float) -> None:
+        if now - self._heard > 2 * PING_SECONDS and self._pinged is not None:
+            self._close(errors.peer_lost("", "does not answer"))
+        elif now - self._heard > PING_SECONDS and (self._pinged is None or now - self._pinged > PING_SECONDS):
+            self._pinged = now
+            # The credit goes along because the last one may have been lost, and then both sides wait.
+            self._credit_due = True
+            self._controls.append(Frame(ping=Ping(nonce=1)))
+
+    # ---- what it sends
+
+    def frames(self) -> list[Frame]:
+        """What to send now, in order. An OPEN goes to the method's subject, all others to the responder."""
+        frames: list[Frame] = []
+        if self._open is not None:
+            frames.append(self._opening(self._open))
+            self._open = None
+        if not self.accepted:
+            return frames
+        frames += [Frame(sequence=batch.last, payload=batch.pieces, more=batch.more) for batch in self.outgoing.take()]
+        if self._half_close is False and self.outgoing.idle:
+            self._half_close = True
+            frames.append(Frame())
+        if self._credit_due and not self.closed:
+            frames.append(Frame(credit=Credit(granted=self.incoming.granted, consumed=self.consumed)))
+        frames += self._controls
+        self._controls, self._credit_due = [], False
+        for frame in frames:
+            self._address(frame)
+        return frames
+
+    def _opening(self, open_: Open) -> Frame:
+        frame = Frame(open=open_)
+        first = self.outgoing.take_first()
+        if first:
+            frame.payload.extend(first.pieces)
+            frame.more = first.more
+        if self._half_close is False and self.outgoing.idle:
+            self._half_close = True
+        self._address(frame)
+        return frame
+
+    def _address(self, frame: Frame) -> None:
+        frame.call_id = self.call_id
+        frame.epoch = self.epoch
+        if not frame.sequence:
+            frame.sequence = self.outgoing.sent
+        # Said in every later frame too, since the first one may be lost.
+        frame.half_close = bool(self._half_close)
+
+    def _same_run(self, frame: Frame) -> bool:
+        if not self.epoch:
+            self.epoch = frame.epoch
+        return frame.epoch in (self.epoch, 0)
+
+    def _ask(self, now: float) -> None:
+        self._gap.asked = now
+        resume = Resume(after=self.incoming.received, resume_key=self._resume_key, principal=self._principal)
+        resume.granted = self.incoming.granted
+        self._controls.append(Frame(resume=resume))
+
+    def _say_last(self, frame: Frame) -> None:
+        self._last_words = frame
+        self._controls.append(frame)
+
+    def _repeat_last_words(self, now: float) -> None:
+        """The responder still talks: it may not have got the CANCEL or DETACH."""
+        if self._last_words is not None and not self._controls and now - self._gap.asked > RETRY_SECONDS:
+            self._gap.asked = now
+            self._controls.append(self._last_words)
+
+    def _close(self, error: RpcError | None, trailers: Mapping[str, str] | None = None) -> None:
+        self.closed = True
+        self.events.append(Closed(error, trailers or {}))
+
+
+class ResponderProtocol:
+    """The responder's side of one call, from the OPEN that has come to CLOSE, and on until nobody can want it again."""
+
+    def __init__(self, frame: Frame, epoch: int, principal: str, now: float) -> None:
+        open_ = frame.open
+        self.call_id = frame.call_id
+        self.epoch = epoch
+        self.principal = principal
+        self.events: list[Event] = []
+        window = min(open_.initial_credit or DEFAULT_WINDOW, MAX_WINDOW)
+        self.outgoing = Outgoing(window, open_.preceding)
+        self.incoming = Incoming(REQUEST_WINDOW)
+        self.resumable = bool(open_.resume_key)
+        self._window = window
+        self._resume_key = open_.resume_key
+        self._grace = _grace(open_)
+        self._half_closed = False
+        self._half_close_at: int | None = None
+        self._close: Close | None = None
+        self._close_sent = False
+        self._controls: list[Frame] = []
+        self._credit_due = True
+        self._consumed = 0
+        self._gap = _Gap()
+        self._heard = now
+        self._detached: float | None = None
+        self._abandoned = False
+        self._receive(frame, now)
+
+    # ---- what the application does
+
+    def consume(self, upto: int) -> None:
+        """The application has taken everything up to piece `upto`."""
+        self._consumed = max(self._consumed, upto)
+        if self._consumed + REQUEST_WINDOW - self.incoming.granted >= REQUEST_WINDOW // 2:
+            self._credit_due = self.incoming.grant(self._consumed + REQUEST_WINDOW) or self._credit_due
+
+    def finish(self, error: RpcError | None, trailers: Mapping[str, str] | None = None) -> None:
+        """End the call: what was pushed goes out first, except after CANCELLED and DEADLINE_EXCEEDED."""
+        if self._close is not None:
+            return
+        if error is not None and error.code in (Code.CANCELLED, Code.DEADLINE_EXCEEDED):
+            self.outgoing.abandon()
+        self._close = Close(status=error.to_status() if error else Status(), trailers=trailers or {})
+
+    @property
+    def finished(self) -> bool:
+        """`finish` was called."""
+        return self._close is not None
+
+    @property
+    def delivered(self) -> bool:
+        """Everything went out, the CLOSE included; it may still be asked for again."""
+        return self._close_sent
+
+    # ---- what happens to it
+
+    def receive(self, frame: Frame, now: float) -> None:
+        """A frame of the caller has come. Raises OUT_OF_RANGE for a RESUME that reaches too far back; nothing changes."""
+        if frame.epoch not in (self.epoch, 0):
+            return
+        self._heard = now
+        if frame.HasField("resume"):
+            self._resume(frame.resume)
+        try:
+            self._receive(frame, now)
+        except RpcError as error:
+            self._stop(error)
+
+    def _receive(self, frame: Frame, now: float) -> None:
+        if frame.payload:
+            new = self.incoming.accept(frame.payload, frame.sequence or len(frame.payload), frame.more)
+            if new:
+                self._gap.close()
+                self.events.append(Received(new))
+        if frame.half_close and not self._half_closed:
+            self._half_close_at = max(frame.sequence, self._half_close_at or 0)
+        if self.incoming.misses(frame.sequence) and not self._half_closed:
+            if self._gap.due(now):
+                self._ask()
+        elif self._half_close_at is not None and self.incoming.received >= self._half_close_at and not self._half_closed:
+            self._half_closed = True
+            self.events.append(HalfClosed())
+        self._control(frame, now)
+
+    def _control(self, frame: Frame, now: float) -> None:
+        kind = frame.WhichOneof("control")
+        if kind == "credit":
+            self.outgoing.credit(frame.credit.granted, frame.credit.consumed)
+        elif kind == "cancel":
+            self._stop(errors.cancelled(), frame.cancel.reason)
+        elif kind == "ping":
+            self._controls.append(Frame(pong=Pong(nonce=frame.ping.nonce)))
+            # Whoever asks may wait for something that was lost.
+            self._credit_due, self._close_sent = True, False
+        elif kind == "detach":
+            self.detach(now)
+
+    def may_resume(self, resume: Resume) -> bool:
+        """Whoever asks opened the call: it knows the key, and the door names the same principal."""
+        same = not resume.principal or resume.principal == self.principal
+        return same and bool(self._resume_key) and hmac.compare_digest(resume.resume_key, self._resume_key)
+
+    def _resume(self, resume: Resume) -> None:
+        granted = resume.granted or resume.after + self._window
+        self.outgoing.rewind(resume.after, granted)
+        self.outgoing.credit(0, resume.after)
+        self._detached, self.outgoing.detached = None, False
+        self._close_sent = False
+        self._credit_due = True
+
+    def detach(self, now: float) -> None:
+        """Nobody listens: go on into the ring, until someone resumes or the grace period is over."""
+        if self._detached is None:
+            self._detached = now
+            self.outgoing.detached = True
+
+    def tick(self, now: float) -> None:
+        """Time passes; call it a few times a second."""
+        if self._detached is not None:
+            if now - self._detached > self._grace and not self.finished:
+                self._stop(errors.cancelled("Nobody came back for the call."), "nobody came back")
+        elif now - self._heard > SILENCE_SECONDS:
+            self.detach(now)
+        elif self._gap.expired(now):
+            self._stop(RpcError(Code.UNAVAILABLE, "A part of the request was lost. Repeat the call.", reason="STREAM_GAP"))
+        elif self._gap.since is not None and self._gap.due(now):
+            self._ask()
+
+    def _stop(self, error: RpcError, reason: str = "") -> None:
+        if not self._abandoned and not self.finished:
+            self._abandoned = True
+            self.finish(error)
+            self.events.append(Cancelled(reason or error.message))
+
+    # ---- what it sends
+
+    def frames(self) -> list[Frame]:
+        """What to send to the caller now, in order."""
+        if self.outgoing.detached:
+            return []
+        frames = [Frame(sequence=batch.last, payload=batch.pieces, more=batch.more) for batch in self.outgoing.take()]
+        if self._close is not None and self.outgoing.idle and not self._close_sent:
+            self._close_sent = True
+            self._attach(frames, Frame(close=self._close))
+        elif self._credit_due and not self._close_sent:
+            self._attach(frames, Frame(credit=Credit(granted=self.incoming.granted, consumed=self._consumed)))
+        frames += self._controls
+        self._controls, self._credit_due = [], False
+        for frame in frames:
+            frame.call_id = self.call_id
+            frame.epoch = self.epoch
+            if not frame.sequence:
+                frame.sequence = self.outgoing.sent
+        return frames
+
+    def _attach(self, frames: list[Frame], control: Frame) -> None:
+        """Let a control ride on the last payloads; a piece that is continued stays alone."""
+        if frames and not frames[-1].more and frames[-1].ByteSize() + control.ByteSize() < 60 * 1024:
+            frames[-1].MergeFrom(control)
+        else:
+            frames.append(control)
+
+    def _ask(self) -> None:
+        self._controls.append(Frame(resume=Resume(after=self.incoming.received)))
+
+
+def _grace(open_: Open) -> float:
+    if open_.HasField("grace"):
+        return min(max(open_.grace.ToNanoseconds() / 1e9, 0.0), MAX_GRACE_SECONDS)
+    return DEFAULT_GRACE_SECONDS

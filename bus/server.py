@@ -1,0 +1,452 @@
+"""The serving side: hears OPENs, runs the actor's method for each, and sends what it yields."""
+
+import asyncio
+import time
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing
+from typing import Any
+
+import structlog
+from google.protobuf.message import DecodeError
+
+from bus import errors, subjects
+from bus.context import Context, current
+from bus.errors import Code, RpcError
+from bus.interceptor import Interceptor, chained
+from bus.protocol import PROTOCOL_VERSION, Cancelled, HalfClosed, Received, ResponderProtocol
+from bus.pump import Pump
+from bus.service import MethodInfo, ServiceInfo
+from bus.stream import Assembler
+from bus.transports import Message, Subscription, Transport
+from troupe.rpc.v1 import Close, Frame
+
+MAX_CALLS = 1024
+"""Calls that a process serves at once, unless set otherwise."""
+
+MAX_KEPT_CALLS = 1024
+"""Ended calls that are kept for a caller that missed the end."""
+
+MAX_KEPT_BYTES = 32 * 1024 * 1024
+
+KEEP_SECONDS = 30.0
+
+PRINCIPAL = "troupe-principal"
+"""Metadata key that the doors set, and accept from nobody."""
+
+log = structlog.get_logger(__name__)
+
+
+class ServerCall:
+    """One call that this process serves."""
+
+    def __init__(self, server: "Server", protocol: ResponderProtocol, method: MethodInfo, frame: Frame, reply: str) -> None:
+        self.protocol = protocol
+        self.method = method
+        self.reply = reply
+        self.marked = False
+        self.ended_at = 0.0
+        self.kept_bytes = 0
+        self.started_at = time.monotonic()
+        self.on_sent: Callable[[], None] | None = None
+        self.task: asyncio.Task[RpcError | None] | None = None
+        self.deadline: asyncio.TimerHandle | None = None
+        metadata = dict(frame.open.metadata)
+        seconds = frame.open.timeout.ToNanoseconds() / 1e9 if frame.open.HasField("timeout") else None
+        self.seconds = seconds
+        self.context = Context(
+            protocol.call_id,
+            method,
+            metadata,
+            principal=metadata.get(PRINCIPAL, ""),
+            deadline=None if seconds is None else self.started_at + seconds,
+            send=self.send,
+        )
+        self._server = server
+        self._control = subjects.control(server.process, protocol.call_id)
+        self._assembler = Assembler()
+        self._requests: deque[tuple[bytes, int]] = deque()
+        self._half_closed = False
+        self._waiting: list[asyncio.Future[None]] = []
+
+    def outgoing(self) -> Iterator[tuple[str, bytes, str]]:
+        for frame in self.protocol.frames():
+            yield self.reply, frame.SerializeToString(), self._control
+
+    def settle(self) -> None:
+        """Act on what the protocol has found out."""
+        events, self.protocol.events = self.protocol.events, []
+        for event in events:
+            if isinstance(event, Received):
+                self._collect(event)
+            elif isinstance(event, HalfClosed):
+                self._half_closed = True
+            elif isinstance(event, Cancelled) and self.task is not None:
+                self.task.cancel()
+        self._server.pump.mark(self)
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    def _collect(self, event: Received) -> None:
+        try:
+            messages = self._assembler.feed(event.pieces)
+        except RpcError as error:
+            self.fail(error)
+            return
+        self._requests.extend(messages)
+        if not messages:
+            self.protocol.consume(event.pieces.last)
+
+    def fail(self, error: RpcError) -> None:
+        """End the call with an error and stop its handler."""
+        self.protocol.finish(error)
+        if self.task is not None:
+            self.task.cancel()
+        self._server.pump.mark(self)
+
+    async def _changed(self) -> None:
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        await future
+
+    async def send(self, message: bytes) -> None:
+        """Send one response message; waits for credit."""
+        while not self.protocol.outgoing.ready:
+            await self._changed()
+        self.protocol.outgoing.push(message)
+        self._server.pump.mark(self)
+        if self.on_sent is not None:
+            self.on_sent()
+
+    async def requests(self) -> AsyncIterator[Any]:
+        """The decoded requests, as they come. Raises INVALID_ARGUMENT for bytes that are no request."""
+        while True:
+            if self._requests:
+                payload, last = self._requests.popleft()
+                self.protocol.consume(last)
+                self._server.pump.mark(self)
+                yield self._decode(payload)
+            elif self._half_closed:
+                return
+            else:
+                await self._changed()
+
+    async def request(self) -> Any:
+        """The only request of a method that takes one."""
+        async with aclosing(self.requests()) as requests:  # type: ignore[type-var]  # mypy: AsyncIterator of a generator
+            async for request in requests:
+                return request
+        raise errors.invalid(f"{self.method.full_name} needs one {self.method.request.DESCRIPTOR.full_name}; none came.")
+
+    def _decode(self, payload: bytes) -> Any:
+        try:
+            return self.method.request.FromString(payload)
+        except DecodeError as error:
+            name = self.method.request.DESCRIPTOR.full_name
+            raise errors.invalid(f"The payload is no {name}: {error}.", reason="MALFORMED_FRAME") from error
+
+
+class _Binding:
+    """An actor's methods under one service."""
+
+    def __init__(self, actor: object, service: ServiceInfo, subscription: Subscription | None = None) -> None:
+        self.service = service
+        self.subscription = subscription
+        self.functions: dict[str, Callable[..., Any]] = {
+            name: getattr(actor, method.python_name) for name, method in service.methods.items()
+        }
+
+
+class Server:
+    """Serves actors on a transport.
+
+    interceptors: around every call, the first is the outermost. max_calls: more at once are refused with
+    RESOURCE_EXHAUSTED (TOO_MANY_CALLS).
+    """
+
+    def __init__(
+        self, transport: Transport, *, interceptors: tuple[Interceptor, ...] = (), max_calls: int = MAX_CALLS
+    ) -> None:
+        self.process = transport.process
+        self.pump = Pump(transport, self._tick)
+        self._transport = transport
+        self._interceptors = interceptors
+        self._max_calls = max_calls
+        self._bindings: list[_Binding] = []
+        self._calls: dict[str, ServerCall] = {}
+        self._kept: OrderedDict[str, ServerCall] = OrderedDict()
+        self._kept_bytes = 0
+        self._draining = False
+        self._listening: list[Subscription] = []
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def active_calls(self) -> int:
+        """Calls whose handler runs."""
+        return len(self._calls)
+
+    @property
+    def services(self) -> list[str]:
+        """Full names of what is served."""
+        return [binding.service.name for binding in self._bindings]
+
+    async def add(self, actor: object, service: ServiceInfo, route: str = "") -> None:
+        """Serve an actor's service; with `route`, its routed methods under that route only."""
+        if not self._listening:
+            await self._listen()
+        binding = _Binding(actor, service)
+        subject = subjects.calls_of(service.name, route)
+        binding.subscription = await self._transport.subscribe(
+            subject, lambda message: self._opened(message, binding), subjects.ACTORS_QUEUE
+        )
+        self._bindings.append(binding)
+        await self._transport.flush()
+
+    async def _listen(self) -> None:
+        self.pump.start()
+        self._listening = [
+            await self._transport.subscribe(subjects.controls(self.process), self._controlled),
+            await self._transport.subscribe(subjects.GONE, self._gone),
+        ]
+
+    # ---- what comes
+
+    def _opened(self, message: Message, binding: _Binding) -> None:
+        try:
+            frame = Frame.FromString(message.payload)
+            call = self._accept(frame, message, binding)
+        except DecodeError:
+            log.warning("frame.malformed", subject=message.subject)
+            self._refuse(message.reply, "", errors.invalid("The frame cannot be read.", reason="MALFORMED_FRAME"))
+        except RpcError as error:
+            self._refuse(message.reply, frame.call_id, error)
+        else:
+            if call is not None:
+                self._begin(call, binding)
+
+    def _accept(self, frame: Frame, message: Message, binding: _Binding) -> ServerCall | None:
+        known = self._calls.get(frame.call_id) or self._kept.get(frame.call_id)
+        if known is not None:
+            if known.reply == message.reply:
+                return None  # the same OPEN once more
+            raise RpcError(Code.ALREADY_EXISTS, f"A call with the id {frame.call_id!r} exists.", reason="CALL_EXISTS")
+        method = self._check(frame, message, binding)
+        protocol = ResponderProtocol(frame, self._transport.epoch, frame.open.metadata.get(PRINCIPAL, ""), time.monotonic())
+        return ServerCall(self, protocol, method, frame, message.reply)
+
+    def _check(self, frame: Frame, message: Message, binding: _Binding) -> MethodInfo:
+        if not frame.HasField("open"):
+            raise errors.invalid("A call begins with OPEN.", reason="MALFORMED_FRAME")
+        if frame.open.protocol_version != PROTOCOL_VERSION:
+            raise version_mismatch(frame.open.protocol_version)
+        if frame.open.HasField("timeout") and frame.open.timeout.ToNanoseconds() <= 0:
+            raise errors.deadline_exceeded()
+        if self._draining:
+            raise RpcError(Code.UNAVAILABLE, "This process shuts down; repeat the call.", reason="SHUTTING_DOWN", retry_after=0.5)
+        if len(self._calls) >= self._max_calls:
+            raise RpcError(
+                Code.RESOURCE_EXHAUSTED,
+                f"This process serves {self._max_calls} calls, as many as it may; try again later.",
+                reason="TOO_MANY_CALLS",
+                retry_after=1.0,
+            )
+        name = frame.open.method.rpartition("/")[2]
+        method = binding.service.methods.get(name)
+        if method is None:
+            close = errors.nearest(name, binding.service.methods)
+            hint = f" Did you mean {' or '.join(close)}?" if close else ""
+            raise RpcError(
+                Code.UNIMPLEMENTED, f"{binding.service.name} has no method {name!r}.{hint}", reason="METHOD_NOT_FOUND"
+            )
+        return method
+
+    def _begin(self, call: ServerCall, binding: _Binding) -> None:
+        self._calls[call.protocol.call_id] = call
+        self._idle.clear()
+        call.task = asyncio.create_task(self._run(call, binding.functions[call.method.name]))
+        # Not a `finally` inside the task: a task that is cancelled before its first step never reaches it.
+        call.task.add_done_callback(lambda task: self._finish(call, _outcome(task)))
+        if call.seconds is not None:
+            loop = asyncio.get_running_loop()
+            call.deadline = loop.call_later(call.seconds, call.fail, errors.deadline_exceeded())
+        call.settle()
+
+    def _controlled(self, message: Message) -> None:
+        call_id = message.subject.rpartition(".")[2]
+        call = self._calls.get(call_id) or self._kept.get(call_id)
+        now = time.monotonic()
+        if message.no_responders:
+            if call is not None:
+                call.protocol.detach(now)
+            return
+        try:
+            frame = Frame.FromString(message.payload)
+        except DecodeError:
+            log.warning("frame.malformed", subject=message.subject)
+            return
+        if call is None or frame.epoch not in (0, self._transport.epoch):
+            if frame.WhichOneof("control") in ("resume", "ping"):
+                self._refuse(message.reply, call_id, call_not_found(call_id))
+            return
+        self._received(call, frame, message, now)
+
+    def _received(self, call: ServerCall, frame: Frame, message: Message, now: float) -> None:
+        if frame.HasField("resume") and message.reply != call.reply and not self._taken_over(call, frame, message):
+            return
+        try:
+            call.protocol.receive(frame, now)
+        except RpcError as error:  # what was asked for is gone; the call itself goes on
+            self._refuse(message.reply, call.protocol.call_id, error)
+        call.settle()
+
+    def _taken_over(self, call: ServerCall, frame: Frame, message: Message) -> bool:
+        if not call.protocol.may_resume(frame.resume):
+            self._refuse(message.reply, call.protocol.call_id, resume_refused())
+            return False
+        if call.protocol.outgoing.detached is False:
+            elsewhere = RpcError(Code.ABORTED, "The call was resumed from elsewhere.", reason="RESUMED_ELSEWHERE")
+            self._refuse(call.reply, call.protocol.call_id, elsewhere)
+        call.reply = message.reply
+        return True
+
+    def _gone(self, message: Message) -> None:
+        prefix = subjects.reply(message.subject.rpartition(".")[2], "")
+        now = time.monotonic()
+        for call in list(self._calls.values()):
+            if call.reply.startswith(prefix):
+                call.protocol.detach(now)
+                call.settle()
+
+    def _tick(self, now: float) -> None:
+        for call in list(self._calls.values()):
+            call.protocol.tick(now)
+            call.settle()
+        while self._kept:
+            oldest = next(iter(self._kept.values()))
+            if now - oldest.ended_at < KEEP_SECONDS:
+                break
+            self._forget_oldest()
+
+    def _refuse(self, reply: str, call_id: str, error: RpcError) -> None:
+        if reply:
+            frame = Frame(call_id=call_id, epoch=self._transport.epoch, close=Close(status=error.to_status()))
+            self.pump.mark(_Letter(reply, frame.SerializeToString()))
+
+    # ---- what is done
+
+    async def _run(self, call: ServerCall, function: Callable[..., Any]) -> RpcError | None:
+        current.set(call.context)
+        try:
+            await chained(self._interceptors, lambda call: _invoke(call, function))(call)
+        except RpcError as error:
+            return error
+        except Exception:
+            error = RpcError(Code.INTERNAL, "Something went wrong inside the hub; its log tells what, under the reference.")
+            log.exception("call.failed", method=call.method.full_name, reference=error.reference)
+            return error
+        return None
+
+    def _finish(self, call: ServerCall, error: RpcError | None) -> None:
+        if call.deadline is not None:
+            call.deadline.cancel()
+        call.protocol.finish(error, call.context.trailers)
+        self._calls.pop(call.protocol.call_id, None)
+        self._keep(call)
+        self.pump.mark(call)
+        if not self._calls:
+            self._idle.set()
+
+    def _keep(self, call: ServerCall) -> None:
+        call.ended_at = time.monotonic()
+        call.kept_bytes = call.protocol.outgoing.held_bytes
+        self._kept[call.protocol.call_id] = call
+        self._kept_bytes += call.kept_bytes
+        while len(self._kept) > MAX_KEPT_CALLS or self._kept_bytes > MAX_KEPT_BYTES:
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        _, oldest = self._kept.popitem(last=False)
+        self._kept_bytes -= oldest.kept_bytes
+
+    async def drain(self, grace: float = 10.0) -> None:
+        """Take no new calls, let the running ones end within `grace` seconds, cancel the rest, and stop."""
+        self._draining = True
+        for binding in self._bindings:
+            if binding.subscription is not None:
+                await binding.subscription.unsubscribe()
+        try:
+            async with asyncio.timeout(grace):
+                await self._idle.wait()
+        except TimeoutError:
+            log.info("drain.cancelled", calls=len(self._calls))
+        tasks = [call.task for call in self._calls.values() if call.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.pump.close()
+        for subscription in self._listening:
+            await subscription.unsubscribe()
+        await self._transport.flush()
+
+
+class _Letter:
+    """A frame that belongs to no call of this process."""
+
+    def __init__(self, subject: str, payload: bytes) -> None:
+        self.marked = False
+        self._letter = (subject, payload, "")
+
+    def outgoing(self) -> list[tuple[str, bytes, str]]:
+        return [self._letter]
+
+
+async def _invoke(call: ServerCall, function: Callable[..., Any]) -> None:
+    """Run the actor's method: what it yields or returns goes out."""
+    argument = call.requests() if call.method.client_streaming else await call.request()
+    if not call.method.server_streaming:
+        response = await function(argument, call.context)
+        await call.send(response.SerializeToString())
+        return
+    async with aclosing(function(argument, call.context)) as responses:
+        async for response in responses:
+            await call.send(response.SerializeToString())
+
+
+def _outcome(task: "asyncio.Task[RpcError | None]") -> RpcError | None:
+    if task.cancelled():
+        message = "The process that served the call shuts down; repeat the call."
+        return RpcError(Code.UNAVAILABLE, message, reason="SHUTTING_DOWN", retry_after=1.0)
+    return task.result()
+
+
+def version_mismatch(version: int) -> RpcError:
+    """The caller speaks another version of the wire."""
+    newer = "newer" if version > PROTOCOL_VERSION else "older"
+    return RpcError(
+        Code.FAILED_PRECONDITION,
+        f"The caller speaks version {version} of Troupe's wire, {newer} than the {PROTOCOL_VERSION} spoken here; "
+        f"update the {'hub' if newer == 'newer' else 'caller'}.",
+        reason="VERSION_MISMATCH",
+        metadata={"spoken": str(PROTOCOL_VERSION), "asked": str(version)},
+    )
+
+
+def call_not_found(call_id: str) -> RpcError:
+    """Nobody knows the call (any more)."""
+    return RpcError(
+        Code.NOT_FOUND,
+        f"No call {call_id!r} is known; it ended, or its process did. Open a new call.",
+        reason="CALL_NOT_FOUND",
+    )
+
+
+def resume_refused() -> RpcError:
+    """Somebody else's call."""
+    return RpcError(
+        Code.PERMISSION_DENIED,
+        "The call can only be resumed by whoever opened it, with the resume key of its OPEN.",
+        reason="RESUME_REFUSED",
+    )

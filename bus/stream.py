@@ -1,0 +1,253 @@
+"""One direction of a call: numbered pieces, credit, and what can be sent again. Nothing here awaits."""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from bus.errors import Code, RpcError
+
+MAX_FRAME = 64 * 1024
+"""Bytes of a serialised frame at most; what a NATS server and every WebSocket client take without ado."""
+
+MAX_PIECE = 48 * 1024
+"""Bytes of one payload at most, so that an OPEN with its metadata still fits beside it."""
+
+MAX_MESSAGE = 4 * 1024 * 1024
+"""Bytes of one message at most, gRPC's own default; it travels in pieces. What is larger goes through the blob store."""
+
+DEFAULT_WINDOW = 64
+"""Pieces that a responder may send before it needs credit, unless the caller says otherwise."""
+
+MAX_WINDOW = 1024
+"""Pieces that a caller may allow at once."""
+
+REQUEST_WINDOW = 16
+"""Pieces that a caller may send before it needs credit."""
+
+RING_PIECES = 4096
+"""Sent pieces that are kept for a consumer that comes back."""
+
+RING_BYTES = 4 * 1024 * 1024
+"""Bytes of pieces that are kept; a sender whose consumer has not taken this much stalls, credit or not."""
+
+_PIECE_OVERHEAD = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """Consecutive pieces of messages.
+
+    last: number of the newest piece. more: the newest piece is continued by the one that follows.
+    """
+
+    pieces: Sequence[bytes]
+    last: int
+    more: bool = False
+
+
+def split(message: bytes) -> list[bytes]:
+    """The message in pieces of at most MAX_PIECE bytes; an empty message is one empty piece.
+
+    Raises RESOURCE_EXHAUSTED (MESSAGE_TOO_LARGE) above MAX_MESSAGE.
+    """
+    if len(message) <= MAX_PIECE:
+        return [message]
+    if len(message) > MAX_MESSAGE:
+        raise too_large(len(message))
+    return [message[start : start + MAX_PIECE] for start in range(0, len(message), MAX_PIECE)]
+
+
+def too_large(size: int) -> RpcError:
+    """A message is above MAX_MESSAGE."""
+    return RpcError(
+        Code.RESOURCE_EXHAUSTED,
+        f"A message of {size:,} bytes is over the limit of {MAX_MESSAGE:,}; put large content into the blob store and send its reference.",
+        reason="MESSAGE_TOO_LARGE",
+        metadata={"size": str(size), "limit": str(MAX_MESSAGE)},
+    )
+
+
+class Outgoing:
+    """The sender's half. Pieces wait for credit, and those sent stay in a ring until the consumer is done with them.
+
+    granted: pieces that may be sent from the start. preceding: numbers already used by whoever sent before.
+    """
+
+    __slots__ = ("_base", "_bytes", "_more", "_ring", "_unconsumed", "consumed", "detached", "granted", "last", "sent")
+
+    def __init__(self, granted: int, preceding: int = 0) -> None:
+        self.granted = preceding + granted
+        self.consumed = preceding
+        self.sent = preceding
+        self.last = preceding
+        self.detached = False
+        self._base = preceding
+        self._ring: deque[bytes] = deque()
+        self._more: set[int] = set()
+        self._bytes = 0
+        self._unconsumed = 0
+
+    @property
+    def ready(self) -> bool:
+        """Another message may be pushed now."""
+        if self._unconsumed >= RING_BYTES:
+            return False
+        return self.last < self.granted or (self.detached and self.last - self.consumed < RING_PIECES)
+
+    @property
+    def idle(self) -> bool:
+        """Everything pushed was sent."""
+        return self.sent == self.last
+
+    def push(self, message: bytes) -> None:
+        """Add a whole message. Raises MESSAGE_TOO_LARGE."""
+        pieces = split(message)
+        self.push_pieces(pieces, more=False)
+        if len(pieces) > 1:
+            self._more.update(range(self.last - len(pieces) + 1, self.last))
+
+    def push_pieces(self, pieces: Sequence[bytes], more: bool) -> None:
+        """Add pieces that someone else has split."""
+        self._ring.extend(pieces)
+        self.last += len(pieces)
+        if more:
+            self._more.add(self.last)
+        size = sum(map(len, pieces)) + _PIECE_OVERHEAD * len(pieces)
+        self._bytes += size
+        self._unconsumed += size
+
+    def take(self) -> list[Pieces]:
+        """What may be sent now, each entry as one frame."""
+        batches = []
+        while not self.detached and self.sent < min(self.last, self.granted):
+            batches.append(self._take_one(min(self.last, self.granted)))
+        return batches
+
+    def take_first(self) -> Pieces | None:
+        """What travels with the OPEN, or None if nothing was pushed yet."""
+        until = min(self.last, self.granted)
+        return self._take_one(until) if self.sent < until else None
+
+    def _take_one(self, until: int) -> Pieces:
+        pieces: list[bytes] = []
+        room = MAX_PIECE
+        while self.sent < until:
+            piece = self._ring[self.sent - self._base]
+            if pieces and len(piece) + 4 > room:
+                break
+            room -= len(piece) + 4
+            pieces.append(piece)
+            self.sent += 1
+            if self.sent in self._more:
+                return Pieces(pieces, self.sent, more=True)
+        return Pieces(pieces, self.sent)
+
+    def credit(self, granted: int, consumed: int) -> None:
+        """The consumer allows more, and has taken some. Older numbers than known change nothing."""
+        self.granted = max(self.granted, granted)
+        consumed = min(consumed, self.sent)
+        while self.consumed < consumed:
+            self._unconsumed -= len(self._ring[self.consumed - self._base]) + _PIECE_OVERHEAD
+            self.consumed += 1
+        self._trim()
+
+    def rewind(self, after: int, granted: int = 0) -> None:
+        """Send again everything after piece `after`. Raises OUT_OF_RANGE (RESUME_OUT_OF_RANGE) if that is gone."""
+        if not self._base <= after <= self.last:
+            raise RpcError(
+                Code.OUT_OF_RANGE,
+                f"The call can be resumed after payload {self._base} to {self.last}, not after {after}; open a new call.",
+                reason="RESUME_OUT_OF_RANGE",
+                metadata={"first": str(self._base), "last": str(self.last)},
+            )
+        self.detached = False
+        self.sent = after
+        self.granted = max(self.granted, granted)
+
+    def abandon(self) -> None:
+        """Forget what was not sent yet."""
+        while self.last > max(self.sent, self._base):
+            size = len(self._ring.pop()) + _PIECE_OVERHEAD
+            self._more.discard(self.last)
+            self._bytes -= size
+            self._unconsumed -= size
+            self.last -= 1
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory that the ring takes."""
+        return self._bytes
+
+    def _trim(self) -> None:
+        spare = min(self.consumed, self.sent)
+        while self._base < spare and (len(self._ring) > RING_PIECES or self._bytes > RING_BYTES):
+            self._bytes -= len(self._ring.popleft()) + _PIECE_OVERHEAD
+            self._base += 1
+            self._more.discard(self._base)
+
+
+class Incoming:
+    """The receiver's half: what has come, in order and once, and how much more may come."""
+
+    __slots__ = ("granted", "received")
+
+    def __init__(self, granted: int, received: int = 0) -> None:
+        self.received = received
+        self.granted = received + granted
+
+    def accept(self, pieces: Sequence[bytes], last: int, more: bool) -> Pieces | None:
+        """The part of it that is new, or None if nothing is, or if something before it is missing (see `misses`).
+
+        Raises RESOURCE_EXHAUSTED (CREDIT_EXCEEDED) if the sender was not allowed to send this much.
+        """
+        before = last - len(pieces)
+        if before > self.received or last <= self.received:
+            return None
+        if last > self.granted:
+            raise RpcError(
+                Code.RESOURCE_EXHAUSTED,
+                f"Payload {last} was sent with credit for {self.granted} only; wait for CREDIT before sending more.",
+                reason="CREDIT_EXCEEDED",
+            )
+        new = pieces[self.received - before :] if before < self.received else pieces
+        self.received = last
+        return Pieces(new, last, more)
+
+    def misses(self, sequence: int) -> bool:
+        """The sender has sent up to `sequence`, and not all of it has come."""
+        return sequence > self.received
+
+    def grant(self, granted: int) -> bool:
+        """Allow more; True if this changes anything."""
+        changed = granted > self.granted
+        self.granted = max(self.granted, granted)
+        return changed
+
+
+@dataclass(slots=True)
+class Assembler:
+    """Puts pieces together into messages."""
+
+    _parts: list[bytes] = field(default_factory=list)
+    _size: int = 0
+
+    def feed(self, pieces: Pieces) -> list[tuple[bytes, int]]:
+        """Whole messages, each with the number of its last piece. Raises MESSAGE_TOO_LARGE."""
+        first = pieces.last - len(pieces.pieces) + 1
+        messages = []
+        for number, piece in enumerate(pieces.pieces, first):
+            if number == pieces.last and pieces.more:
+                self._keep(piece)
+            elif self._parts:
+                self._keep(piece)
+                messages.append((b"".join(self._parts), number))
+                self._parts, self._size = [], 0
+            else:
+                messages.append((piece, number))
+        return messages
+
+    def _keep(self, piece: bytes) -> None:
+        self._parts.append(piece)
+        self._size += len(piece)
+        if self._size > MAX_MESSAGE:
+            raise too_large(self._size)

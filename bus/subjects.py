@@ -1,0 +1,75 @@
+"""Every subject, queue, stream and bucket name of Troupe on NATS, in one place."""
+
+import re
+
+ACTORS_QUEUE = "actors"
+"""Queue group in which the processes that serve the same subject take turns."""
+
+CALLS_BUCKET = "calls"
+"""Where a resumable call lives: call id -> troupe.rpc.v1.Location."""
+
+EVENTS_STREAM = "EVENTS"
+"""The event log."""
+
+_UNSAFE = re.compile(rb"[^A-Za-z0-9_-]")
+
+
+def token(name: str) -> str:
+    """`name` as one subject token: other bytes of its UTF-8 than A-Z a-z 0-9 _ - become =XX; empty becomes "="."""
+    return _UNSAFE.sub(lambda found: b"=%02X" % found[0][0], name.encode()).decode() or "="
+
+
+def call(service: str, method: str, route: str = "") -> str:
+    """Where an OPEN goes."""
+    return f"rpc.{service}.{method}.{token(route)}" if route else f"rpc.{service}.{method}"
+
+
+def calls_of(service: str, route: str = "") -> str:
+    """Where a process listens for OPENs of all methods of a service."""
+    return call(service, "*", route)
+
+
+def reply(process: str, call_id: str) -> str:
+    """Where the frames of a call's responder go."""
+    return f"reply.{process}.{call_id}"
+
+
+def replies(process: str) -> str:
+    """Where a calling process listens."""
+    return f"reply.{process}.*"
+
+
+def control(process: str, call_id: str) -> str:
+    """Where the frames of a call's caller go, after its OPEN."""
+    return f"control.{process}.{call_id}"
+
+
+def controls(process: str) -> str:
+    """Where a responding process listens."""
+    return f"control.{process}.*"
+
+
+def heartbeat(process: str) -> str:
+    """Where a process tells that it lives."""
+    return f"heartbeat.{process}"
+
+
+HEARTBEATS = "heartbeat.*"
+"""All of them."""
+
+
+def gone(process: str) -> str:
+    """Where it is told that a process has lost its connection for good."""
+    return f"gone.{process}"
+
+
+GONE = "gone.*"
+"""All of them."""
+
+METRICS = "metrics"
+"""Whoever is asked here answers with its metrics in Prometheus' text form."""
+
+
+def event(kind: str) -> str:
+    """Where an event of the log is published; `kind` in the past tense, for example "actor.failed"."""
+    return f"event.{kind}"

@@ -1,0 +1,57 @@
+"""What carries frames between processes. The contract of a transport is bus.testing.TransportContract."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(slots=True)
+class Message:
+    """What came on a subject.
+
+    reply: where an answer goes; empty: nowhere. no_responders: not a message but the bus's word that nobody listens
+    where the last message with this reply subject went.
+    """
+
+    subject: str
+    payload: bytes
+    reply: str = ""
+    no_responders: bool = False
+
+
+Handler = Callable[[Message], None]
+
+
+class Subscription(Protocol):
+    """A wish to hear a subject."""
+
+    async def unsubscribe(self) -> None:
+        """No message that is published after this returns is delivered."""
+
+
+class Transport(Protocol):
+    """At most once, in order per publisher and subject, unless the connection breaks.
+
+    process: names this process on the bus. epoch: which run of it this is, over 0.
+    """
+
+    process: str
+    epoch: int
+
+    async def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
+        """Send. With `reply`, that subject hears at once if nobody listens. Buffers while disconnected, within bounds."""
+
+    async def subscribe(self, subject: str, handler: Handler, queue: str = "") -> Subscription:
+        """Hear a subject; `*` stands for one token. Of a queue group one member gets each message.
+
+        The handler must not block. Once this returns, what others publish is delivered.
+        """
+
+    def on_reconnect(self, callback: Callable[[], None]) -> None:
+        """Call this after each interruption of the connection."""
+
+    async def flush(self) -> None:
+        """What was published before has reached the bus. Raises UNAVAILABLE if it cannot be reached."""
+
+    async def close(self) -> None:
+        """Flush, then leave the bus. Closing twice does nothing."""

@@ -1,0 +1,128 @@
+"""The bus on a NATS server, by nats-py."""
+
+import asyncio
+import secrets
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import nats
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription as NatsSubscription
+from nats.errors import Error as NatsError
+from nats.errors import MaxPayloadError, OutboundBufferLimitError
+
+from bus.errors import Code, RpcError
+from bus.transports import Handler, Message
+
+RECONNECT_SECONDS = 0.05
+"""Between two attempts; nats-py's own two seconds would be the whole outage."""
+
+PENDING_BYTES = 8 * 1024 * 1024
+"""What may wait for the server while it is away."""
+
+log = structlog.get_logger(__name__)
+
+
+class NatsTransport:
+    """One process's connection to NATS. Made by `connect`."""
+
+    def __init__(self, process: str) -> None:
+        self.process = f"{process}-{secrets.token_hex(4)}"
+        self.epoch = int(time.time() * 10) & 0xFFFFFFFF
+        self.client = Client()
+        self._reconnected: list[Callable[[], None]] = []
+
+    @classmethod
+    async def connect(
+        cls, url: str, process: str, *, tls: ssl.SSLContext | None = None, timeout: float = 5.0, **credentials: Any
+    ) -> "NatsTransport":
+        """Join the bus as `process` (a random suffix makes it unique).
+
+        credentials: nats-py's own `user`, `password`, `token`, `user_credentials`. timeout: seconds. Raises
+        UNAVAILABLE if no server answers or it refuses the credentials.
+        """
+        self = cls(process)
+        options: dict[str, Any] = {"tls": tls} if tls else {}
+        try:
+            async with asyncio.timeout(timeout):
+                await self.client.connect(
+                    servers=url.split(","),
+                    name=self.process,
+                    reconnect_time_wait=RECONNECT_SECONDS,
+                    max_reconnect_attempts=-1,
+                    pending_size=PENDING_BYTES,
+                    allow_reconnect=True,
+                    skip_subject_validation=True,
+                    error_cb=self._error,
+                    reconnected_cb=self._on_reconnected,
+                    disconnected_cb=_disconnected,
+                    **options,
+                    **credentials,
+                )
+        except (NatsError, OSError, TimeoutError) as error:
+            await self.client.close()
+            raise unreachable(url, error) from error
+        return self
+
+    async def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
+        try:
+            await self.client.publish(subject, payload, reply)
+        except OutboundBufferLimitError as error:
+            raise RpcError(Code.UNAVAILABLE, "The bus is away, and what waits for it is at its limit.") from error
+        except MaxPayloadError as error:
+            raise RpcError(
+                Code.RESOURCE_EXHAUSTED, f"{len(payload):,} bytes are too many for one message.", reason="MESSAGE_TOO_LARGE"
+            ) from error
+
+    async def subscribe(self, subject: str, handler: Handler, queue: str = "") -> NatsSubscription:
+        async def take(message: Msg) -> None:
+            handler(Message(message.subject, message.data, message.reply, _no_responders(message.headers, message.data)))
+
+        subscription = await self.client.subscribe(subject, queue=queue, cb=take)
+        await self.client.flush()
+        return subscription
+
+    def on_reconnect(self, callback: Callable[[], None]) -> None:
+        self._reconnected.append(callback)
+
+    async def _on_reconnected(self) -> None:
+        log.info("bus.reconnected", process=self.process)
+        for callback in self._reconnected:
+            callback()
+
+    async def _error(self, error: Exception) -> None:
+        log.warning("bus.error", process=self.process, error=repr(error))
+
+    async def flush(self) -> None:
+        try:
+            await self.client.flush()
+        except (NatsError, OSError) as error:
+            raise RpcError(Code.UNAVAILABLE, f"The bus cannot be reached: {error!r}.") from error
+
+    async def close(self) -> None:
+        if not self.client.is_closed:
+            await self.client.close()
+
+
+async def _disconnected() -> None:
+    log.info("bus.disconnected")
+
+
+def _no_responders(headers: Mapping[str, str] | None, payload: bytes) -> bool:
+    return bool(headers) and not payload and headers is not None and headers.get(nats.js.api.Header.STATUS.value) == "503"
+
+
+def unreachable(url: str, error: BaseException) -> RpcError:
+    """No server there, or not for us."""
+    why = str(error) or type(error).__name__
+    host = url.rpartition("@")[2]
+    return RpcError(
+        Code.UNAVAILABLE,
+        f"No NATS server answers at {host} ({why}). Start one with `troupe up`, or set NATS_URL and the credentials in [bus].",
+        reason="BUS_UNREACHABLE",
+        retry_after=1.0,
+    )
