@@ -1,0 +1,1 @@
+"""The llama family: language models in GGUF files, each in a process of its own."""

@@ -1,0 +1,211 @@
+"""llama.cpp's model and context as two objects: memory owned, arrays kept alive, errors with sentences.
+
+Only this module, `vocabulary.py`, `sampling.py` and `grammar.py` call the library. Its structs change between releases: the version is
+pinned, and tests/actors/llama/test_binding.py holds what is used here to what the library does.
+"""
+
+import ctypes
+import threading
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import llama_cpp.llama_cpp as llama
+import numpy as np
+import numpy.typing as npt
+
+from bus import Code, RpcError
+
+FloatArray = npt.NDArray[np.float32]
+LOG_ERROR = 3
+"""ggml's level of error lines."""
+
+_errors: deque[str] = deque(maxlen=8)
+_started = threading.Lock()
+
+
+@llama.llama_log_callback
+def _collect(level: int, text: bytes, _: object) -> None:
+    if level == LOG_ERROR:
+        _errors.append(text.decode("utf-8", "replace").strip())
+
+
+def start_library() -> None:
+    """Initialise llama.cpp and keep its log to ourselves. Its own callback would raise on text cut within a character."""
+    with _started:
+        llama.llama_log_set(_collect, ctypes.c_void_p(0))
+        llama.llama_backend_init()
+
+
+def last_error() -> str:
+    """What the library complained about last, as one line; empty: nothing since the last time this was asked."""
+    text = "; ".join(_errors)
+    _errors.clear()
+    return text
+
+
+class NativeModel:
+    """A model's weights."""
+
+    def __init__(self, path: Path, gpu_layers: int, progress: Callable[[float], None] | None = None) -> None:
+        """Load a file; `progress` hears shares from 0 to 1, in this thread. Raises RpcError MODEL_LOAD_FAILED."""
+        parameters = llama.llama_model_default_params()
+        parameters.n_gpu_layers = gpu_layers
+        if progress is not None:
+            callback = llama.llama_progress_callback(lambda share, _: progress(share) or True)
+            parameters.progress_callback = callback
+        last_error()
+        handle = llama.llama_model_load_from_file(str(path).encode(), parameters)
+        if not handle:
+            raise load_failed(f"llama.cpp cannot load {path.name}: {last_error() or 'it gives no reason'}.")
+        self.handle: Any = handle
+        self.adapters: dict[str, Any] = {}
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether its memory is a state that cannot be cut back to an earlier token."""
+        return bool(llama.llama_model_is_recurrent(self.handle) or llama.llama_model_is_hybrid(self.handle))
+
+    def load_adapter(self, key: str, path: Path) -> None:
+        """Load a LoRA adapter for this model. Raises RpcError MODEL_LOAD_FAILED."""
+        last_error()
+        adapter = llama.llama_adapter_lora_init(self.handle, str(path).encode())
+        if not adapter:
+            why = last_error() or "it gives no reason"
+            raise load_failed(f"llama.cpp cannot use {path.name} as an adapter of this model: {why}.")
+        self.adapters[key] = adapter
+
+    def free_adapter(self, key: str) -> None:
+        """Free an adapter that no context uses."""
+        llama.llama_adapter_lora_free(self.adapters.pop(key))
+
+    def close(self) -> None:
+        """Free the weights and all adapters; contexts must be gone."""
+        for key in list(self.adapters):
+            self.free_adapter(key)
+        llama.llama_model_free(self.handle)
+
+
+def load_failed(message: str) -> RpcError:
+    """A file is no model that can be used here."""
+    return RpcError(Code.FAILED_PRECONDITION, message, reason="MODEL_LOAD_FAILED")
+
+
+class Batch:
+    """Tokens of one step in memory that numpy and llama.cpp share."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.token = np.zeros(size, np.int32)
+        self.position = np.zeros(size, np.int32)
+        self.sequence = np.zeros(size, np.int32)
+        self.output = np.zeros(size, np.int8)
+        self._sequence_counts = np.ones(size, np.int32)
+        self._sequence_pointers = (self.sequence.ctypes.data + 4 * np.arange(size)).astype(np.uint64)
+        self.native = llama.llama_batch()
+        self.native.token = self._pointer(self.token, "token")
+        self.native.pos = self._pointer(self.position, "pos")
+        self.native.n_seq_id = self._pointer(self._sequence_counts, "n_seq_id")
+        self.native.seq_id = self._pointer(self._sequence_pointers, "seq_id")
+        self.native.logits = self._pointer(self.output, "logits")
+
+    @staticmethod
+    def _pointer(array: npt.NDArray[Any], member: str) -> Any:
+        types = dict(llama.llama_batch._fields_)
+        return ctypes.cast(array.ctypes.data, types[member])
+
+    def put(self, start: int, tokens: npt.NDArray[np.int32], position: int, sequence: int) -> int:
+        """Write a run of one sequence's tokens, without output; returns where the next run begins."""
+        end = start + len(tokens)
+        self.token[start:end] = tokens
+        self.position[start:end] = np.arange(position, position + len(tokens))
+        self.sequence[start:end] = sequence
+        self.output[start:end] = 0
+        return end
+
+
+class NativeContext:
+    """A cache and the buffers to compute with. One thread at a time."""
+
+    def __init__(
+        self,
+        model: NativeModel,
+        *,
+        cells: int,
+        batch: int,
+        sequences: int,
+        threads: int,
+        pooling: int | None = None,
+    ) -> None:
+        """`pooling` makes it a context for embeddings. Raises RpcError MODEL_LOAD_FAILED when memory does not suffice."""
+        last_error()
+        parameters = _context_parameters(cells, batch, sequences, threads)
+        if pooling is not None:
+            parameters.embeddings, parameters.pooling_type = True, pooling
+            parameters.n_ubatch, parameters.n_outputs_max = batch, batch
+            parameters.n_outputs_max_per_seq = batch
+        handle = llama.llama_init_from_model(model.handle, parameters)
+        if not handle:
+            raise load_failed(f"llama.cpp cannot make a context of {cells} tokens: {last_error() or 'out of memory'}.")
+        self.handle: Any = handle
+        self._model = model
+        self._memory: Any = llama.llama_get_memory(handle)
+        self._vocabulary_size = llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(model.handle))
+        self._adapter = ""
+
+    def decode(self, batch: Batch, tokens: int) -> int:
+        """Compute the first `tokens` of a batch: 0 is success, 1 means that the cache had no room and nothing was done."""
+        batch.native.n_tokens = tokens
+        return int(llama.llama_decode(self.handle, batch.native))
+
+    def logits(self, place: int) -> FloatArray:
+        """Logits for the token at a place of the last batch: a view that the next decode overwrites."""
+        pointer = llama.llama_get_logits_ith(self.handle, place)
+        return np.ctypeslib.as_array(pointer, (self._vocabulary_size,))
+
+    def embedding(self, sequence: int, dimensions: int) -> FloatArray:
+        """The pooled embedding of a sequence of the last batch, as a copy."""
+        pointer = llama.llama_get_embeddings_seq(self.handle, sequence)
+        return np.ctypeslib.as_array(pointer, (dimensions,)).copy()
+
+    def token_embeddings(self, tokens: int, dimensions: int) -> FloatArray:
+        """Embeddings of all tokens of the last batch, in its order: a view that the next decode overwrites."""
+        pointer = llama.llama_get_embeddings(self.handle)
+        return np.ctypeslib.as_array(pointer, (tokens, dimensions))
+
+    def cut(self, sequence: int, kept: int) -> bool:
+        """Forget a sequence's cells from position `kept` on; False: the model's memory cannot do that."""
+        return bool(llama.llama_memory_seq_rm(self._memory, sequence, kept, -1)) if self._memory else True
+
+    def copy(self, source: int, target: int, tokens: int) -> None:
+        """Let a sequence share the first cells of another."""
+        llama.llama_memory_seq_cp(self._memory, source, target, 0, tokens)
+
+    def use_adapter(self, key: str) -> None:
+        """Compute with an adapter from now on; empty: without one."""
+        if key == self._adapter:
+            return
+        adapters = (llama.llama_adapter_lora_p_ctypes * 1)(self._model.adapters[key]) if key else None
+        scales = (ctypes.c_float * 1)(1.0) if key else None
+        llama.llama_set_adapters_lora(self.handle, adapters, 1 if key else 0, scales)
+        self._adapter = key
+
+    def close(self) -> None:
+        """Free the context."""
+        llama.llama_free(self.handle)
+
+
+def _context_parameters(cells: int, batch: int, sequences: int, threads: int) -> Any:
+    parameters = llama.llama_context_default_params()
+    parameters.n_ctx = cells
+    parameters.n_batch = batch
+    parameters.n_ubatch = min(batch, 512)
+    parameters.n_seq_max = sequences
+    # One output row per sequence: the default reserves memory for as many rows of logits as the batch has tokens.
+    parameters.n_outputs_max = sequences
+    parameters.n_outputs_max_per_seq = 1
+    parameters.n_threads = parameters.n_threads_batch = threads
+    parameters.kv_unified = True
+    parameters.no_perf = True
+    return parameters

@@ -1,0 +1,250 @@
+"""The engine on llama.cpp: loads a model, starts its thread, and is what services see of it."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Self, TypeVar
+
+import numpy as np
+
+from actors.llama.adapters import adapter_key, check_adapter
+from actors.llama.binding import NativeContext, NativeModel, start_library
+from actors.llama.embedding import Embedder, EmbeddingWork
+from actors.llama.gguf_file import ModelHeader, read_header
+from actors.llama.grammar import Grammar
+from actors.llama.interface import Embedding, EngineInfo, Event, Job
+from actors.llama.sampling import Candidates, Sampler
+from actors.llama.sequence import RunningJob
+from actors.llama.sequence import Sequence as Choice
+from actors.llama.settings import LlamaSettings, default_threads
+from actors.llama.slots import SlotTable
+from actors.llama.stepper import Stepper
+from actors.llama.stream import EventStream, Outbox
+from actors.llama.vocabulary import Vocabulary
+from bus import Code, RpcError, invalid
+
+Answer = TypeVar("Answer")
+
+CONTEXT_DEFAULT = 8192
+"""Tokens of context where neither settings nor model ask for less."""
+
+
+class LlamaEngine:
+    """One model in this process. Implements `interface.Engine`; made by `open`."""
+
+    def __init__(self, model: NativeModel, header: ModelHeader, settings: LlamaSettings, loop: asyncio.AbstractEventLoop):
+        self._model = model
+        self._architecture = header.architecture
+        self._slots = settings.slots
+        self._queue_limit = settings.queue_limit
+        self._vocabulary = Vocabulary(model)
+        self._candidates = Candidates(self._vocabulary.size)
+        self._adapter_keys: dict[str, str] = {}
+        self._unfinished: list[EventStream[Event]] = []
+        self._info = describe(header, self._vocabulary, settings)
+        self._context = self._make_context(settings)
+        threads = settings.threads or default_threads()
+        self._embedder = Embedder(
+            model,
+            self._vocabulary.size,
+            header.embedding_dimensions,
+            self._info.embedding_tokens,
+            header.pooling,
+            threads,
+        )
+        table = SlotTable(settings.slots, self._cells(settings), reuse=not model.recurrent)
+        self._outbox = Outbox(loop)
+        self._stepper = Stepper(model, self._vocabulary, self._context, table, self._embedder, settings, self._outbox)
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self.failure: asyncio.Future[RpcError] = loop.create_future()
+        """Has a result when the engine's thread has failed; every job was told."""
+        self._loop = loop
+
+    @classmethod
+    async def open(
+        cls, path: Path, settings: LlamaSettings, progress: Callable[[float], None] | None = None
+    ) -> Self:
+        """Load a model; `progress` hears shares from 0 to 1 on the event loop. Raises RpcError MODEL_LOAD_FAILED."""
+        loop = asyncio.get_running_loop()
+        tell = None if progress is None else lambda share: _tell(loop, progress, share)
+        engine = await asyncio.to_thread(cls._load, path, settings, tell, loop)
+        engine._thread.start()
+        return engine
+
+    @classmethod
+    def _load(
+        cls, path: Path, settings: LlamaSettings, tell: Callable[[float], None] | None, loop: asyncio.AbstractEventLoop
+    ) -> Self:
+        header = read_header(path)
+        start_library()
+        model = NativeModel(path, settings.gpu_layers, tell)
+        return cls(model, header, settings, loop)
+
+    @property
+    def info(self) -> EngineInfo:
+        """What the model is and can do."""
+        return self._info
+
+    @property
+    def steps(self) -> int:
+        """Computations so far; for tests and measurements."""
+        return self._stepper.steps
+
+    def tokenize(self, text: str, *, control: bool, begin: bool = False) -> list[int]:
+        """See `interface.Engine`."""
+        return self._vocabulary.tokenize(text, control=control, begin=begin)
+
+    def submit(self, job: Job) -> EventStream[Event]:
+        """See `interface.Engine`."""
+        self._check_length(job)
+        self._check_queue(job)
+        key = self._adapter_key(job.adapter)
+        grammar = Grammar(job.constraint, self._vocabulary) if job.constraint is not None else None
+        stream: EventStream[Event] = EventStream(self._stepper.wake)
+        running = RunningJob(job, stream, key, grammar, unfinished=job.choices)
+        choices = [Choice(running, number, self._sampler(running, number)) for number in range(job.choices)]
+        running.first = choices[0]
+        self._post(lambda: self._stepper.accept(running, choices))
+        self._unfinished.append(stream)
+        return stream
+
+    async def embed(self, inputs: Sequence[Sequence[int]]) -> AsyncIterator[Embedding]:
+        """See `interface.Engine`."""
+        stream: EventStream[Embedding] = EventStream(self._stepper.wake)
+        work = EmbeddingWork([np.asarray(tokens, np.int32) for tokens in inputs], stream)
+        self._post(lambda: self._embedder.add(work))
+        try:
+            async for found in stream:
+                for embedding in found:
+                    yield embedding
+        finally:
+            stream.cancel()
+
+    async def load_adapter(self, name: str, path: Path) -> None:
+        """See `interface.Engine`."""
+        key = adapter_key(name, path)
+        if self._adapter_keys.get(name) == key and await self._ask(lambda: key in self._stepper.shelf):
+            return
+        await asyncio.to_thread(check_adapter, path, self._architecture)
+        await self._ask(lambda: self._stepper.shelf.load(key, path, self._stepper.adapters_in_use()))
+        self._adapter_keys[name] = key
+
+    async def close(self) -> None:
+        """See `interface.Engine`."""
+        self._stepper.stop()
+        await asyncio.to_thread(self._thread.join)
+
+    # ---- checks before a job is taken
+
+    def _check_length(self, job: Job) -> None:
+        used, room = len(job.prompt), self._info.context_tokens
+        if used == 0:
+            raise invalid("The prompt is empty.", "prompt")
+        if used + job.max_tokens > room:
+            raise context_exceeded(used, job.max_tokens, room)
+
+    def _check_queue(self, job: Job) -> None:
+        self._unfinished = [stream for stream in self._unfinished if not stream.ended]
+        if len(self._unfinished) >= self._slots + self._queue_limit:
+            message = f"{len(self._unfinished)} calls are running or waiting for this model; try again later."
+            wait = max(1.0, self._stepper.line.eta(self._queue_limit) or 1.0)
+            raise RpcError(Code.RESOURCE_EXHAUSTED, message, reason="QUEUE_FULL", retry_after=wait)
+
+    def _adapter_key(self, name: str) -> str:
+        if name and name not in self._adapter_keys:
+            message = f"The adapter {name!r} is not loaded."
+            raise RpcError(Code.NOT_FOUND, message, reason="ADAPTER_NOT_FOUND", field="adapter")
+        return self._adapter_keys[name] if name else ""
+
+    # ---- parts
+
+    def _sampler(self, running: RunningJob, choice: int) -> Sampler:
+        gate = running.grammar.gate() if running.grammar is not None else None
+        job = running.job
+        return Sampler(job.sampling, self._vocabulary, self._candidates, gate, choice=choice, prompt=job.prompt)
+
+    def _cells(self, settings: LlamaSettings) -> int:
+        return max(settings.cache_tokens or 2 * self._info.context_tokens, self._info.context_tokens)
+
+    def _make_context(self, settings: LlamaSettings) -> NativeContext:
+        threads = settings.threads or default_threads()
+        cells = self._cells(settings) if self._info.generates else 256
+        return NativeContext(self._model, cells=cells, batch=settings.batch, sequences=settings.slots, threads=threads)
+
+    async def _ask(self, question: Callable[[], Answer]) -> Answer:
+        """Have something done on the engine's thread, between two steps."""
+        answer: asyncio.Future[Answer] = self._loop.create_future()
+        self._post(lambda: self._answer(question, answer))
+        return await answer
+
+    def _answer(self, question: Callable[[], Answer], answer: asyncio.Future[Answer]) -> None:
+        try:
+            result = question()
+        except RpcError as problem:
+            error = problem
+            self._outbox.add(lambda: None if answer.done() else answer.set_exception(error))
+        else:
+            self._outbox.add(lambda: None if answer.done() else answer.set_result(result))
+
+    def _post(self, call: Callable[[], None]) -> None:
+        if not self._stepper.post(call):
+            raise _unloading()
+
+    # ---- the engine's thread
+
+    def _run(self) -> None:
+        problem = _unloading()
+        try:
+            self._stepper.run()
+        except Exception as failure:
+            problem = RpcError(Code.UNAVAILABLE, f"The engine failed: {failure}", reason="ENGINE_CRASHED", retry_after=1.0)
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._note_failure, problem)
+        self._stepper.fail_all(problem)
+        self._embedder.close()
+        self._context.close()
+        self._model.close()
+
+    def _note_failure(self, problem: RpcError) -> None:
+        if not self.failure.done():
+            self.failure.set_result(problem)
+
+
+def describe(header: ModelHeader, vocabulary: Vocabulary, settings: LlamaSettings) -> EngineInfo:
+    """What a model can do under these settings."""
+    trained = header.context_tokens or CONTEXT_DEFAULT
+    return EngineInfo(
+        context_tokens=min(settings.context or CONTEXT_DEFAULT, trained),
+        embedding_tokens=min(settings.embedding_context, trained),
+        embedding_dimensions=header.embedding_dimensions,
+        generates=not header.embeds_only,
+        template=header.template,
+        begin_text=vocabulary.spelling(vocabulary.begin),
+        end_text=vocabulary.spelling(vocabulary.end),
+        begins=vocabulary.begins,
+        control_texts=frozenset(vocabulary.controls),
+        infill=vocabulary.infill,
+    )
+
+
+def context_exceeded(prompt_tokens: int, max_tokens: int, context_tokens: int) -> RpcError:
+    """A prompt and the answer that is wanted do not fit; nothing is ever cut off in silence."""
+    message = (
+        f"The prompt has {prompt_tokens} tokens and {max_tokens} more are wanted, but the model's context holds "
+        f"{context_tokens}. Shorten the conversation or lower max_tokens."
+    )
+    counts = {"prompt_tokens": prompt_tokens, "max_tokens": max_tokens, "context_tokens": context_tokens}
+    metadata = {key: str(value) for key, value in counts.items()}
+    return RpcError(Code.INVALID_ARGUMENT, message, reason="CONTEXT_LENGTH_EXCEEDED", metadata=metadata)
+
+
+def _unloading() -> RpcError:
+    message = "The model is being unloaded."
+    return RpcError(Code.UNAVAILABLE, message, reason="SHUTTING_DOWN", retry_after=1.0)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, progress: Callable[[float], None], share: float) -> None:
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(progress, share)

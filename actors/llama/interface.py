@@ -1,0 +1,202 @@
+"""What an engine is to the services around it: jobs of token ids go in, events come out.
+
+Nothing here names a library, so that a second engine fits behind the same services.
+"""
+
+import enum
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingSettings:
+    """How the next token is chosen; the ranges are those of troupe.chat.v1.Sampling."""
+
+    temperature: float = 0.8
+    top_p: float = 0.95
+    top_k: int = 40
+    min_p: float = 0.05
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    repeat_penalty: float = 1.0
+    seed: int | None = None
+    """None draws one. Choice number n of a job uses seed + n."""
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """What the text must look like, as a GBNF grammar whose start is `root`."""
+
+    grammar: str
+    trigger: str = ""
+    """The grammar holds for what follows the first occurrence of this text; empty: from the first token on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One request: a prompt and what is wanted after it."""
+
+    prompt: Sequence[int]
+    """Token ids; at least one."""
+    max_tokens: int
+    """At least 1; with the prompt no more than the engine's context."""
+    sampling: SamplingSettings = SamplingSettings()
+    choices: int = 1
+    stop: tuple[str, ...] = ()
+    alternatives: int | None = None
+    """None: no log probabilities; otherwise how many alternatives come with each token."""
+    constraint: Constraint | None = None
+    markers: frozenset[str] = frozenset()
+    """Control tokens that shall appear in the text, by their spelling; all others are left out of it."""
+    adapter: str = ""
+    """An adapter that `Engine.load_adapter` has loaded; empty: none."""
+    ignore_end: bool = False
+    """Go on after the model's end-of-turn token; for measurements."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """A token that might have been chosen."""
+
+    token: bytes
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class TokenScore:
+    """A token's bytes, the natural logarithm of its probability, and the likeliest tokens in its place."""
+
+    token: bytes
+    logprob: float
+    alternatives: tuple[Alternative, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """The job waits; `position` 1 is next."""
+
+    position: int
+    eta: float | None
+    """Seconds until it will be admitted; None where nothing is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prefilling:
+    """The prompt is being read and needs more than one step."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """More of a choice. Text may lag behind tokens: whole characters only, and nothing that may become a stop string."""
+
+    choice: int
+    text: str
+    count: int
+    scores: tuple[TokenScore, ...] = ()
+
+
+class EndReason(enum.Enum):
+    """Why a choice ended."""
+
+    STOP = "stop"
+    LENGTH = "length"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A choice is complete. `stop` is the stop string that came, if one did."""
+
+    choice: int
+    reason: EndReason
+    stop: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """The job is complete: the last event."""
+
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    queue_seconds: float
+    prefill_seconds: float
+    decode_seconds: float
+
+
+Event = Queued | Prefilling | Tokens | Ended | Cost
+
+
+class Generation(Protocol):
+    """A running job: iterate for lists of events, oldest first, whatever has piled up since the last one."""
+
+    def __aiter__(self) -> AsyncIterator[Sequence[Event]]:
+        """Events until the Cost; raises RpcError if the job fails."""
+
+    def cancel(self) -> None:
+        """Give up the job: its queue place or slots are free within one engine step. May be called again, and late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """The vector of one input, of length 1."""
+
+    index: int
+    values: Sequence[float]
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What a loaded model is and can do."""
+
+    context_tokens: int
+    """Prompt and answer of one call together."""
+    embedding_tokens: int
+    """The longest input of an embedding."""
+    embedding_dimensions: int
+    generates: bool
+    """False for models that only embed."""
+    template: str
+    """Chat template in Jinja2; empty: the file has none."""
+    begin_text: str
+    """Spelling of the token that begins a text; empty: none."""
+    end_text: str
+    """Spelling of the token that ends a turn."""
+    begins: bool
+    """The tokenizer puts the begin token before every text."""
+    control_texts: frozenset[str]
+    """Spelling of every control token."""
+    infill: tuple[int, int, int] | None
+    """Tokens before prefix, suffix and middle of a text with a gap; None: the model cannot fill in."""
+
+
+class Engine(Protocol):
+    """A model that is loaded."""
+
+    @property
+    def info(self) -> EngineInfo:
+        """What the model is and can do."""
+
+    def tokenize(self, text: str, *, control: bool, begin: bool = False) -> list[int]:
+        """Token ids of a text. Only with `control` do spellings of control tokens become these tokens.
+
+        With `begin` come the tokens that the model wants around a whole text.
+        """
+
+    def submit(self, job: Job) -> Generation:
+        """Begin a job. Raises RpcError: QUEUE_FULL, CONTEXT_LENGTH_EXCEEDED, INVALID_SCHEMA, ADAPTER_NOT_FOUND."""
+
+    def embed(self, inputs: Sequence[Sequence[int]]) -> AsyncIterator[Embedding]:
+        """Vectors in the order of the inputs. Abandoning the iterator abandons what is left of the work."""
+
+    async def load_adapter(self, name: str, path: Path) -> None:
+        """Load an adapter; doing it again with the same file does nothing. Raises RpcError MODEL_LOAD_FAILED."""
+
+    async def close(self) -> None:
+        """Fail what is running with SHUTTING_DOWN and free the model."""

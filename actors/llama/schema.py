@@ -1,0 +1,443 @@
+"""JSON schemas as GBNF grammars, so that every text the grammar lets through satisfies the schema.
+
+What a keyword demands is either held or refused with INVALID_SCHEMA and its place; nothing is ignored but annotations.
+Two deliberate narrowings: properties come in one order (required ones as listed, then the others by name), and `oneOf`
+lets through what `anyOf` would.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from actors.llama.numerals import integer_expression, number_expression
+from actors.llama.pattern import pattern_expression
+from bus import RpcError, invalid
+
+Schema = Mapping[str, Any]
+
+REPETITION_LIMIT = 2000
+"""llama.cpp unrolls repetitions and refuses longer ones."""
+GRAMMAR_LIMIT = 256 * 1024
+"""Characters of a grammar; what is larger would take seconds to compile."""
+DEPTH_LIMIT = 64
+
+PRIMITIVES = {
+    "space": r'| " " | "\n"{1,2} [ \t]{0,20}',
+    "char": r'[^"\\\x7F\x00-\x1F] | [\\] (["\\/bfnrt] | "u" [0-9a-fA-F]{4})',
+    "string": r'"\"" char* "\""',
+    "integer": r'"-"? ("0" | [1-9] [0-9]{0,15})',
+    "number": r'"-"? ("0" | [1-9] [0-9]{0,15}) ("." [0-9]{1,16})? ([eE] [-+]? [0-9]{1,2})?',
+    "boolean": '"true" | "false"',
+    "null": '"null"',
+    "member": 'string ":" space value',
+    "object": '"{" space (member ("," space member)* space)? "}"',
+    "array": '"[" space (value ("," space value)* space)? "]"',
+    "value": "object | array | string | number | boolean | null",
+}
+"""Rules of JSON itself."""
+
+FORMATS = {
+    "date": r'[0-9]{4} "-" ("0" [1-9] | "1" [0-2]) "-" ("0" [1-9] | "1" [0-9] | "2" [0-8])',
+    "time": r'([01] [0-9] | "2" [0-3]) ":" [0-5] [0-9] ":" [0-5] [0-9] ("." [0-9]{1,6})? ("Z" | [-+] [01] [0-9] ":" [0-5] [0-9])',
+    "uuid": r'[0-9a-f]{8} "-" [0-9a-f]{4} "-" [0-9a-f]{4} "-" [0-9a-f]{4} "-" [0-9a-f]{12}',
+    "ipv4": r'ipv4-byte "." ipv4-byte "." ipv4-byte "." ipv4-byte',
+    "ipv4-byte": r'"25" [0-5] | "2" [0-4] [0-9] | "1" [0-9] [0-9] | [1-9]? [0-9]',
+}
+"""Formats of strings that are held; others are annotations, as the specification has it. Days end at 28: always valid."""
+
+REFUSED = (
+    "not if then else patternProperties propertyNames contains minContains maxContains uniqueItems multipleOf "
+    "minProperties maxProperties dependentRequired dependentSchemas dependencies unevaluatedItems "
+    "unevaluatedProperties $dynamicRef $recursiveRef"
+).split()
+
+KEYWORDS_OF = {
+    "object": {"properties", "required", "additionalProperties"},
+    "array": {"items", "prefixItems", "minItems", "maxItems", "additionalItems"},
+    "string": {"minLength", "maxLength", "pattern", "format"},
+    "number": {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"},
+}
+MERGED = {"properties", "required", "$defs", "definitions"}
+
+
+def literal(text: str) -> str:
+    """A GBNF literal."""
+    return '"' + "".join(_escape(character) for character in text) + '"'
+
+
+def _escape(character: str) -> str:
+    if character in '"\\':
+        return "\\" + character
+    return character if character.isprintable() else f"\\U{ord(character):08X}"
+
+
+class SchemaCompiler:
+    """Collects the rules of a grammar. One compiler may take several schemas, as the tools of a call."""
+
+    def __init__(self) -> None:
+        self._rules: dict[str, str] = {}
+        self._references: dict[tuple[int, str], str] = {}
+        self._document: Any = {}
+        self._depth = 0
+
+    def add(self, schema: object, name: str, field: str = "schema") -> str:
+        """Compile a schema; returns the expression that stands for it. Raises RpcError INVALID_SCHEMA."""
+        self._document = schema
+        return self._rule(name, self._visit(schema, name, field))
+
+    def rule(self, name: str, expression: str) -> str:
+        """Add a rule of one's own; returns its name, which may differ if `name` was taken."""
+        return self._rule(name, expression)
+
+    def primitive(self, name: str) -> str:
+        """The name of one of JSON's own rules, which is added together with what it needs."""
+        if name not in self._rules:
+            expression = self._rules[name] = PRIMITIVES.get(name) or FORMATS[name]
+            for other in (*PRIMITIVES, *FORMATS):
+                if other != name and other in _words(expression):
+                    self.primitive(other)
+        return name
+
+    def grammar(self, root: str) -> str:
+        """The whole grammar; `root` is the expression it begins with. Raises RpcError INVALID_SCHEMA if it is too large."""
+        text = "\n".join([f"root ::= {root}", *(f"{name} ::= {rule}" for name, rule in self._rules.items())])
+        if len(text) > GRAMMAR_LIMIT:
+            raise _refuse("schema", f"The schema's grammar has {len(text)} characters; {GRAMMAR_LIMIT} are allowed.")
+        return text
+
+    def _rule(self, name: str, expression: str) -> str:
+        base = "".join(character if character.isalnum() and character.isascii() else "-" for character in name) or "rule"
+        key, number = base, 1
+        while key == "root" or key in PRIMITIVES or key in FORMATS or self._rules.get(key, expression) != expression:
+            key, number = f"{base}-{number}", number + 1
+        self._rules[key] = expression
+        return key
+
+    def _visit(self, schema: object, name: str, path: str) -> str:
+        if schema is True or schema == {}:
+            return self.primitive("value")
+        if not isinstance(schema, Mapping):
+            raise _refuse(path, f"{path} is {json.dumps(schema)[:60]}, not a schema that something could satisfy.")
+        self._depth += 1
+        if self._depth > DEPTH_LIMIT:
+            raise _refuse(path, f"{path} is nested more than {DEPTH_LIMIT} deep.")
+        try:
+            return self._expression(schema, name, path)
+        finally:
+            self._depth -= 1
+
+    def _expression(self, schema: Schema, name: str, path: str) -> str:
+        for keyword in REFUSED:
+            if keyword in schema and schema[keyword] is not False:
+                raise _refuse(path, f"{path}.{keyword}: this keyword cannot be held; leave it out or rewrite the schema.")
+        if "$ref" in schema or "allOf" in schema:
+            return self._combined(schema, name, path)
+        if "const" in schema:
+            return literal(_dump(schema["const"]))
+        if "enum" in schema:
+            return self._enumeration(schema, path)
+        for keyword in ("anyOf", "oneOf"):
+            if keyword in schema:
+                return self._union(schema, keyword, name, path)
+        return self._typed(schema, name, path)
+
+    def _combined(self, schema: Schema, name: str, path: str) -> str:
+        """$ref and allOf: a lone reference becomes a rule of its own, which may be recursive; the rest is merged."""
+        others = {key for key in schema if key in _ASSERTIONS} - {"$ref"}
+        if "$ref" in schema and not others:
+            return self._reference(str(schema["$ref"]), path)
+        merged = {key: value for key, value in schema.items() if key not in ("allOf", "$ref")}
+        parts = [*([{"$ref": schema["$ref"]}] if "$ref" in schema else []), *_array_of(schema, "allOf", path)]
+        for place, part in enumerate(parts):
+            merged = _merge(merged, self._resolved(part, f"{path}.allOf[{place}]"), f"{path}.allOf[{place}]")
+        return self._visit(merged, name, path)
+
+    def _resolved(self, schema: object, path: str) -> Schema:
+        seen = 0
+        while isinstance(schema, Mapping) and "$ref" in schema and seen < DEPTH_LIMIT:
+            rest = {key: value for key, value in schema.items() if key != "$ref"}
+            schema, seen = _merge(rest, self._target(str(schema["$ref"]), path), path), seen + 1
+        if not isinstance(schema, Mapping) or "$ref" in schema:
+            raise _refuse(path, f"{path} is no object that could be combined with others.")
+        return schema
+
+    def _reference(self, reference: str, path: str) -> str:
+        key = (id(self._document), reference)
+        if key not in self._references:
+            name = self._references[key] = self._rule(f"ref-{len(self._references)}", "")
+            self._rules[name] = f"reserved {name}"
+            self._rules[name] = self._visit(self._target(reference, path), name, reference)
+        return self._references[key]
+
+    def _target(self, reference: str, path: str) -> Any:
+        if not reference.startswith("#"):
+            raise _refuse(path, f"{path}.$ref is {reference!r}; only references within the schema (#/…) are followed.")
+        found = self._document
+        for step in reference[1:].split("/")[1:]:
+            step = step.replace("~1", "/").replace("~0", "~")
+            if isinstance(found, Mapping) and step in found:
+                found = found[step]
+            elif isinstance(found, Sequence) and step.isdigit() and int(step) < len(found):
+                found = found[int(step)]
+            else:
+                raise _refuse(path, f"{path}.$ref is {reference!r}, but the schema has no {step!r} there.")
+        return found
+
+    def _enumeration(self, schema: Schema, path: str) -> str:
+        values = [value for value in _array_of(schema, "enum", path) if _has_type(value, schema.get("type"))]
+        if not values:
+            raise _refuse(path, f"{path}.enum leaves no value to choose.")
+        return _either(literal(_dump(value)) for value in values)
+
+    def _union(self, schema: Schema, keyword: str, name: str, path: str) -> str:
+        rest = {key: value for key, value in schema.items() if key != keyword and key in _ASSERTIONS}
+        found = []
+        for place, option in enumerate(_array_of(schema, keyword, path)):
+            where = f"{path}.{keyword}[{place}]"
+            merged = _merge(rest, self._resolved(option, where), where) if rest else option
+            found.append(self._rule(f"{name}-{place}", self._visit(merged, f"{name}-{place}", where)))
+        if not found:
+            raise _refuse(path, f"{path}.{keyword} is empty, so nothing could satisfy it.")
+        return _either(found)
+
+    def _typed(self, schema: Schema, name: str, path: str) -> str:
+        kind = schema.get("type") or _implied_type(schema)
+        if isinstance(kind, Sequence) and not isinstance(kind, str):
+            options = [self._typed({**schema, "type": each}, f"{name}-{each}", path) for each in kind]
+            return _either(options) if options else self._unknown_type(kind, path)
+        builders: dict[object, Callable[[Schema, str, str], str]] = {
+            "object": self._object,
+            "array": self._array,
+            "string": self._string,
+            "integer": self._integer,
+            "number": self._number,
+        }
+        if kind in builders:
+            return builders[kind](schema, name, path)
+        if kind in ("boolean", "null"):
+            return self.primitive(str(kind))
+        return self.primitive("value") if kind is None else self._unknown_type(kind, path)
+
+    def _unknown_type(self, kind: object, path: str) -> str:
+        known = "object, array, string, integer, number, boolean or null"
+        raise _refuse(path, f"{path}.type is {json.dumps(kind)[:60]}; it must be {known}.")
+
+    def _object(self, schema: Schema, name: str, path: str) -> str:
+        properties = schema.get("properties", {})
+        required = [str(each) for each in schema.get("required", [])]
+        extra = schema.get("additionalProperties", False if properties or required else True)
+        if not isinstance(properties, Mapping):
+            raise _refuse(path, f"{path}.properties must be an object.")
+        if not properties and not required and extra is True:
+            return self.primitive("object")
+        self.primitive("space")
+        optional = sorted(each for each in properties if each not in required)
+        pairs = {each: self._pair(each, properties.get(each, True), name, path) for each in [*required, *optional]}
+        others = self._extra_pair(list(pairs), extra, name, path)
+        body = _members([pairs[each] for each in required], [pairs[each] for each in optional], others)
+        return f'"{{" space {body} "}}"'
+
+    def _pair(self, key: str, schema: object, name: str, path: str) -> str:
+        value = self._visit(schema, f"{name}-{key}", f"{path}.properties.{key}")
+        return self._rule(f"{name}-{key}-pair", f'{literal(_dump(key))} ":" space ({value})')
+
+    def _extra_pair(self, keys: list[str], schema: object, name: str, path: str) -> str:
+        if schema is False:
+            return ""
+        value = self._visit(schema, f"{name}-extra", f"{path}.additionalProperties")
+        key = self._rule(f"{name}-key", rf'"\"" {_other_than(set(keys))} "\""')
+        return self._rule(f"{name}-extra-pair", f'{key} ":" space ({value})')
+
+    def _array(self, schema: Schema, name: str, path: str) -> str:
+        self.primitive("space")
+        items, prefix = schema.get("items", True), schema.get("prefixItems", [])
+        if isinstance(items, Sequence):
+            items, prefix = schema.get("additionalItems", False), items
+        low, high = _bounds(schema, "minItems", "maxItems", path)
+        fixed = [
+            self._rule(f"{name}-{place}", self._visit(each, f"{name}-{place}", f"{path}.prefixItems[{place}]"))
+            for place, each in enumerate(prefix)
+        ]
+        if fixed:
+            return self._tuple(fixed, items, low, high, path)
+        item = self._rule(f"{name}-item", self._visit(items, f"{name}-item", f"{path}.items"))
+        return _list_of(item, low, high)
+
+    def _tuple(self, fixed: list[str], rest: object, low: int, high: int | None, path: str) -> str:
+        if (rest is not False and high != len(fixed)) or low not in (0, len(fixed)):
+            raise _refuse(path, f"{path}: prefixItems can only be held for arrays of exactly that length (items: false).")
+        return '"[" space ' + ' "," space '.join(fixed) + ' space "]"'
+
+    def _string(self, schema: Schema, name: str, path: str) -> str:
+        low, high = _bounds(schema, "minLength", "maxLength", path)
+        if "pattern" in schema:
+            if low or high is not None:
+                raise _refuse(path, f"{path}: pattern together with minLength or maxLength cannot be held.")
+            return rf'"\"" {self._pattern(schema, path)} "\""'
+        if schema.get("format") == "date-time":
+            return rf'"\"" {self.primitive("date")} "T" {self.primitive("time")} "\""'
+        if schema.get("format") in ("date", "time", "uuid", "ipv4"):
+            return rf'"\"" {self.primitive(schema["format"])} "\""'
+        if low == 0 and high is None:
+            return self.primitive("string")
+        return rf'"\"" {self.primitive("char")}{_times(low, high)} "\""'
+
+    def _pattern(self, schema: Schema, path: str) -> str:
+        self.primitive("char")
+        try:
+            return pattern_expression(str(schema["pattern"]))
+        except ValueError as problem:
+            raise _refuse(path, f"{path}.pattern: {problem}") from None
+
+    def _integer(self, schema: Schema, name: str, path: str) -> str:
+        low, high = _numeric(schema, "minimum", path), _numeric(schema, "maximum", path)
+        above, below = _numeric(schema, "exclusiveMinimum", path), _numeric(schema, "exclusiveMaximum", path)
+        low = above + 1 if above is not None and (low is None or above >= low) else low
+        high = below - 1 if below is not None and (high is None or below <= high) else high
+        if low is None and high is None:
+            return self.primitive("integer")
+        return _ranged(lambda: integer_expression(low, high), path)
+
+    def _number(self, schema: Schema, name: str, path: str) -> str:
+        low, high = _numeric(schema, "minimum", path), _numeric(schema, "maximum", path)
+        above, below = _numeric(schema, "exclusiveMinimum", path), _numeric(schema, "exclusiveMaximum", path)
+        if low is None and high is None and above is None and below is None:
+            return self.primitive("number")
+        open_low = above is not None and (low is None or above >= low)
+        open_high = below is not None and (high is None or below <= high)
+        bounds = (above if open_low else low, below if open_high else high)
+        return _ranged(lambda: number_expression(*bounds, open_low=open_low, open_high=open_high), path)
+
+
+_ASSERTIONS = {"type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref"}.union(*KEYWORDS_OF.values())
+
+
+def compile_schema(schema: object, field: str = "schema") -> str:
+    """The grammar of one schema. Raises RpcError INVALID_SCHEMA, which names the place in `field` at fault."""
+    compiler = SchemaCompiler()
+    return compiler.grammar(compiler.add(schema, "answer", field))
+
+
+def _refuse(path: str, message: str) -> RpcError:
+    return invalid(message, path, "INVALID_SCHEMA")
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _words(expression: str) -> set[str]:
+    """Names of rules in an expression: its words outside literals and character classes."""
+    outside, quote, previous = [], "", ""
+    for character in expression:
+        if quote:
+            if character == quote and previous != "\\":
+                quote = ""
+            previous = "" if previous == "\\" else character
+            continue
+        quote = {'"': '"', "[": "]"}.get(character, "")
+        outside.append(" " if quote or character in '()*+?|{},' else character)
+        previous = ""
+    return set("".join(outside).split())
+
+
+def _either(options: Any) -> str:
+    unique = list(dict.fromkeys(options))
+    return unique[0] if len(unique) == 1 else "(" + " | ".join(unique) + ")"
+
+
+def _array_of(schema: Schema, keyword: str, path: str) -> Sequence[Any]:
+    value = schema.get(keyword, [])
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise _refuse(path, f"{path}.{keyword} must be an array.")
+    return value
+
+
+def _merge(left: Schema, right: Schema, path: str) -> dict[str, Any]:
+    merged = dict(left)
+    for key, value in right.items():
+        if key == "properties" and key in merged:
+            merged[key] = {**merged[key], **value}
+        elif key == "required" and key in merged:
+            merged[key] = list(dict.fromkeys([*merged[key], *value]))
+        elif key in _ASSERTIONS and key not in MERGED and merged.get(key, value) != value:
+            raise _refuse(path, f"{path}: two different values of {key} cannot both be held.")
+        else:
+            merged[key] = value
+    return merged
+
+
+def _has_type(value: object, kind: object) -> bool:
+    if isinstance(kind, Sequence) and not isinstance(kind, str):
+        return any(_has_type(value, each) for each in kind)
+    if isinstance(value, bool):
+        return kind in (None, "boolean")
+    kinds: dict[object, tuple[type, ...]] = {
+        "string": (str,),
+        "integer": (int,),
+        "number": (int, float),
+        "null": (type(None),),
+        "array": (list,),
+        "object": (dict,),
+    }
+    return kind is None or isinstance(value, kinds.get(kind, ()))
+
+
+def _implied_type(schema: Schema) -> str | None:
+    return next((kind for kind, keywords in KEYWORDS_OF.items() if keywords & schema.keys()), None)
+
+
+def _numeric(schema: Schema, keyword: str, path: str) -> int | None:
+    value = schema.get(keyword)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _refuse(path, f"{path}.{keyword} must be a number.")
+    if value != int(value):
+        raise _refuse(path, f"{path}.{keyword} is {value}; only whole numbers can be held as bounds.")
+    return int(value)
+
+
+def _bounds(schema: Schema, least: str, most: str, path: str) -> tuple[int, int | None]:
+    low, high = _numeric(schema, least, path) or 0, _numeric(schema, most, path)
+    if max(low, high or 0) > REPETITION_LIMIT or low < 0 or (high is not None and high < low):
+        raise _refuse(path, f"{path}: {least} and {most} must be 0 to {REPETITION_LIMIT}, in this order.")
+    return low, high
+
+
+def _ranged(build: Callable[[], str], path: str) -> str:
+    try:
+        return build()
+    except ValueError as problem:
+        raise _refuse(path, f"{path}: {problem}") from None
+
+
+def _times(low: int, high: int | None) -> str:
+    return f"{{{low},{'' if high is None else high}}}"
+
+
+def _list_of(item: str, low: int, high: int | None) -> str:
+    if high == 0:
+        return '"[" space "]"'
+    more = f'("," space {item}){_times(max(low - 1, 0), None if high is None else high - 1)}'
+    body = f"{item} {more} space"
+    return f'"[" space {body} "]"' if low else f'"[" space ({body})? "]"'
+
+
+def _members(required: list[str], optional: list[str], others: str) -> str:
+    """The members of an object, commas included, in one order."""
+    tails = [f'("," space {each})?' for each in optional] + ([f'("," space {others})*'] if others else [])
+    if required:
+        return " ".join(['"," space '.join(f"{each} " for each in required), *tails, "space"])
+    heads = [*optional, *([others] if others else [])]
+    options = [" ".join([head, *tails[place if head == others and others else place + 1 :]]) for place, head in enumerate(heads)]
+    return f"(({' | '.join(options)}) space)?" if options else ""
+
+
+def _other_than(words: set[str]) -> str:
+    """Text of a key that is none of these words. Escapes are left out, as they could spell one of them."""
+    firsts = sorted({word[0] for word in words if word})
+    barred = "".join(f"\\U{ord(character):08X}" for character in firsts)
+    options = [rf'[^"\\\x7F\x00-\x1F{barred}] [^"\\\x7F\x00-\x1F]*']
+    options += [f"{literal(first)} {_other_than({word[1:] for word in words if word[:1] == first})}" for first in firsts]
+    return f"({' | '.join(options)})" + ("" if "" in words else "?")

@@ -1,0 +1,305 @@
+"""The engine's thread: it alone touches the context, and goes round and round through one step.
+
+A step takes in what callers want (jobs, cancellations, adapters), places waiting sequences, plans rows, computes them, chooses a
+token for each finished row, and hands everything that came of it to the event loop in one call. So a cancellation is
+carried out before the next computation begins, whatever its job was doing.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from actors.llama.adapters import AdapterShelf
+from actors.llama.binding import Batch, NativeContext, NativeModel
+from actors.llama.embedding import Embedder
+from actors.llama.interface import EndReason, Ended, Event, Prefilling, TokenScore, Tokens
+from actors.llama.line import WaitingLine
+from actors.llama.logprobs import score
+from actors.llama.schedule import AdapterRotation, PrefillBudget, Row, plan
+from actors.llama.sequence import RunningJob, Sequence
+from actors.llama.settings import LlamaSettings
+from actors.llama.slots import Placement, SlotTable
+from actors.llama.stream import Outbox
+from actors.llama.vocabulary import Vocabulary
+from bus import Code, RpcError
+
+
+class Stepper:
+    """Carries out jobs on one context."""
+
+    def __init__(
+        self,
+        model: NativeModel,
+        vocabulary: Vocabulary,
+        context: NativeContext,
+        table: SlotTable,
+        embedder: Embedder,
+        settings: LlamaSettings,
+        outbox: Outbox,
+    ) -> None:
+        self._vocabulary = vocabulary
+        self._context = context
+        self._table = table
+        self._embedder = embedder
+        self._outbox = outbox
+        self._batch = Batch(settings.batch)
+        self._budget = PrefillBudget(settings.batch, settings.gap_seconds)
+        self._rotation = AdapterRotation(settings.adapter_run)
+        self._ahead = settings.answer_reserve
+        self._inbox: deque[Callable[[], None]] = deque()
+        self._wake = threading.Event()
+        self._posting = threading.Lock()
+        self._closing = False
+        self._ended = False
+        self._placed: list[Sequence] = []
+        self.shelf = AdapterShelf(model, settings.adapter_limit)
+        self.line = WaitingLine(settings.slots, outbox)
+        self.steps = 0
+
+    # ---- from any thread
+
+    def post(self, call: Callable[[], None]) -> bool:
+        """Have this called on the engine's thread before its next computation; False: the engine has ended."""
+        with self._posting:
+            if self._ended:
+                return False
+            self._inbox.append(call)
+        self._wake.set()
+        return True
+
+    def wake(self) -> None:
+        """Let an idle engine look round."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Leave `run` before the next computation."""
+        self._closing = True
+        self._wake.set()
+
+    # ---- on the engine's thread
+
+    def run(self) -> None:
+        """Step until `stop`. What fails here fails all jobs; the caller ends the process or frees the model."""
+        while not self._closing:
+            if not self.step():
+                self._wake.wait()
+
+    def step(self) -> bool:
+        """One step; False if there is nothing to do until somebody wakes the engine."""
+        self._wake.clear()
+        while self._inbox:
+            self._inbox.popleft()()
+        self._drop_cancelled()
+        self._admit()
+        if self._embedder.busy:
+            self._embedder.step(self._outbox)
+        if self._placed:
+            self._compute()
+            self.steps += 1
+        self._outbox.flush()
+        return bool(self._placed or self._embedder.busy or self._inbox)
+
+    def accept(self, running: RunningJob, sequences: list[Sequence]) -> None:
+        """Put a job into the line."""
+        if running.adapter not in self.shelf:
+            problem = RpcError(Code.UNAVAILABLE, "The adapter was unloaded meanwhile; repeat the call.", retry_after=0.1)
+            self._fail(running, problem)
+            return
+        self.shelf.touch(running.adapter)
+        self.line.add(running, sequences)
+
+    def adapters_in_use(self) -> set[str]:
+        """Keys of adapters that waiting or placed sequences need."""
+        return {sequence.adapter for sequence in [*self._placed, *self.line.sequences]}
+
+    def fail_all(self, problem: RpcError) -> None:
+        """End every job with an error, and take no more."""
+        with self._posting:
+            self._ended = True
+        while self._inbox:
+            self._inbox.popleft()()
+        for running in {sequence.running for sequence in [*self._placed, *self.line.sequences]}:
+            self._fail(running, problem)
+        self._embedder.fail(problem, self._outbox)
+        self._outbox.flush()
+
+    # ---- cancelling and placing
+
+    def _drop_cancelled(self) -> None:
+        cancelled = {sequence.running for sequence in self._placed if sequence.running.stream.cancelled}
+        cancelled |= self.line.cancelled()
+        for running in cancelled:
+            self._fail(running, RpcError(Code.CANCELLED, "The call was cancelled.", reason="CANCELLED"))
+
+    def _admit(self) -> None:
+        while (sequence := self.line.head()) is not None:
+            placement = self._table.place(sequence.tokens, sequence.adapter, sequence.reserve(self._ahead))
+            if placement is None:
+                break
+            self.line.pop()
+            self._occupy(sequence, placement)
+        self.line.report()
+
+    def _occupy(self, sequence: Sequence, placement: Placement) -> None:
+        slot, context = placement.slot, self._context
+        for other in placement.emptied:
+            context.cut(other.index, 0)
+        if not context.cut(slot.index, placement.kept):
+            context.cut(slot.index, 0)
+            slot.cached = 0
+        elif placement.source is not None:
+            context.copy(placement.source.index, slot.index, placement.reused)
+        slot.tokens = sequence.buffer
+        sequence.slot = slot
+        self._placed.append(sequence)
+        self._note_admission(sequence, slot.cached)
+
+    def _note_admission(self, sequence: Sequence, cached: int) -> None:
+        running = sequence.running
+        if not running.admitted:
+            running.admitted = time.perf_counter()
+            running.cached_tokens = cached
+            self._emit(running, Prefilling(cached, sequence.length))
+
+    # ---- computing
+
+    def _compute(self) -> None:
+        adapter = self._rotation.choose([sequence.adapter for sequence in self._placed])
+        self._secure([sequence for sequence in self._placed if sequence.adapter == adapter])
+        group = [sequence for sequence in self._placed if sequence.adapter == adapter]
+        if not group:
+            return
+        rows = plan(group, self._budget)
+        tokens = self._fill(rows)
+        self._context.use_adapter(adapter)
+        began = time.perf_counter()
+        code = self._context.decode(self._batch, tokens)
+        if code != 0:
+            raise RpcError(Code.INTERNAL, f"llama.cpp could not compute a step of {tokens} tokens (code {code}).")
+        prompt_tokens = sum(row.count for row in rows if row.count > 1)
+        self._budget.observe(tokens - prompt_tokens, prompt_tokens, time.perf_counter() - began)
+        for row in rows:
+            self._advance(row)
+
+    def _secure(self, group: list[Sequence]) -> None:
+        """Make sure that each generating sequence may take one more cell; the youngest one makes room if need be."""
+        for sequence in group:
+            slot = sequence.slot
+            if slot is None or sequence.length <= slot.reserved:
+                continue
+            while (emptied := self._table.grow(slot, sequence.reserve(self._ahead))) is None:
+                youngest = self._placed[-1]
+                self._suspend(youngest)
+                if youngest is sequence:
+                    break
+            for other in emptied or ():
+                self._context.cut(other.index, 0)
+
+    def _suspend(self, sequence: Sequence) -> None:
+        """Put a sequence back at the head of the line; what it has computed stays as long as there is room."""
+        self._leave(sequence)
+        self.line.put_back(sequence)
+
+    def _fill(self, rows: list[Row[Sequence]]) -> int:
+        batch, end = self._batch, 0
+        for row in rows:
+            sequence = row.sequence
+            slot = sequence.slot
+            if slot is None:
+                continue
+            if row.count == 1:
+                place, end = end, end + 1
+                batch.token[place] = sequence.buffer[slot.cached]
+                batch.position[place] = slot.cached
+                batch.sequence[place] = slot.index
+            else:
+                end = batch.put(end, sequence.buffer[slot.cached : slot.cached + row.count], slot.cached, slot.index)
+            complete = row.count == sequence.pending
+            batch.output[end - 1] = complete
+            row.output = end - 1 if complete else -1
+        return end
+
+    def _advance(self, row: Row[Sequence]) -> None:
+        sequence = row.sequence
+        if sequence.slot is None:
+            return
+        sequence.slot.cached += row.count
+        if row.output < 0:
+            self._emit(sequence.running, Prefilling(sequence.slot.cached, sequence.length))
+            return
+        try:
+            token, scores = self._choose(sequence, row.output)
+        except RpcError as problem:
+            self._fail(sequence.running, problem)
+            return
+        self._take_token(sequence, token, scores)
+
+    def _choose(self, sequence: Sequence, place: int) -> tuple[int, tuple[TokenScore, ...]]:
+        token = sequence.sampler.choose(self._context, place)
+        alternatives = sequence.running.job.alternatives
+        if alternatives is None:
+            return token, ()
+        return token, (score(self._context.logits(place), token, alternatives, self._vocabulary),)
+
+    def _take_token(self, sequence: Sequence, token: int, scores: tuple[TokenScore, ...]) -> None:
+        running, job = sequence.running, sequence.running.job
+        sequence.prefilled = True
+        if not running.first_token:
+            running.first_token = time.perf_counter()
+        if token in self._vocabulary.ends and not job.ignore_end:
+            self._finish(sequence, EndReason.STOP)
+            return
+        sequence.append(token)
+        running.completion_tokens += 1
+        self._emit(running, Tokens(sequence.choice, sequence.text.feed(self._visible(token, job.markers)), 1, scores))
+        if sequence.text.stopped:
+            self._finish(sequence, EndReason.STOP)
+        elif sequence.length >= sequence.limit:
+            self._finish(sequence, EndReason.LENGTH)
+
+    def _visible(self, token: int, markers: frozenset[str]) -> bytes:
+        if self._vocabulary.is_control(token) and self._vocabulary.spelling(token) not in markers:
+            return b""
+        return self._vocabulary.piece(token)
+
+    # ---- ending
+
+    def _finish(self, sequence: Sequence, reason: EndReason) -> None:
+        running = sequence.running
+        rest = sequence.text.flush()
+        if rest:
+            self._emit(running, Tokens(sequence.choice, rest, 0))
+        stop = sequence.text.stopped
+        self._emit(running, Ended(sequence.choice, EndReason.STOP if stop else reason, stop))
+        self._leave(sequence)
+        sequence.sampler.close()
+        running.unfinished -= 1
+        if not running.unfinished:
+            now = time.perf_counter()
+            self.line.note_duration(now - running.admitted)
+            self._emit(running, running.cost(now))
+            self._close(running, None)
+
+    def _fail(self, running: RunningJob, problem: RpcError) -> None:
+        for sequence in [placed for placed in self._placed if placed.running is running]:
+            self._leave(sequence)
+            sequence.sampler.close()
+        for sequence in self.line.remove(running):
+            sequence.sampler.close()
+        self._close(running, problem)
+
+    def _close(self, running: RunningJob, problem: RpcError | None) -> None:
+        if running.grammar is not None:
+            running.grammar.close()
+            running.grammar = None
+        self._outbox.add(lambda: running.stream.end(problem))
+
+    def _leave(self, sequence: Sequence) -> None:
+        self._placed.remove(sequence)
+        if sequence.slot is not None:
+            self._table.release(sequence.slot)
+            sequence.slot = None
+
+    def _emit(self, running: RunningJob, event: Event) -> None:
+        self._outbox.add(lambda: running.stream.push(event))

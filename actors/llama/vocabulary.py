@@ -1,0 +1,83 @@
+"""A model's tokens: text to ids, ids to bytes, and what the special ones are."""
+
+import ctypes
+from typing import Any
+
+import llama_cpp.llama_cpp as llama
+
+from actors.llama.binding import NativeModel
+
+NO_TOKEN = -1
+"""llama.cpp's answer where a vocabulary lacks a token."""
+
+
+class Vocabulary:
+    """Read-only after construction, so every thread may use it; pieces are remembered as they are asked for."""
+
+    def __init__(self, model: NativeModel) -> None:
+        self.handle: Any = llama.llama_model_get_vocab(model.handle)
+        self.size = int(llama.llama_vocab_n_tokens(self.handle))
+        self._pieces: dict[int, bytes] = {}
+        control = [token for token in range(self.size) if llama.llama_vocab_is_control(self.handle, token)]
+        self.controls = {self.spelling(token): token for token in control}
+        self._control_ids = frozenset(control)
+        self.ends = frozenset(token for token in range(self.size) if llama.llama_vocab_is_eog(self.handle, token))
+
+    def tokenize(self, text: str, *, control: bool, begin: bool = False) -> list[int]:
+        """Token ids; with `control`, spellings of control tokens become them; `begin` adds what the model begins with."""
+        data = text.encode("utf-8", "replace")
+        room = len(data) + 16
+        tokens = (ctypes.c_int32 * room)()
+        count = llama.llama_tokenize(self.handle, data, len(data), tokens, room, begin, control)
+        if count < 0:
+            raise ValueError(f"a text of {len(data)} bytes makes {-count} tokens, more than its bytes")
+        return tokens[:count]
+
+    def piece(self, token: int) -> bytes:
+        """The bytes that a token adds to a text, control tokens included."""
+        piece = self._pieces.get(token)
+        if piece is None:
+            piece = self._pieces[token] = self._read_piece(token)
+        return piece
+
+    def is_control(self, token: int) -> bool:
+        """Whether the token steers the conversation and is no text."""
+        return token in self._control_ids
+
+    def spelling(self, token: int) -> str:
+        """How a token is written; empty for none."""
+        return "" if token == NO_TOKEN else self.piece(token).decode("utf-8", "replace")
+
+    @property
+    def begin(self) -> int:
+        """The token that begins a text, or NO_TOKEN."""
+        return int(llama.llama_vocab_bos(self.handle))
+
+    @property
+    def end(self) -> int:
+        """The token that ends a turn, or NO_TOKEN."""
+        turn = int(llama.llama_vocab_eot(self.handle))
+        return turn if turn != NO_TOKEN else int(llama.llama_vocab_eos(self.handle))
+
+    @property
+    def begins(self) -> bool:
+        """Whether every text begins with the begin token."""
+        return bool(llama.llama_vocab_get_add_bos(self.handle)) and self.begin != NO_TOKEN
+
+    @property
+    def infill(self) -> tuple[int, int, int] | None:
+        """Tokens before prefix, suffix and middle of a text with a gap."""
+        tokens = (
+            int(llama.llama_vocab_fim_pre(self.handle)),
+            int(llama.llama_vocab_fim_suf(self.handle)),
+            int(llama.llama_vocab_fim_mid(self.handle)),
+        )
+        return None if NO_TOKEN in tokens else tokens
+
+    def _read_piece(self, token: int) -> bytes:
+        buffer = ctypes.create_string_buffer(64)
+        length = llama.llama_token_to_piece(self.handle, token, buffer, 64, 0, True)
+        if length < 0:
+            buffer = ctypes.create_string_buffer(-length)
+            length = llama.llama_token_to_piece(self.handle, token, buffer, -length, 0, True)
+        return buffer.raw[:length]
