@@ -1,0 +1,327 @@
+"""The settings of a hub: one file, `troupe.toml`, and the environment, which wins.
+
+`docs/settings.md` tells what each is for. A wrong name or value is refused with the file, the key and what is allowed.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+
+import msgspec
+from msgspec import Meta, Struct, ValidationError, field
+from msgspec.structs import fields
+
+from bus.errors import nearest
+
+PREFIX = "TROUPE_"
+
+NOT_SETTINGS = frozenset({"TROUPE_CONFIG", "TROUPE_HOME", "TROUPE_SUPERVISED"})
+"""Variables that begin like settings and are none."""
+
+TYPO = 0.9
+"""A variable that resembles a setting's so closely is a misspelt one; others belong to somebody else."""
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Count = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(ge=0)]
+Rate = Annotated[float, Meta(gt=0)]
+
+Kind = TypeVar("Kind", bound=Struct)
+
+
+class SettingsError(Exception):
+    """A setting is wrong. source: the file or variable; key: "[http] port"; message: what is allowed."""
+
+    def __init__(self, source: str, key: str, message: str) -> None:
+        super().__init__(f"{source}: {key}: {message}" if key else f"{source}: {message}")
+        self.source = source
+        self.key = key
+        self.message = message
+
+
+class BusSettings(Struct, frozen=True, kw_only=True):
+    """How this machine reaches NATS."""
+
+    url: str = ""
+    """One or several servers, separated by commas; empty: `troupe up` starts one of its own."""
+
+    user: str = ""
+    password: str = ""
+    token: str = ""
+    credentials_file: str = ""
+    """A NATS `.creds` file."""
+
+    tls_ca: str = ""
+    """PEM file with the authority that signed the server's certificate; empty: the system's."""
+
+    tls_cert: str = ""
+    tls_key: str = ""
+
+
+class HttpSettings(Struct, frozen=True, kw_only=True):
+    """HTTP and WebSocket."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    allowed_hosts: list[str] = field(default_factory=list)
+    """Names under which browsers may reach the hub, besides the address it listens on."""
+
+    cors_origins: list[str] = field(default_factory=list)
+    """Web pages of other origins that may call the hub."""
+
+
+class GrpcSettings(Struct, frozen=True, kw_only=True):
+    """gRPC."""
+
+    host: str = "127.0.0.1"
+    port: Port = 50051
+
+
+class KeySettings(Struct, frozen=True, kw_only=True):
+    """One API key, as its SHA-256 in hexadecimal."""
+
+    name: Annotated[str, Meta(min_length=1)]
+    hash: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    scopes: list[str] = field(default_factory=list)
+    """What the key may do; empty: everything."""
+
+
+class AuthSettings(Struct, frozen=True, kw_only=True):
+    """Who may call."""
+
+    keys: list[KeySettings] = field(default_factory=list)
+
+
+class LimitSettings(Struct, frozen=True, kw_only=True):
+    """What the doors let through."""
+
+    max_body_bytes: Count = 8 * 1024 * 1024
+    max_connections: Count = 2048
+    max_calls: Count = 512
+    max_calls_per_connection: Count = 64
+    messages_per_second: Rate = 500
+    message_burst: Count = 1000
+
+
+class LogSettings(Struct, frozen=True, kw_only=True):
+    """What is logged."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "console"] = "json"
+    redact: bool = True
+    """Leave prompts and answers out. Secrets are left out always."""
+
+
+class TelemetrySettings(Struct, frozen=True, kw_only=True):
+    """OpenTelemetry."""
+
+    otlp_endpoint: str = ""
+    """Where spans go by OTLP over HTTP, for example "http://127.0.0.1:4318"; empty: none are made."""
+
+    service_name: str = "troupe"
+
+
+class SupervisorSettings(Struct, frozen=True, kw_only=True):
+    """Which processes run, and how they are brought back."""
+
+    actors: list[str] = field(default_factory=list)
+    """Names from the registry; empty: all of it."""
+
+    max_restarts: Annotated[int, Meta(ge=0)] = 5
+    """More restarts than this within the window, and the actor is left alone as failed."""
+
+    restart_window_seconds: Rate = 60
+    drain_seconds: Seconds = 10
+    """How long running calls may take to end when a process stops."""
+
+
+def _default_home() -> Path:
+    return Path("~/.troupe").expanduser()
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """All of them."""
+
+    home: Path = field(default_factory=_default_home)
+    """Where models, adapters, the bus's data and logs are kept."""
+
+    bus: BusSettings = BusSettings()
+    http: HttpSettings = HttpSettings()
+    grpc: GrpcSettings = GrpcSettings()
+    auth: AuthSettings = AuthSettings()
+    limits: LimitSettings = LimitSettings()
+    log: LogSettings = LogSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+    supervisor: SupervisorSettings = SupervisorSettings()
+    actors: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """One section for each actor that has any; see `actor`."""
+
+    source: str = ""
+    """The file they were read from; empty: none."""
+
+    def actor(self, name: str, kind: type[Kind]) -> Kind:
+        """The section `[actors.<name>]` as that actor's own settings. Raises SettingsError."""
+        return decode(kind, self.actors.get(name, {}), self.source or "environment", f"actors.{name}", strict=False)
+
+
+def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings.
+
+    The file is `path`, else $TROUPE_CONFIG, else ./troupe.toml, else $TROUPE_HOME/troupe.toml; of the last two neither
+    need exist. Raises SettingsError.
+    """
+    home = Path(environ["TROUPE_HOME"]).expanduser().absolute() if environ.get("TROUPE_HOME") else None
+    file = _find(path, home or _default_home(), environ)
+    data = _read(file) if file else {}
+    source = str(file) if file else ""
+    if home is None:
+        home = (file.parent if file else Path()).joinpath(Path(str(data.get("home", _default_home()))).expanduser())
+    data.pop("home", None)
+    settings = _settings(data, source or "settings", home.absolute(), source)
+    return _overridden(settings, environ)
+
+
+def _find(path: Path | None, home: Path, environ: Mapping[str, str]) -> Path | None:
+    named = path or (Path(environ["TROUPE_CONFIG"]) if environ.get("TROUPE_CONFIG") else None)
+    if named is not None:
+        if not named.is_file():
+            raise SettingsError(str(named), "", "there is no such file; name another with --config or TROUPE_CONFIG.")
+        return named.absolute()
+    for candidate in (Path("troupe.toml"), home / "troupe.toml"):
+        if candidate.is_file():
+            return candidate.absolute()
+    return None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(str(file), "", f"cannot be read: {error}.") from error
+
+
+def _settings(data: dict[str, Any], where: str, home: Path, source: str) -> Settings:
+    sections = _sections()
+    values: dict[str, Any] = {}
+    for name, value in data.items():
+        if name != "actors" and name not in sections:
+            raise SettingsError(
+                where, f"[{name}]", f"there is no such section.{_meant(name, [*sections, 'actors', 'home'])}"
+            )
+        if not isinstance(value, dict):
+            raise SettingsError(where, name, f"is a section; write [{name}] and its keys below.")
+        values[name] = _actors(value, where) if name == "actors" else decode(sections[name], value, where, name)
+    return Settings(home=home, source=source, **values)
+
+
+def _sections() -> dict[str, type[Struct]]:
+    return {
+        found.name: found.type
+        for found in fields(Settings)
+        if isinstance(found.type, type) and issubclass(found.type, Struct)
+    }
+
+
+def _actors(value: dict[str, Any], where: str) -> dict[str, dict[str, Any]]:
+    for name, section in value.items():
+        if not isinstance(section, dict):
+            raise SettingsError(where, f"[actors] {name}", f"is a section; write [actors.{name}] and its keys below.")
+    return value
+
+
+# ---- one section
+
+
+def decode(kind: type[Kind], data: Mapping[str, Any], source: str, section: str, *, strict: bool = True) -> Kind:
+    """A section's values as its Struct. strict: text is no number. Raises SettingsError naming the key at fault."""
+    known = {found.name: found for found in fields(kind)}
+    values = {}
+    for key, value in data.items():
+        if key not in known:
+            raise SettingsError(source, f"[{section}] {key}", f"there is no such key.{_meant(key, known)}")
+        values[key] = _value(known[key].type, value, source, f"[{section}] {key}", strict)
+    missing = [found.name for found in known.values() if found.required and found.name not in values]
+    if missing:
+        raise SettingsError(source, f"[{section}] {missing[0]}", "is missing.")
+    return kind(**values)
+
+
+def _value(kind: Any, value: Any, source: str, key: str, strict: bool) -> Any:
+    items = get_args(kind)
+    if get_origin(kind) is list and isinstance(value, str) and not strict:
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if get_origin(kind) is list and isinstance(value, list) and issubclass(items[0], Struct):
+        return [_item(items[0], item, source, key, strict) for item in value]
+    try:
+        return msgspec.convert(value, kind, strict=strict)
+    except ValidationError as error:
+        raise SettingsError(source, key, f"{_shown(key, value)} {_allowed(kind, value, error)}") from error
+
+
+def _item(kind: type[Struct], value: Any, source: str, key: str, strict: bool) -> Struct:
+    if not isinstance(value, dict):
+        raise SettingsError(source, key, f"each entry is a table with {', '.join(kind.__struct_fields__)}.")
+    return decode(kind, value, source, key.strip("[").replace("] ", "."), strict=strict)
+
+
+def _shown(key: str, value: Any) -> str:
+    secret = any(word in key for word in ("password", "token", "hash", "key"))
+    return "the value" if secret else repr(value)[:100]
+
+
+def _allowed(kind: Any, value: Any, error: ValidationError) -> str:
+    if get_origin(kind) is Literal:
+        choices = [str(choice) for choice in get_args(kind)]
+        return f"is not one of {', '.join(choices)}.{_meant(str(value), choices)}"
+    return f"is not allowed: {str(error)[:1].lower()}{str(error)[1:]}."
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    close = nearest(name, names, limit=1)
+    return f" Did you mean {close[0]}?" if close else f" There are: {', '.join(names)}."
+
+
+# ---- the environment
+
+
+def _overridden(settings: Settings, environ: Mapping[str, str]) -> Settings:
+    sections = _sections()
+    values: dict[str, dict[str, Any]] = {}
+    actors = {name: dict(section) for name, section in settings.actors.items()}
+    for variable in sorted(environ):
+        section, _, key = variable.removeprefix(PREFIX).lower().partition("_")
+        if not variable.startswith(PREFIX) or variable in NOT_SETTINGS or not environ[variable]:
+            continue
+        if section == "actors" and "_" in key:
+            name, _, key = key.partition("_")
+            actors.setdefault(name, {})[key] = environ[variable]
+        elif section in sections:
+            values.setdefault(section, {})[key] = _from_variable(
+                sections[section], section, key, variable, environ[variable]
+            )
+        else:
+            _refuse_misspelt(variable, sections)
+    if environ.get("NATS_URL"):
+        values.setdefault("bus", {})["url"] = environ["NATS_URL"]
+    changed = {name: msgspec.structs.replace(getattr(settings, name), **keys) for name, keys in values.items()}
+    return msgspec.structs.replace(settings, actors=actors, **changed)
+
+
+def _from_variable(kind: type[Struct], section: str, key: str, variable: str, text: str) -> Any:
+    known = {found.name: found.type for found in fields(kind)}
+    if key not in known:
+        raise SettingsError(variable, f"[{section}] {key}", f"there is no such key.{_meant(key, known)}")
+    if known[key] == list[KeySettings]:
+        raise SettingsError(variable, f"[{section}] {key}", "belongs into the settings file.")
+    return _value(known[key], text, variable, f"[{section}] {key}", strict=False)
+
+
+def _refuse_misspelt(variable: str, sections: Mapping[str, type[Struct]]) -> None:
+    names = [f"{PREFIX}{name}_{found.name}".upper() for name, kind in sections.items() for found in fields(kind)]
+    close = difflib.get_close_matches(variable, [*names, *NOT_SETTINGS], n=1, cutoff=TYPO)
+    if close:
+        raise SettingsError(variable, "", f"there is no such setting. Did you mean {close[0]}?")
