@@ -95,7 +95,8 @@ class CallDriver:
                 self._end(event)
             else:
                 self.on_event(event)
-        self._channel.pump.mark(self)
+        if self.protocol.talks:
+            self._channel.pump.mark(self)
         self.wake()
 
     def on_event(self, event: Event) -> None:
@@ -111,6 +112,8 @@ class CallDriver:
 
     def wake(self) -> None:
         """Let everyone who waits look again."""
+        if not self._waiting:
+            return
         waiting, self._waiting = self._waiting, []
         for future in waiting:
             if not future.done():
@@ -186,7 +189,8 @@ class Call(CallDriver):
             await self.changed()
         message, last = self._messages.popleft()
         self.protocol.consume(last)
-        self._channel.pump.mark(self)
+        if self.protocol.talks:
+            self._channel.pump.mark(self)
         return message
 
 
@@ -200,7 +204,7 @@ class Channel:
         self.process = transport.process
         self.pump = Pump(transport, self._tick)
         self._transport = transport
-        self._resolver = resolver
+        self.resolver = resolver
         self._stamps = stamps
         self._calls: dict[str, CallDriver] = {}
         self._lingering: deque[CallDriver] = deque()
@@ -281,8 +285,8 @@ class Channel:
             except RpcError as error:
                 if received or attempt == REPEATS or not self._may_repeat(method, error, requests):
                     raise
-                if error.reason == "NO_RESPONDERS" and route and self._resolver is not None:
-                    async for progress in self._resolver(method, route):
+                if error.reason == "NO_RESPONDERS" and route and self.resolver is not None:
+                    async for progress in self.resolver(method, route):
                         preceding += 1
                         if method.server_streaming:
                             yield progress_payload(progress)
@@ -297,7 +301,7 @@ class Channel:
         if error.code is not Code.UNAVAILABLE or requests.streaming:
             return False
         if error.reason == "NO_RESPONDERS":
-            return self._resolver is not None or method.policy.idempotent
+            return self.resolver is not None or method.policy.idempotent
         return method.policy.idempotent
 
     # ---- calls of bytes, for doors and proxies
@@ -355,6 +359,14 @@ class Channel:
             call.deadline = asyncio.get_running_loop().call_later(max(0.0, seconds), self._expire, call)
         self.pump.mark(call)
 
+    def take_over(self, call: CallDriver) -> None:
+        """As `enlist`, for a call that is resumed: whoever had it here loses it with ABORTED (RESUMED_ELSEWHERE)."""
+        known = self._calls.pop(call.call_id, None)
+        if known is not None and not known.closed:
+            known.protocol.hand_over()
+            known.settle()
+        self.enlist(call)
+
     def _expire(self, call: CallDriver) -> None:
         call.protocol.expire()
         call.settle()
@@ -403,6 +415,7 @@ class Channel:
             if not call.closed:
                 call.protocol.tick(now)
                 call.settle()
+        # Ended calls leave in the order of their ends.
         while self._lingering and now - self._lingering[0].closed_at > LINGER_SECONDS:
             ended = self._lingering.popleft()
             if self._calls.get(ended.call_id) is ended:

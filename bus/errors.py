@@ -144,6 +144,11 @@ def peer_lost(process: str, why: str) -> RpcError:
     return RpcError(Code.UNAVAILABLE, message, reason="PEER_LOST", retry_after=1.0)
 
 
+def resumed_elsewhere() -> RpcError:
+    """The call goes on, for a consumer that came later."""
+    return RpcError(Code.ABORTED, "The call was resumed from elsewhere.", reason="RESUMED_ELSEWHERE")
+
+
 def nearest(name: str, candidates: Iterable[str], limit: int = 3) -> list[str]:
     """The candidates that look most like `name`, best first, at most `limit`."""
     known = list(candidates)

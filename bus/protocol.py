@@ -139,7 +139,7 @@ class CallerProtocol:
         self._open = None
         self.accepted = True
         self.epoch = epoch
-        self.outgoing = Outgoing(REQUEST_WINDOW, sent)
+        self.outgoing = Outgoing(0, sent)
         self._principal = resume.principal
         self._ask(now)
         return self
@@ -165,6 +165,11 @@ class CallerProtocol:
             frame.detach.SetInParent()
             self._say_last(frame)
             self._close(errors.cancelled("The consumer went away; the call can be resumed."))
+
+    def hand_over(self) -> None:
+        """Someone else resumes the call: say nothing more to the responder."""
+        if not self.closed:
+            self._close(errors.resumed_elsewhere())
 
     def expire(self) -> None:
         """The deadline has passed."""
@@ -276,6 +281,16 @@ class CallerProtocol:
             self._controls.append(Frame(ping=Ping(nonce=1)))
 
     # ---- what it sends
+
+    @property
+    def talks(self) -> bool:
+        """There may be something to send."""
+        if self._open is not None:
+            return True
+        if not self.accepted:
+            return False
+        waits = self._credit_due or bool(self._controls) or self._half_close is False
+        return waits or not self.outgoing.idle
 
     def frames(self) -> list[Frame]:
         """What to send now, in order. An OPEN goes to the method's subject, all others to the responder."""

@@ -294,7 +294,7 @@ class Server:
         self._received(call, frame, message, now)
 
     def _received(self, call: ServerCall, frame: Frame, message: Message, now: float) -> None:
-        if frame.HasField("resume") and message.reply != call.reply and not self._taken_over(call, frame, message):
+        if frame.HasField("resume") and not self._taken_over(call, frame, message):
             return
         try:
             call.protocol.receive(frame, now)
@@ -306,9 +306,8 @@ class Server:
         if not call.protocol.may_resume(frame.resume):
             self._refuse(message.reply, call.protocol.call_id, resume_refused())
             return False
-        if call.protocol.outgoing.detached is False:
-            elsewhere = RpcError(Code.ABORTED, "The call was resumed from elsewhere.", reason="RESUMED_ELSEWHERE")
-            self._refuse(call.reply, call.protocol.call_id, elsewhere)
+        if message.reply != call.reply and not call.protocol.outgoing.detached:
+            self._refuse(call.reply, call.protocol.call_id, errors.resumed_elsewhere())
         call.reply = message.reply
         return True
 

@@ -1,0 +1,224 @@
+"""The gRPC door: every public method under its own name, with reflection and health; payloads undecoded."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from typing import Any
+
+import grpc
+import structlog
+from google.protobuf import descriptor_pool
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection
+
+from bus import Code, MethodInfo, RpcError, invalid
+from bus.context import duration
+from bus.protocol import PROTOCOL_VERSION
+from bus.stream import DEFAULT_WINDOW, MAX_MESSAGE, Assembler, Pieces, split
+from gateway.hub import Hub
+from gateway.relay import Opening, Relay
+from troupe.rpc.v1 import Frame, Open, Resume
+
+STATUS_DETAILS = "grpc-status-details-bin"
+OPTIONS = (
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", MAX_MESSAGE),
+    ("grpc.max_metadata_size", 16 * 1024),
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
+
+_STATUS = {status.value[0]: status for status in grpc.StatusCode}
+
+log = structlog.get_logger(__name__)
+
+
+class Door(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc-stubs have it as Any
+    """Turns each gRPC call into a call on the bus."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        name = handler_call_details.method
+        if name.startswith("/grpc."):
+            return None
+        try:
+            method = self._hub.catalog.method(name)
+        except RpcError as error:
+            return _refusing(error)
+
+        async def serve(requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> None:
+            try:
+                await _Passage(self._hub, method, requests, context).run()
+            except RpcError as error:
+                await _abort(context, error)
+
+        return grpc.stream_stream_rpc_method_handler(serve)
+
+
+def _refusing(error: RpcError) -> grpc.RpcMethodHandler:
+    async def refuse(requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        await _abort(context, error)
+
+    return grpc.stream_stream_rpc_method_handler(refuse)
+
+
+async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: RpcError) -> None:
+    details = error.to_status().SerializeToString()
+    context.set_trailing_metadata(((STATUS_DETAILS, details),))
+    await context.abort(_STATUS[error.code], error.message)
+
+
+class _Passage:
+    """One gRPC call on its way."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        method: MethodInfo,
+        requests: AsyncIterator[bytes],
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> None:
+        self._hub = hub
+        self._method = method
+        self._requests = requests
+        self._context = context
+        self._metadata: dict[str, Any] = dict(context.invocation_metadata() or ())
+        self._ready = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until the call has ended. When the client goes away, what it can resume goes on."""
+        principal = self._hub.access.principal(self._metadata.get("authorization"))
+        with ExitStack() as stack:
+            stack.enter_context(self._hub.limits.call())
+            relay = await self._begin(principal)
+            sender = asyncio.create_task(self._send(relay)) if self._method.client_streaming else None
+            try:
+                await self._answer(relay)
+            finally:
+                if sender is not None:
+                    sender.cancel()
+                    await asyncio.gather(sender, return_exceptions=True)
+                relay.leave()
+
+    async def _begin(self, principal: Any) -> Relay:
+        if "troupe-resume-call-id" in self._metadata:
+            relay = await Relay.resume(self._hub, self._resuming(), principal, lambda _: self._ready.set())
+            relay.settle()
+            return relay
+        first = await anext(aiter(self._requests), None)
+        opening = Opening(self._opening_frame(), first=first, half_closed=first is None or not self._method.client_streaming)
+        opening.batches = list(_batches(first, 0)) if first is not None else []
+        return Relay.open(self._hub, opening, principal, lambda _: self._ready.set())
+
+    def _opening_frame(self) -> Frame:
+        passed = {key: value for key, value in self._metadata.items() if _travels(key, value)}
+        open_ = Open(protocol_version=PROTOCOL_VERSION, method=self._method.full_name, metadata=passed)
+        open_.initial_credit = DEFAULT_WINDOW
+        open_.resume_key = self._metadata.get("troupe-resume-key-bin", b"")
+        remaining = self._context.time_remaining()
+        if remaining is not None:
+            open_.timeout.CopyFrom(duration(remaining))
+        return Frame(call_id=secrets.token_urlsafe(16), open=open_)
+
+    def _resuming(self) -> Frame:
+        try:
+            after = int(self._metadata.get("troupe-resume-after", "0"))
+            epoch = int(self._metadata.get("troupe-resume-epoch", "0"))
+        except ValueError as error:
+            raise invalid("troupe-resume-after and troupe-resume-epoch are whole numbers.") from error
+        key = self._metadata.get("troupe-resume-key-bin", b"")
+        resume = Resume(after=after, resume_key=key, granted=after + DEFAULT_WINDOW)
+        return Frame(call_id=self._metadata["troupe-resume-call-id"], epoch=epoch, resume=resume)
+
+    async def _send(self, relay: Relay) -> None:
+        sent = relay.protocol.outgoing.last
+        async for message in self._requests:
+            while not relay.protocol.outgoing.ready and not relay.closed:
+                await relay.changed()
+            for batch in _batches(message, sent):
+                relay.push(Frame(payload=batch.pieces, more=batch.more))
+                sent = batch.last
+        relay.half_close()
+
+    async def _answer(self, relay: Relay) -> None:
+        assembler = Assembler()
+        announced = False
+        while True:
+            await self._ready.wait()
+            self._ready.clear()
+            for frame in relay.take():
+                if not announced:
+                    announced = True
+                    await self._announce(relay)
+                if frame.payload:
+                    await self._write(relay, assembler.feed(Pieces(frame.payload, frame.sequence, frame.more)))
+                    relay.grant(frame.sequence + DEFAULT_WINDOW, frame.sequence)
+                if frame.HasField("close"):
+                    await self._close(relay)
+                    return
+
+    async def _announce(self, relay: Relay) -> None:
+        epoch = str(relay.protocol.epoch)
+        await self._context.send_initial_metadata((("troupe-call-id", relay.call_id), ("troupe-epoch", epoch)))
+
+    async def _write(self, relay: Relay, messages: list[tuple[bytes, int]]) -> None:
+        for message, _ in messages:
+            await self._context.write(message)
+
+    async def _close(self, relay: Relay) -> None:
+        if relay.error is not None:
+            raise relay.error
+        trailers = tuple((key, value) for key, value in relay.trailers.items())
+        if trailers:
+            self._context.set_trailing_metadata(trailers)
+
+
+def _batches(message: bytes, sent: int) -> list[Pieces]:
+    pieces = split(message)
+    last = len(pieces) - 1
+    return [Pieces([piece], sent + index + 1, more=index < last) for index, piece in enumerate(pieces)]
+
+
+def _travels(key: str, value: Any) -> bool:
+    """Goes along as metadata of the call: text, and neither gRPC's own nor a secret."""
+    own = key.startswith(("grpc-", "troupe-", ":")) or key in ("authorization", "user-agent", "content-type", "te")
+    return isinstance(value, str) and not own and not key.endswith("-bin")
+
+
+class GrpcServer:
+    """The door as a server."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._server = grpc.aio.server(options=OPTIONS)
+        self._health = HealthServicer()
+        self.port = 0
+
+    async def start(self) -> None:
+        """Listen. Raises UNAVAILABLE if the address is taken."""
+        self._server.add_generic_rpc_handlers((Door(self._hub),))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = [*self._hub.catalog.service_names, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name]
+        reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], self._server, descriptor_pool.Default())
+        settings = self._hub.settings.grpc
+        try:
+            self.port = self._server.add_insecure_port(f"{settings.host}:{settings.port}")
+        except RuntimeError as error:
+            raise RpcError(
+                Code.UNAVAILABLE,
+                f"gRPC cannot listen on {settings.host}:{settings.port}; is another hub running? Set TROUPE_GRPC_PORT.",
+                reason="ADDRESS_IN_USE",
+            ) from error
+        await self._server.start()
+        for name in ["", *names]:
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    async def stop(self, grace: float) -> None:
+        """Refuse new calls, let running ones end within `grace` seconds."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace)

@@ -1,0 +1,316 @@
+"""A call on its way through a door: frames in, frames out, payloads undecoded.
+
+The sequence numbers on both sides are the same, and the credit is the final consumer's; a door only reads what it must:
+the method, and for a routed method the first request's route.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+from google.protobuf.message import DecodeError
+
+from bus import Code, MethodInfo, RpcError, invalid, subjects
+from bus.channel import CallDriver
+from bus.context import progress_payload
+from bus.protocol import AskedAgain, CallerProtocol, Closed, Event, Received, digest
+from bus.server import PRINCIPAL, call_not_found, resume_refused
+from bus.stream import DEFAULT_WINDOW, MAX_PIECE, MAX_WINDOW, Pieces
+from gateway.access import Principal
+from gateway.hub import Hub
+from troupe.rpc.v1 import Close, Credit, Frame, Location, Open, Progress, Resume, Status
+
+RESOLVE_ATTEMPTS = 3
+
+LOCATE_SECONDS = 1.0
+"""How long a call may be unknown before RESUME is refused: its location is written after it has begun."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Opening:
+    """What a door has of a call before it begins: the OPEN, and the caller's pieces until the first request is whole."""
+
+    frame: Frame
+    batches: list[Pieces] = field(default_factory=list)
+    first: bytes | None = None
+    half_closed: bool = False
+
+
+class Relay(CallDriver):
+    """One call between a door and its responder.
+
+    ready: called when `take` has something to give; must not block.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        protocol: CallerProtocol,
+        method: MethodInfo,
+        principal: Principal,
+        ready: Callable[["Relay"], None],
+        *,
+        route: str = "",
+        peer: str = "",
+    ) -> None:
+        super().__init__(hub.channel, protocol, subjects.call(method.service, method.name, route), peer)
+        self.method = method
+        self.resumable = False
+        self.pending_bytes = 0
+        self._hub = hub
+        self._principal = principal
+        self._ready = ready
+        self._route = route
+        self._opening: Open | None = None
+        self._batches: list[Pieces] = []
+        self._half_closed = False
+        self._attempts = 0
+        self._resolving: asyncio.Task[None] | None = None
+        self._located = False
+        self._pieces: list[Pieces] = []
+        self._controls: list[Frame] = []
+        self._forwarded_credit = 0
+        self._close: Close | None = None
+
+    # ---- beginning
+
+    @classmethod
+    def open(cls, hub: Hub, opening: Opening, principal: Principal, ready: Callable[["Relay"], None]) -> "Relay":
+        """Begin a call. Raises what is wrong with it: UNIMPLEMENTED, PERMISSION_DENIED, INVALID_ARGUMENT,
+        DEADLINE_EXCEEDED, ALREADY_EXISTS.
+        """
+        asked = opening.frame.open
+        method = hub.catalog.method(asked.method)
+        principal.require(method.policy.scope)
+        route = route_of(method, opening.first)
+        passed_on, seconds = _pass_on(hub, method, asked, principal)
+        protocol = CallerProtocol(opening.frame.call_id, passed_on, time.monotonic())
+        self = cls(hub, protocol, method, principal, ready, route=route)
+        self.resumable = bool(asked.resume_key)
+        self._opening, self._batches, self._half_closed = passed_on, opening.batches, opening.half_closed
+        self._feed(protocol)
+        hub.channel.enlist(self, seconds)
+        return self
+
+    def _feed(self, protocol: CallerProtocol) -> None:
+        for batch in self._batches:
+            protocol.outgoing.push_pieces(batch.pieces, batch.more)
+        if self._half_closed:
+            protocol.half_close()
+
+    @classmethod
+    async def resume(
+        cls, hub: Hub, frame: Frame, principal: Principal, ready: Callable[["Relay"], None]
+    ) -> "Relay":
+        """Continue a call that began elsewhere. Raises NOT_FOUND (CALL_NOT_FOUND) or PERMISSION_DENIED (RESUME_REFUSED)."""
+        location = await _locate(hub, frame.call_id)
+        known = location.resume_key_digest == digest(frame.resume.resume_key)
+        if not known or location.principal != principal.name:
+            raise resume_refused()
+        asked = Resume()
+        asked.CopyFrom(frame.resume)
+        asked.principal = principal.name
+        method = hub.catalog.method(location.method)
+        protocol = CallerProtocol.resuming(frame.call_id, asked, location.epoch, frame.sequence, time.monotonic())
+        peer = subjects.control(location.process, frame.call_id)
+        self = cls(hub, protocol, method, principal, ready, peer=peer)
+        self.resumable, self._located = True, True
+        hub.channel.take_over(self)
+        return self
+
+    # ---- from the responder
+
+    def on_event(self, event: Event) -> None:
+        if isinstance(event, Received):
+            self._pieces.append(event.pieces)
+            self.pending_bytes += sum(map(len, event.pieces.pieces))
+        elif isinstance(event, AskedAgain):
+            self._controls.append(Frame(resume=Resume(after=event.after)))
+
+    def settle(self) -> None:
+        super().settle()
+        if self.protocol.accepted and not self._located and not self.closed:
+            self._located = True
+            self._forwarded_credit = -1
+            if self.resumable:
+                self._hub.locations.remember(self.call_id, self._location())
+        if self.protocol.outgoing.granted > self._forwarded_credit and self.protocol.accepted:
+            self._forwarded_credit = self.protocol.outgoing.granted
+            outgoing = self.protocol.outgoing
+            self._controls.append(Frame(credit=Credit(granted=outgoing.granted, consumed=outgoing.consumed)))
+        if self._pieces or self._controls or self._close is not None:
+            self._ready(self)
+
+    def _location(self) -> Location:
+        return Location(
+            process=self.peer.split(".")[1] if self.peer else "",
+            epoch=self.protocol.epoch,
+            resume_key_digest=digest(self._opening.resume_key) if self._opening else b"",
+            principal=self._principal.name,
+            method=self.method.full_name,
+        )
+
+    def _end(self, event: Closed) -> None:
+        unserved = event.error is not None and event.error.reason == "NO_RESPONDERS"
+        resolver = self._hub.channel.resolver
+        if unserved and self._route and resolver is not None and self._attempts < RESOLVE_ATTEMPTS:
+            self._attempts += 1
+            self._resolving = asyncio.create_task(self._resolve(event))
+            return
+        self._finish(event)
+
+    def _finish(self, event: Closed) -> None:
+        super()._end(event)
+        status = event.error.to_status() if event.error else Status()
+        self._close = Close(status=status, trailers=dict(event.trailers))
+
+    async def _resolve(self, event: Closed) -> None:
+        """Have the route served, tell how that goes, and open the call again."""
+        resolver = self._hub.channel.resolver
+        assert resolver is not None and self._opening is not None
+        try:
+            async for progress in resolver(self.method, self._route):
+                self._tell(progress)
+        except RpcError as error:
+            self._finish(Closed(error))
+        else:
+            self._reopen()
+        self._resolving = None
+        self.settle()
+
+    def _tell(self, progress: Progress) -> None:
+        """Progress of the hub's own takes a number before those of the responder."""
+        if self.method.server_streaming and self._opening is not None:
+            self._opening.preceding += 1
+            self.on_event(Received(Pieces([progress_payload(progress)], self._opening.preceding)))
+            self._ready(self)
+
+    def _reopen(self) -> None:
+        assert self._opening is not None
+        granted = self.protocol.incoming.granted
+        self.protocol = CallerProtocol(self.call_id, self._opening, time.monotonic())
+        self.protocol.incoming.grant(granted)
+        self._feed(self.protocol)
+
+    # ---- from the door
+
+    def push(self, frame: Frame) -> None:
+        """More of the caller's payloads, whose numbers were checked."""
+        self.protocol.outgoing.push_pieces(list(frame.payload), frame.more)
+        if frame.half_close:
+            self.half_close()
+        self.settle()
+
+    def half_close(self) -> None:
+        """The caller sends nothing more."""
+        self._half_closed = True
+        self.protocol.half_close()
+        self.settle()
+
+    def grant(self, granted: int, consumed: int) -> None:
+        """The final consumer's credit."""
+        self.protocol.grant(granted, consumed)
+        if self.protocol.talks:
+            self._hub.channel.pump.mark(self)
+
+    def cancel(self, reason: str = "") -> None:
+        self._stop_resolving()
+        super().cancel(reason)
+
+    def leave(self) -> None:
+        """The client went away: what it can resume goes on, all else is cancelled."""
+        if self.resumable and self.protocol.accepted and not self.closed:
+            self.protocol.detach()
+            self.settle()
+        else:
+            self.cancel("the client went away")
+
+    def _stop_resolving(self) -> None:
+        if self._resolving is not None:
+            self._resolving.cancel()
+            self._resolving = None
+            self._finish(Closed(RpcError(Code.CANCELLED, "The call was cancelled.", reason="CANCELLED")))
+
+    # ---- to the door
+
+    def take(self) -> list[Frame]:
+        """What the client has not got yet; backlog leaves joined."""
+        frames: list[Frame] = []
+        size = 0
+        for batch in self._pieces:
+            weight = sum(map(len, batch.pieces))
+            if frames and not frames[-1].more and size + weight <= MAX_PIECE:
+                frames[-1].payload.extend(batch.pieces)
+                frames[-1].sequence, frames[-1].more = batch.last, batch.more
+                size += weight
+            else:
+                frames.append(Frame(sequence=batch.last, payload=batch.pieces, more=batch.more))
+                size = weight
+        self._pieces, self.pending_bytes = [], 0
+        if self._close is not None:
+            self._attach_close(frames, size)
+        frames += self._controls
+        self._controls = []
+        for frame in frames:
+            frame.call_id, frame.epoch = self.call_id, self.protocol.epoch
+            if not frame.sequence:
+                frame.sequence = self.protocol.incoming.received
+        return frames
+
+    def _attach_close(self, frames: list[Frame], size: int) -> None:
+        assert self._close is not None
+        if frames and not frames[-1].more and size + self._close.ByteSize() <= MAX_PIECE:
+            frames[-1].close.CopyFrom(self._close)
+        else:
+            frames.append(Frame(close=self._close))
+        self._close = None
+        self._controls.clear()
+
+
+def _pass_on(hub: Hub, method: MethodInfo, asked: Open, principal: Principal) -> tuple[Open, float | None]:
+    """The OPEN as it goes on over the bus, and the seconds that the call has."""
+    timeout = asked.timeout.ToNanoseconds() / 1e9 if asked.HasField("timeout") else None
+    metadata = {key: value for key, value in asked.metadata.items() if not key.startswith("troupe-")}
+    metadata[PRINCIPAL] = principal.name
+    window = min(asked.initial_credit or DEFAULT_WINDOW, MAX_WINDOW)
+    opening, seconds = hub.channel.opening(method, timeout=timeout, metadata=metadata, window=window)
+    opening.protocol_version = asked.protocol_version
+    if asked.resume_key:
+        opening.resume_key = asked.resume_key
+        opening.ClearField("grace")
+        if asked.HasField("grace"):
+            opening.grace.CopyFrom(asked.grace)
+    return opening, seconds
+
+
+def route_of(method: MethodInfo, first: bytes | None) -> str:
+    """The route that the first request names. Raises INVALID_ARGUMENT if there is none or it cannot be read."""
+    field_name = method.policy.route_by
+    if not field_name:
+        return ""
+    if first is None:
+        raise invalid(f"{method.full_name} is routed by {field_name!r}: send the first request with the OPEN.", field_name)
+    try:
+        route = method.route_of(method.request.FromString(first))
+    except DecodeError as error:
+        name = method.request.DESCRIPTOR.full_name
+        raise invalid(f"The payload is no {name}: {error}.", reason="MALFORMED_FRAME") from error
+    if not route:
+        raise invalid(f'{field_name} is empty; name one, for example "troupe-tiny".', field_name)
+    return route
+
+
+async def _locate(hub: Hub, call_id: str) -> Location:
+    """Where the call lives. A call that has just begun may not be written down yet."""
+    ends = time.monotonic() + LOCATE_SECONDS
+    while True:
+        location = await hub.locations.get(call_id)
+        if location is not None:
+            return location
+        if time.monotonic() > ends:
+            raise call_not_found(call_id)
+        await asyncio.sleep(0.05)

@@ -1,0 +1,392 @@
+"""The WebSocket door: many calls on a connection, binary frames or JSON text, reconnect with resume."""
+
+import asyncio
+import contextlib
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import structlog
+from starlette.types import Message as AsgiMessage
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from bus import Code, RpcError, invalid
+from bus.protocol import PROTOCOL_VERSION
+from bus.server import version_mismatch
+from bus.stream import MAX_FRAME, REQUEST_WINDOW, Assembler, Incoming, Pieces
+from gateway.access import Principal
+from gateway.codec import BinaryForm, JsonForm, MalformedFrame, payload_of
+from gateway.hub import Hub
+from gateway.relay import Opening, Relay
+from troupe.rpc.v1 import Close, Credit, Frame, Pong
+
+BINARY = "troupe.v1.binary"
+JSON = "troupe.v1.json"
+KEY_PREFIX = "troupe.key."
+
+MAX_TEXT = 6 * 1024 * 1024
+"""Characters of one JSON frame, whose messages are not in pieces."""
+
+MAX_BACKLOG = 16 * 1024 * 1024
+"""Bytes that may wait for a client that does not read; more ends the connection."""
+
+CLOSE_INVALID = 1007
+CLOSE_POLICY = 1008
+CLOSE_TOO_BIG = 1009
+CLOSE_RESTART = 1012
+CLOSE_TRY_LATER = 1013
+
+_CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+log = structlog.get_logger(__name__)
+
+
+async def serve_websocket(websocket: WebSocket, hub: Hub) -> None:
+    """Serve one connection until it ends. What its client can resume goes on; its other calls are cancelled."""
+    offered = websocket.scope.get("subprotocols", [])
+    form = next((name for name in offered if name in (BINARY, JSON)), None)
+    try:
+        principal = hub.access.principal(_authorization(websocket, offered))
+        admission = hub.limits.connection()
+        admission.__enter__()
+    except RpcError as error:
+        await _turn_away(websocket, form, error)
+        return
+    with contextlib.ExitStack() as stack:
+        stack.push(admission)
+        await websocket.accept(subprotocol=form)
+        await Connection(websocket, hub, principal, BinaryForm() if form == BINARY else JsonForm()).run()
+
+
+def _authorization(websocket: WebSocket, offered: list[str]) -> str | None:
+    """The Authorization header, or, from browsers, which cannot set one, a subprotocol."""
+    header = websocket.headers.get("authorization")
+    keys = [name.removeprefix(KEY_PREFIX) for name in offered if name.startswith(KEY_PREFIX)]
+    return header or (f"Bearer {keys[0]}" if keys else None)
+
+
+async def _turn_away(websocket: WebSocket, form: str | None, error: RpcError) -> None:
+    """Tell why: browsers do not show the status of a refused handshake, so accept, say it, and close."""
+    await websocket.accept(subprotocol=form)
+    frame = Frame(close=Close(status=error.to_status()))
+    if form == BINARY:
+        await websocket.send_bytes(frame.SerializeToString())
+    else:
+        await websocket.send_text(JsonForm().encode(frame, None, None) or "")
+    code = CLOSE_TRY_LATER if error.code is Code.RESOURCE_EXHAUSTED else CLOSE_POLICY
+    await websocket.close(code, reason=error.message[:120])
+
+
+class DoorCall:
+    """One call of a connection: what has come from its client, and its relay once it has begun."""
+
+    def __init__(self, call_id: str, form: BinaryForm | JsonForm, opening: Opening) -> None:
+        self.call_id = call_id
+        self.form = form
+        self.opening = opening
+        self.incoming = Incoming(REQUEST_WINDOW)
+        self.gathering = Assembler()
+        self.answers = Assembler()
+        self.relay: Relay | None = None
+        self.admission = contextlib.ExitStack()
+        self.task: asyncio.Task[None] | None = None
+
+    @property
+    def whole(self) -> bool:
+        """The first request is complete, or none comes."""
+        return self.opening.first is not None or self.opening.half_closed or not self.opening.batches
+
+    def gather(self, pieces: Pieces, half_closed: bool) -> None:
+        """Pieces before the call has begun. Raises MESSAGE_TOO_LARGE."""
+        self.opening.batches.append(pieces)
+        self.opening.half_closed = half_closed
+        messages = self.gathering.feed(pieces)
+        if messages and self.opening.first is None:
+            self.opening.first = messages[0][0]
+
+
+class Connection:
+    """One client's connection."""
+
+    def __init__(self, websocket: WebSocket, hub: Hub, principal: Principal, form: BinaryForm | JsonForm) -> None:
+        self._websocket = websocket
+        self._form = form
+        self._hub = hub
+        self._principal = principal
+        self._calls: dict[str, DoorCall] = {}
+        self._rate = hub.limits.message_rate()
+        self._binary, self._json = BinaryForm(), JsonForm()
+        self._ready: dict[str, DoorCall] = {}
+        self._letters: list[tuple[Frame, BinaryForm | JsonForm]] = []
+        self._wake = asyncio.Event()
+        self._writer: asyncio.Task[None] | None = None
+        self._last_words: tuple[int, str] | None = None
+
+    # ---- from the client
+
+    async def run(self) -> None:
+        """Read until the client goes away or breaks a rule of the connection."""
+        try:
+            while self._last_words is None:
+                message = await self._websocket.receive()
+                if message["type"] == "websocket.disconnect":
+                    return
+                self._take(message)
+        except (WebSocketDisconnect, ConnectionError):
+            return
+        finally:
+            await self._end()
+
+    def _take(self, message: AsgiMessage) -> None:
+        try:
+            self._rate.take()
+            text = message.get("text")
+            if text is None:
+                self._take_binary(message["bytes"])
+            else:
+                self._take_text(text)
+        except MalformedFrame as error:
+            self._hang_up(CLOSE_INVALID, invalid(str(error), reason="MALFORMED_FRAME"))
+        except RpcError as error:
+            self._hang_up(CLOSE_POLICY if error.reason == "RATE_LIMITED" else CLOSE_TOO_BIG, error)
+
+    def _take_binary(self, data: bytes) -> None:
+        if len(data) > MAX_FRAME:
+            raise RpcError(
+                Code.RESOURCE_EXHAUSTED,
+                f"A frame of {len(data):,} bytes is over the limit of {MAX_FRAME:,}; split the message with `more`.",
+                reason="MESSAGE_TOO_LARGE",
+            )
+        frame = self._binary.decode(data)
+        self._guarded(frame, self._binary, [])
+
+    def _take_text(self, text: str) -> None:
+        if len(text) > MAX_TEXT:
+            raise RpcError(
+                Code.RESOURCE_EXHAUSTED,
+                f"A frame of {len(text):,} characters is over the limit of {MAX_TEXT:,}.",
+                reason="MESSAGE_TOO_LARGE",
+            )
+        frame, payloads = self._json.decode(text)
+        self._guarded(frame, self._json, payloads)
+
+    def _guarded(self, frame: Frame, form: BinaryForm | JsonForm, payloads: list[Any]) -> None:
+        """A call's own mistake ends that call and nothing else."""
+        try:
+            self._dispatch(frame, form, payloads)
+        except RpcError as error:
+            call = self._calls.pop(frame.call_id, None)
+            if call is not None and error.reason == "CALL_EXISTS":
+                self._calls[frame.call_id] = call  # the one that was there first goes on
+            elif call is not None:
+                self._drop(call, may_return=False)
+            self._answer(frame.call_id, error, form)
+
+    def _dispatch(self, frame: Frame, form: BinaryForm | JsonForm, payloads: list[Any]) -> None:
+        kind = frame.WhichOneof("control")
+        if not _CALL_ID.fullmatch(frame.call_id):
+            raise invalid("callId is 1 to 64 of the characters A-Z a-z 0-9 _ -; choose one for each call.", "call_id")
+        if kind == "open":
+            self._open(frame, form, payloads)
+            return
+        if kind == "resume" and not (frame.call_id in self._calls and frame.resume.resume_key == b""):
+            self._resume(frame, form)
+            return
+        call = self._calls.get(frame.call_id)
+        if call is None:
+            if kind == "ping":
+                raise RpcError(Code.NOT_FOUND, f"No call {frame.call_id!r} is open here.", reason="CALL_NOT_FOUND")
+            return  # late words for a call that has just ended
+        self._continue(call, frame, kind, payloads)
+
+    def _open(self, frame: Frame, form: BinaryForm | JsonForm, payloads: list[Any]) -> None:
+        if frame.call_id in self._calls:
+            raise RpcError(Code.ALREADY_EXISTS, f"The call {frame.call_id!r} is open; choose another id.", reason="CALL_EXISTS")
+        if frame.open.protocol_version != PROTOCOL_VERSION:
+            raise version_mismatch(frame.open.protocol_version)
+        limit = self._hub.settings.limits.max_calls_per_connection
+        if len(self._calls) >= limit:
+            raise RpcError(
+                Code.RESOURCE_EXHAUSTED,
+                f"This connection has {limit} open calls, as many as it may.",
+                reason="TOO_MANY_CALLS",
+                retry_after=1.0,
+            )
+        call = DoorCall(frame.call_id, form, Opening(frame))
+        call.admission.enter_context(self._hub.limits.call())
+        self._calls[frame.call_id] = call
+        self._feed(call, frame, payloads)
+
+    def _feed(self, call: DoorCall, frame: Frame, payloads: list[Any]) -> None:
+        """Payloads and half-close, before the call has begun or after."""
+        batches = list(self._pieces(call, frame, payloads))
+        if call.relay is not None:
+            for batch in batches:
+                call.relay.push(Frame(payload=batch.pieces, more=batch.more))
+            if frame.half_close:
+                call.relay.half_close()
+            return
+        for batch in batches:
+            call.gather(batch, frame.half_close)
+        call.opening.half_closed = frame.half_close
+        if call.whole:
+            call.relay = Relay.open(self._hub, call.opening, self._principal, lambda _: self._has_output(call))
+        else:
+            call.incoming.grant(call.incoming.received + REQUEST_WINDOW)
+            credit = Credit(granted=call.incoming.granted, consumed=call.incoming.received)
+            self._letters.append((Frame(call_id=call.call_id, credit=credit), call.form))
+            self._write_soon()
+
+    def _pieces(self, call: DoorCall, frame: Frame, payloads: list[Any]) -> Iterator[Pieces]:
+        method = self._hub.catalog.method(call.opening.frame.open.method)
+        if isinstance(call.form, JsonForm):
+            for value in payloads:
+                pieces = payload_of(method, value)
+                for index, piece in enumerate(pieces):
+                    call.incoming.received += 1
+                    yield Pieces([piece], call.incoming.received, more=index < len(pieces) - 1)
+        elif frame.payload:
+            last = frame.sequence or call.incoming.received + len(frame.payload)
+            if last - len(frame.payload) > call.incoming.received:
+                expected = call.incoming.received + 1
+                raise invalid(f"Payload {expected} is missing before sequence {last}.", "sequence", "STREAM_GAP")
+            if call.relay is not None:
+                call.incoming.grant(call.relay.protocol.outgoing.granted)
+            new = call.incoming.accept(frame.payload, last, frame.more)
+            if new is not None:
+                yield new
+
+    def _continue(self, call: DoorCall, frame: Frame, kind: str | None, payloads: list[Any]) -> None:
+        if frame.payload or payloads or frame.half_close:
+            self._feed(call, frame, payloads)
+        relay = call.relay
+        if kind == "cancel":
+            self._cancel(call, frame.cancel.reason)
+        elif kind == "ping":
+            sequence = relay.protocol.incoming.received if relay else 0
+            pong = Frame(call_id=call.call_id, sequence=sequence, pong=Pong(nonce=frame.ping.nonce))
+            self._letters.append((pong, call.form))
+            self._write_soon()
+        elif relay is not None and kind == "credit":
+            relay.grant(frame.credit.granted, frame.credit.consumed)
+        elif relay is not None and kind == "detach":
+            del self._calls[call.call_id]
+            self._drop(call)
+
+    def _cancel(self, call: DoorCall, reason: str) -> None:
+        if call.relay is not None:
+            call.relay.cancel(reason)
+        else:
+            raise RpcError(Code.CANCELLED, "The call was cancelled before it had begun.", reason="CANCELLED")
+
+    def _resume(self, frame: Frame, form: BinaryForm | JsonForm) -> None:
+        before = self._calls.pop(frame.call_id, None)
+        if before is not None:
+            self._drop(before)
+        call = DoorCall(frame.call_id, form, Opening(frame))
+        call.admission.enter_context(self._hub.limits.call())
+        call.incoming = Incoming(REQUEST_WINDOW, frame.sequence)
+        self._calls[frame.call_id] = call
+        call.task = asyncio.create_task(self._find(call, frame))
+
+    async def _find(self, call: DoorCall, frame: Frame) -> None:
+        try:
+            relay = await Relay.resume(self._hub, frame, self._principal, lambda _: self._has_output(call))
+        except RpcError as error:
+            self._calls.pop(call.call_id, None)
+            call.admission.close()
+            self._answer(call.call_id, error, call.form)
+            return
+        call.relay = relay
+        relay.settle()
+
+    # ---- to the client
+
+    def _has_output(self, call: DoorCall) -> None:
+        self._ready[call.call_id] = call
+        self._write_soon()
+
+    def _answer(self, call_id: str, error: RpcError, form: BinaryForm | JsonForm) -> None:
+        self._letters.append((Frame(call_id=call_id, close=Close(status=error.to_status())), form))
+        self._write_soon()
+
+    def _hang_up(self, code: int, error: RpcError) -> None:
+        """The connection itself is at fault: say why, and end it."""
+        self._answer("", error, self._form)
+        self._last_words = (code, error.message[:120])
+
+    def _write_soon(self) -> None:
+        self._wake.set()
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write())
+
+    async def _write(self) -> None:
+        """Send while there are calls; an idle connection keeps no task."""
+        try:
+            while self._calls or self._ready or self._letters:
+                await self._wake.wait()
+                self._wake.clear()
+                await self._write_ready()
+        except (WebSocketDisconnect, ConnectionError, RuntimeError):
+            return  # the reader sees the same and cleans up
+        finally:
+            self._writer = None
+
+    async def _write_ready(self) -> None:
+        letters, self._letters = self._letters, []
+        for frame, form in letters:
+            await self._send(form.encode(frame, None, None))
+        ready, self._ready = self._ready, {}
+        for call in ready.values():
+            await self._write_call(call)
+
+    async def _write_call(self, call: DoorCall) -> None:
+        assert call.relay is not None
+        for frame in call.relay.take():
+            closing = frame.HasField("close")
+            await self._send(call.form.encode(frame, call.relay.method, call.answers))
+            if closing and self._calls.get(call.call_id) is call:
+                del self._calls[call.call_id]
+                call.admission.close()
+
+    async def _send(self, message: bytes | str | None) -> None:
+        if isinstance(message, bytes):
+            await self._websocket.send({"type": "websocket.send", "bytes": message})
+        elif message is not None:
+            await self._websocket.send({"type": "websocket.send", "text": message})
+        backlog = sum(call.relay.pending_bytes for call in self._ready.values() if call.relay)
+        if backlog > MAX_BACKLOG:
+            raise ConnectionError("the client does not read")
+
+    # ---- the end
+
+    def _drop(self, call: DoorCall, *, may_return: bool = True) -> None:
+        """Let go of a call; its client may come back for it, unless it broke the call's rules."""
+        self._ready.pop(call.call_id, None)
+        call.admission.close()
+        if call.task is not None:
+            call.task.cancel()
+        if call.relay is None:
+            return
+        if may_return:
+            call.relay.leave()
+        else:
+            call.relay.cancel("the caller broke the call's rules")
+
+    async def _end(self) -> None:
+        calls, self._calls = list(self._calls.values()), {}
+        if self._last_words is not None:
+            await self._say_goodbye(*self._last_words)
+        for call in calls:
+            self._drop(call)
+        if self._writer is not None:
+            self._writer.cancel()
+            await asyncio.gather(self._writer, return_exceptions=True)
+
+    async def _say_goodbye(self, code: int, reason: str) -> None:
+        with contextlib.suppress(WebSocketDisconnect, ConnectionError, RuntimeError, TimeoutError):
+            async with asyncio.timeout(5.0):
+                await self._write_ready()
+                await self._websocket.close(code, reason=reason)
+        log.info("websocket.refused", code=code, reason=reason, at=time.time())
