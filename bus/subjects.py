@@ -1,5 +1,6 @@
 """Every subject, queue, stream and bucket name of Troupe on NATS, in one place."""
 
+import hashlib
 import re
 
 ACTORS_QUEUE = "actors"
@@ -11,12 +12,32 @@ CALLS_BUCKET = "calls"
 EVENTS_STREAM = "EVENTS"
 """The event log."""
 
+MAX_TOKEN = 200
+"""Bytes of an escaped name that a subject holds."""
+
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_-]")
+_ESCAPED = re.compile(rb"=([0-9A-F]{2})")
+
+
+def escape(name: str) -> str:
+    """`name` as one subject token: other bytes of its UTF-8 than A-Z a-z 0-9 _ - become =XX; empty becomes "="."""
+    return _UNSAFE.sub(lambda found: b"=%02X" % found[0][0], name.encode("utf-8", "surrogatepass")).decode() or "="
+
+
+def unescape(token: str) -> str:
+    """What was escaped."""
+    return _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), token.encode().removesuffix(b"=")).decode()
 
 
 def token(name: str) -> str:
-    """`name` as one subject token: other bytes of its UTF-8 than A-Z a-z 0-9 _ - become =XX; empty becomes "="."""
-    return _UNSAFE.sub(lambda found: b"=%02X" % found[0][0], name.encode()).decode() or "="
+    """`name` as one subject token of bounded length, since NATS closes the connection over a subject of 4 KiB.
+
+    Longer names than MAX_TOKEN end in "==" and their digest, which no escaped name contains.
+    """
+    escaped = escape(name)
+    if len(escaped) <= MAX_TOKEN:
+        return escaped
+    return f"{escaped[:MAX_TOKEN]}=={hashlib.sha256(escaped.encode()).hexdigest()[:32]}"
 
 
 def call(service: str, method: str, route: str = "") -> str:
@@ -65,6 +86,12 @@ def gone(process: str) -> str:
 
 GONE = "gone.*"
 """All of them."""
+
+CONNECTED = "advisory.connected"
+"""Where the server tells that a client has come; imported from its system account."""
+
+DISCONNECTED = "advisory.disconnected"
+"""Where the server tells that a client has left."""
 
 METRICS = "metrics"
 """Whoever is asked here answers with its metrics in Prometheus' text form."""
