@@ -65,7 +65,7 @@ class NatsTransport:
                 )
         except (NatsError, OSError, TimeoutError) as error:
             await self.client.close()
-            raise unreachable(url, error) from error
+            raise unreachable(url, self.client.last_error or error) from error
         return self
 
     async def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
