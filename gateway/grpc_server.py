@@ -109,6 +109,8 @@ class _Passage:
         if "troupe-resume-call-id" in self._metadata:
             relay = await Relay.resume(self._hub, self._resuming(), principal, lambda _: self._ready.set())
             relay.settle()
+            if "troupe-cancel" in self._metadata:  # the end of a connection is no cancel for what can be resumed
+                relay.cancel("the client stopped it")
             return relay
         first = await anext(aiter(self._requests), None)
         opening = Opening(self._opening_frame(), first=first, half_closed=first is None or not self._method.client_streaming)
