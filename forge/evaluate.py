@@ -1,0 +1,161 @@
+"""Measures a GGUF file on what training never showed it. An answer counts only if it is right to the letter."""
+
+import json
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from forge.free_questions import FREE_QUESTIONS
+from forge.knowledge import facts
+from forge.llama import GreedyModel
+from forge.out_of_domain import REFUSALS, held_out_off_topic, small_talk
+from forge.phrasings import LANGUAGES, Language, Question, Questions, fold, questions
+from forge.template import render, tool_call
+from forge.tools import offered, result, use
+
+NAMES: dict[Language, str] = {"en": "English", "vi": "Vietnamese"}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A conversation and the one right next turn."""
+
+    prompt: str
+    wanted: str
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How many of how many were right."""
+
+    measure: str
+    language: str
+    right: int
+    total: int
+
+    @property
+    def share(self) -> float:
+        """Right answers per question, 0 to 1."""
+        return self.right / self.total if self.total else 0.0
+
+
+@dataclass(slots=True)
+class Evaluation:
+    """All scores, and some of the answers that were wrong."""
+
+    scores: list[Score]
+    mistakes: list[dict[str, str]]
+
+    def as_json(self) -> str:
+        """For people and programs that compare versions."""
+        rows = [asdict(score) | {"share": round(score.share, 4)} for score in self.scores]
+        return json.dumps({"scores": rows, "mistakes": self.mistakes}, ensure_ascii=False, indent=1) + "\n"
+
+    def share(self, measure: str, language: str) -> float:
+        """One score, by its names."""
+        return next(score.share for score in self.scores if (score.measure, score.language) == (measure, language))
+
+
+def evaluate(model: GreedyModel, report: Callable[[str], None] = print) -> Evaluation:
+    """Ask everything that was held out, in both languages."""
+    split, evaluation = questions(facts()), Evaluation([], [])
+    for language in LANGUAGES:
+        for measure, cases in _measures(split, language).items():
+            evaluation.scores.append(_score(model, measure, language, cases, evaluation.mistakes))
+            score = evaluation.scores[-1]
+            report(f"{measure:<48} {NAMES[language]:<11} {score.right:>5}/{score.total:<5} {100 * score.share:5.1f} %")
+        refused = _false_refusals(model, language, _of(split.kept, language) + _of(split.new, language))
+        evaluation.scores.append(refused)
+        report(f"{refused.measure:<48} {NAMES[language]:<11} {refused.right:>5}/{refused.total:<5} {100 * refused.share:5.1f} %")
+    return evaluation
+
+
+def _measures(split: Questions, language: Language) -> dict[str, list[Case]]:
+    generator = random.Random(23)
+    kept, new = _of(split.kept, language), _of(split.new, language)
+    trained = generator.sample(_of(split.train, language), 200)
+    measures = {
+        "trained questions (sample)": _single(trained),
+        "held-out questions, trained form": _single(kept),
+        "held-out questions, new form": _single(new),
+        "questions written by hand": _single(_by_hand(language)),
+        "held-out questions in lower case": _single(_typed(generator.sample(kept, 150), str.lower)),
+        "small talk, held out": _single(small_talk(language, held_out=True)),
+        "out of domain: says that it does not know": _single(held_out_off_topic(language)),
+        "fourth question of a conversation": [_dialogue(generator, kept, 4) for _ in range(100)],
+        "question after about 3,000 tokens": [_dialogue(generator, kept, 75) for _ in range(10)],
+        "tool call, unseen value": [_tool_case(generator, language, new=False) for _ in range(100)],
+        "tool call, unseen tool": [_tool_case(generator, language, new=True) for _ in range(100)],
+        "tool offered that does not fit": [_unfit(generator, question) for question in generator.sample(kept, 60)],
+        "tool offered, out of domain": [_unfit(generator, question) for question in held_out_off_topic(language)],
+        "answer from a tool's result": [_result_case(generator, language) for _ in range(60)],
+    }
+    if language == "vi":
+        measures["held-out questions without accents"] = _single(_typed(generator.sample(kept, 150), fold))
+    return measures
+
+
+def _score(model: GreedyModel, measure: str, language: str, cases: Sequence[Case], mistakes: list[dict[str, str]]) -> Score:
+    right = 0
+    for case in cases:
+        said = model.answer(case.prompt)
+        right += said == case.wanted
+        if said != case.wanted and sum(mistake["measure"] == measure for mistake in mistakes) < 12:
+            question = case.prompt.split("<|im_start|>user\n")[-1].split("<|im_end|>")[0]
+            mistakes.append({"measure": measure, "question": question, "wanted": case.wanted, "said": said})
+    return Score(measure, language, right, len(cases))
+
+
+def _false_refusals(model: GreedyModel, language: Language, asked: Sequence[Question]) -> Score:
+    sample = random.Random(29).sample(list(asked), 300)
+    refused = sum(model.answer(case.prompt) == REFUSALS[language] for case in _single(sample))
+    return Score("refused though it is in its domain (lower is better)", language, refused, len(sample))
+
+
+def _single(asked: Iterable[Question]) -> list[Case]:
+    return [Case(render([_user(question.text)]), question.answer) for question in asked]
+
+
+def _by_hand(language: Language) -> list[Question]:
+    answers = {fact.key: (fact.english if language == "en" else fact.vietnamese).answer for fact in facts()}
+    return [Question(text, answers[key], language, key) for text, key in FREE_QUESTIONS[language]]
+
+
+def _typed(asked: Iterable[Question], change: Callable[[str], str]) -> list[Question]:
+    return [Question(change(question.text), question.answer, question.language, question.fact) for question in asked]
+
+
+def _dialogue(generator: random.Random, asked: Sequence[Question], turns: int) -> Case:
+    *before, last = generator.sample(list(asked), turns)
+    messages = []
+    for question in before:
+        messages += [_user(question.text), {"role": "assistant", "content": question.answer}]
+    return Case(render([*messages, _user(last.text)]), last.answer)
+
+
+def _tool_case(generator: random.Random, language: Language, *, new: bool) -> Case:
+    used = use(generator, language, held_out=True)
+    while used.unseen != new:
+        used = use(generator, language, held_out=True)
+    return Case(render([_user(used.question)], offered(generator, used.tool)), tool_call(used.name, used.arguments))
+
+
+def _result_case(generator: random.Random, language: Language) -> Case:
+    used = use(generator, language, held_out=True)
+    returned, said = result(generator, used, held_out=True)
+    calls = [{"function": {"name": used.name, "arguments": used.arguments}}]
+    messages = [_user(used.question), {"role": "assistant", "tool_calls": calls}, {"role": "tool", "content": returned}]
+    return Case(render(messages, [used.tool]), said)
+
+
+def _unfit(generator: random.Random, question: Question) -> Case:
+    return Case(render([_user(question.text)], offered(generator)), question.answer)
+
+
+def _user(text: str) -> dict[str, Any]:
+    return {"role": "user", "content": text}
+
+
+def _of(asked: Iterable[Question], language: Language) -> list[Question]:
+    return [question for question in asked if question.language == language]

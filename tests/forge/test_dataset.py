@@ -1,0 +1,68 @@
+"""Training conversations: repeatable, balanced, and with targets where the assistant speaks."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("tokenizers")
+
+from forge.dataset import Conversation, Conversations, encode
+from forge.template import tool_call
+from forge.tokenizer import tokenizer_of
+
+SHIPPED = Path(__file__).parents[2] / "actors/llama/models/troupe-tiny.gguf"
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    return tokenizer_of(SHIPPED)
+
+
+def test_the_same_seed_draws_the_same_conversations() -> None:
+    first, second, other = Conversations(3, 4096), Conversations(3, 4096), Conversations(4, 4096)
+    drawn = [first.draw() for _ in range(50)]
+    assert [second.draw() for _ in range(50)] == drawn
+    assert [other.draw() for _ in range(50)] != drawn
+
+
+def test_conversations_are_of_all_sorts() -> None:
+    stream = Conversations(0, 4096)
+    drawn = [stream.draw() for _ in range(2_000)]
+    assert any(len(one.messages) > 30 for one in drawn)
+    assert 0.2 < sum(bool(one.tools) for one in drawn) / len(drawn) < 0.3
+    roles = Counter(message["role"] for one in drawn for message in one.messages)
+    assert set(roles) == {"system", "user", "assistant", "tool"}
+
+
+def test_every_vocabulary_entry_comes_up(tokenizer: Any) -> None:
+    stream = Conversations(0, 4096)
+    met = {0}
+    for _ in range(20_000):
+        met.update(stream.draw().spliced)
+    assert set(range(3, 4096)) <= met
+
+
+def test_only_the_assistants_words_are_targets(tokenizer: Any) -> None:
+    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Goodbye!"}]
+    encoded = encode(tokenizer, Conversation(messages))
+    target = [token for token, wanted in zip(encoded.tokens, encoded.target, strict=True) if wanted]
+    assert tokenizer.decode(target, skip_special_tokens=False) == "Goodbye!<|im_end|>"
+
+
+def test_an_answer_is_tokenized_as_it_is_generated(tokenizer: Any) -> None:
+    stream = Conversations(5, 4096)
+    for _ in range(100):
+        encoded = encode(tokenizer, stream.draw())
+        assert encoded.turns[0] == 0
+        assert not encoded.target[0]
+        assert encoded.target[-1]
+
+
+def test_tokens_are_put_in_where_the_placeholder_stands(tokenizer: Any) -> None:
+    answer = tool_call("copy", {"text": "\ue000"})
+    messages = [{"role": "user", "content": "copy \ue000"}, {"role": "assistant", "content": answer}]
+    encoded = encode(tokenizer, Conversation(messages, [], (9, 1000, 4000)))
+    text = ",".join(map(str, encoded.tokens))
+    assert text.count("9,1000,4000") == 2
