@@ -17,9 +17,13 @@ def check_adapter(path: Path, architecture: str) -> None:
     """Refuse files that are no adapter for this architecture. Raises RpcError MODEL_LOAD_FAILED."""
     header = read_header(path)
     if header.text("general.type") != "adapter":
-        raise load_failed(f"{path.name} is no adapter: its general.type is {header.text('general.type') or 'absent'!r}.")
+        raise load_failed(
+            f"{path.name} is no adapter: its general.type is {header.text('general.type') or 'absent'!r}."
+        )
     if header.architecture != architecture:
-        raise load_failed(f"{path.name} is an adapter for {header.architecture}; this model is of the kind {architecture}.")
+        raise load_failed(
+            f"{path.name} is an adapter for {header.architecture}; this model is of the kind {architecture}."
+        )
 
 
 class AdapterShelf:

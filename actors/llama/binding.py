@@ -25,16 +25,19 @@ _errors: deque[str] = deque(maxlen=8)
 _started = threading.Lock()
 
 
-@llama.llama_log_callback
 def _collect(level: int, text: bytes, _: object) -> None:
     if level == LOG_ERROR:
         _errors.append(text.decode("utf-8", "replace").strip())
 
 
+_collector = llama.llama_log_callback(_collect)
+"""The library keeps a pointer to it, so it must live as long as the process."""
+
+
 def start_library() -> None:
     """Initialise llama.cpp and keep its log to ourselves. Its own callback would raise on text cut within a character."""
     with _started:
-        llama.llama_log_set(_collect, ctypes.c_void_p(0))
+        llama.llama_log_set(_collector, ctypes.c_void_p(0))
         llama.llama_backend_init()
 
 
@@ -112,7 +115,7 @@ class Batch:
 
     @staticmethod
     def _pointer(array: npt.NDArray[Any], member: str) -> Any:
-        types = dict(llama.llama_batch._fields_)
+        types: dict[str, Any] = {entry[0]: entry[1] for entry in llama.llama_batch._fields_}
         return ctypes.cast(array.ctypes.data, types[member])
 
     def put(self, start: int, tokens: npt.NDArray[np.int32], position: int, sequence: int) -> int:

@@ -54,7 +54,9 @@ class Piece:
 class Embedder:
     """Takes turns with generation, one batch at a time. On the engine's thread."""
 
-    def __init__(self, model: NativeModel, vocabulary: int, dimensions: int, context: int, pooling: int, threads: int) -> None:
+    def __init__(
+        self, model: NativeModel, vocabulary: int, dimensions: int, context: int, pooling: int, threads: int
+    ) -> None:
         self._dimensions = dimensions
         self._pooled = pooling != NO_POOLING
         batch = context if self._pooled else max(32, min(512, OUTPUT_BYTES // (4 * vocabulary)))

@@ -12,6 +12,7 @@ import numpy as np
 from actors.llama.adapters import adapter_key, check_adapter
 from actors.llama.binding import NativeContext, NativeModel, start_library
 from actors.llama.embedding import Embedder, EmbeddingWork
+from actors.llama.engine_limits import cache_tokens, context_tokens, embedding_tokens
 from actors.llama.gguf_file import ModelHeader, read_header
 from actors.llama.grammar import Grammar
 from actors.llama.interface import Embedding, EngineInfo, Event, Job
@@ -27,14 +28,13 @@ from bus import Code, RpcError, invalid
 
 Answer = TypeVar("Answer")
 
-CONTEXT_DEFAULT = 8192
-"""Tokens of context where neither settings nor model ask for less."""
-
 
 class LlamaEngine:
     """One model in this process. Implements `interface.Engine`; made by `open`."""
 
-    def __init__(self, model: NativeModel, header: ModelHeader, settings: LlamaSettings, loop: asyncio.AbstractEventLoop):
+    def __init__(
+        self, model: NativeModel, header: ModelHeader, settings: LlamaSettings, loop: asyncio.AbstractEventLoop
+    ):
         self._model = model
         self._architecture = header.architecture
         self._slots = settings.slots
@@ -44,8 +44,11 @@ class LlamaEngine:
         self._adapter_keys: dict[str, str] = {}
         self._unfinished: list[EventStream[Event]] = []
         self._info = describe(header, self._vocabulary, settings)
-        self._context = self._make_context(settings)
         threads = settings.threads or default_threads()
+        cells = cache_tokens(header, settings) if self._info.generates else settings.batch
+        self._context = NativeContext(
+            model, cells=cells, batch=settings.batch, sequences=settings.slots, threads=threads
+        )
         self._embedder = Embedder(
             model,
             self._vocabulary.size,
@@ -54,7 +57,7 @@ class LlamaEngine:
             header.pooling,
             threads,
         )
-        table = SlotTable(settings.slots, self._cells(settings), reuse=not model.recurrent)
+        table = SlotTable(settings.slots, cells, reuse=not model.recurrent)
         self._outbox = Outbox(loop)
         self._stepper = Stepper(model, self._vocabulary, self._context, table, self._embedder, settings, self._outbox)
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -63,9 +66,7 @@ class LlamaEngine:
         self._loop = loop
 
     @classmethod
-    async def open(
-        cls, path: Path, settings: LlamaSettings, progress: Callable[[float], None] | None = None
-    ) -> Self:
+    async def open(cls, path: Path, settings: LlamaSettings, progress: Callable[[float], None] | None = None) -> Self:
         """Load a model; `progress` hears shares from 0 to 1 on the event loop. Raises RpcError MODEL_LOAD_FAILED."""
         loop = asyncio.get_running_loop()
         tell = None if progress is None else lambda share: _tell(loop, progress, share)
@@ -165,14 +166,6 @@ class LlamaEngine:
         job = running.job
         return Sampler(job.sampling, self._vocabulary, self._candidates, gate, choice=choice, prompt=job.prompt)
 
-    def _cells(self, settings: LlamaSettings) -> int:
-        return max(settings.cache_tokens or 2 * self._info.context_tokens, self._info.context_tokens)
-
-    def _make_context(self, settings: LlamaSettings) -> NativeContext:
-        threads = settings.threads or default_threads()
-        cells = self._cells(settings) if self._info.generates else 256
-        return NativeContext(self._model, cells=cells, batch=settings.batch, sequences=settings.slots, threads=threads)
-
     async def _ask(self, question: Callable[[], Answer]) -> Answer:
         """Have something done on the engine's thread, between two steps."""
         answer: asyncio.Future[Answer] = self._loop.create_future()
@@ -198,8 +191,10 @@ class LlamaEngine:
         problem = _unloading()
         try:
             self._stepper.run()
-        except Exception as failure:
-            problem = RpcError(Code.UNAVAILABLE, f"The engine failed: {failure}", reason="ENGINE_CRASHED", retry_after=1.0)
+        except Exception as failure:  # noqa: BLE001  whatever it is, callers must hear of it
+            problem = RpcError(
+                Code.UNAVAILABLE, f"The engine failed: {failure}", reason="ENGINE_CRASHED", retry_after=1.0
+            )
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._note_failure, problem)
         self._stepper.fail_all(problem)
@@ -214,11 +209,11 @@ class LlamaEngine:
 
 def describe(header: ModelHeader, vocabulary: Vocabulary, settings: LlamaSettings) -> EngineInfo:
     """What a model can do under these settings."""
-    trained = header.context_tokens or CONTEXT_DEFAULT
     return EngineInfo(
-        context_tokens=min(settings.context or CONTEXT_DEFAULT, trained),
-        embedding_tokens=min(settings.embedding_context, trained),
+        context_tokens=context_tokens(header, settings),
+        embedding_tokens=embedding_tokens(header, settings),
         embedding_dimensions=header.embedding_dimensions,
+        vocabulary=vocabulary.size,
         generates=not header.embeds_only,
         template=header.template,
         begin_text=vocabulary.spelling(vocabulary.begin),

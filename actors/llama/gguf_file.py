@@ -211,4 +211,6 @@ class _Reader:
         start = -(-self._file.tell() // alignment) * alignment
         if data_bytes and start + data_bytes > self._size:
             missing = start + data_bytes - self._size
-            raise _broken(self._path, f"{missing} of its {start + data_bytes} bytes are missing; the copy is incomplete")
+            raise _broken(
+                self._path, f"{missing} of its {start + data_bytes} bytes are missing; the copy is incomplete"
+            )

@@ -160,6 +160,8 @@ class EngineInfo:
     embedding_tokens: int
     """The longest input of an embedding."""
     embedding_dimensions: int
+    vocabulary: int
+    """Token ids are 0 to this, excluded."""
     generates: bool
     """False for models that only embed."""
     template: str

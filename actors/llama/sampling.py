@@ -49,7 +49,7 @@ class Candidates:
         self._ids = np.arange(vocabulary, dtype=np.int32)
         self._all = np.zeros(vocabulary, CANDIDATE)
         self._one = np.zeros(1, CANDIDATE)
-        self.view = llama.llama_token_data_array()
+        self.view: Any = llama.llama_token_data_array()
 
     def fill(self, logits: FloatArray) -> None:
         """All tokens with their logits."""

@@ -46,10 +46,12 @@ FORMATS = {
 """Formats of strings that are held; others are annotations, as the specification has it. Days end at 28: always valid."""
 
 REFUSED = (
-    "not if then else patternProperties propertyNames contains minContains maxContains uniqueItems multipleOf "
-    "minProperties maxProperties dependentRequired dependentSchemas dependencies unevaluatedItems "
-    "unevaluatedProperties $dynamicRef $recursiveRef"
-).split()
+    *("not", "if", "then", "else", "multipleOf", "uniqueItems", "contains", "minContains", "maxContains"),
+    *("patternProperties", "propertyNames", "minProperties", "maxProperties", "dependencies"),
+    *("dependentRequired", "dependentSchemas", "unevaluatedItems", "unevaluatedProperties"),
+    *("$dynamicRef", "$recursiveRef"),
+)
+"""Keywords that demand something a grammar cannot hold."""
 
 KEYWORDS_OF = {
     "object": {"properties", "required", "additionalProperties"},
@@ -106,7 +108,9 @@ class SchemaCompiler:
         return text
 
     def _rule(self, name: str, expression: str) -> str:
-        base = "".join(character if character.isalnum() and character.isascii() else "-" for character in name) or "rule"
+        base = (
+            "".join(character if character.isalnum() and character.isascii() else "-" for character in name) or "rule"
+        )
         key, number = base, 1
         while key == "root" or key in PRIMITIVES or key in FORMATS or self._rules.get(key, expression) != expression:
             key, number = f"{base}-{number}", number + 1
@@ -129,7 +133,9 @@ class SchemaCompiler:
     def _expression(self, schema: Schema, name: str, path: str) -> str:
         for keyword in REFUSED:
             if keyword in schema and schema[keyword] is not False:
-                raise _refuse(path, f"{path}.{keyword}: this keyword cannot be held; leave it out or rewrite the schema.")
+                raise _refuse(
+                    path, f"{path}.{keyword}: this keyword cannot be held; leave it out or rewrite the schema."
+                )
         if "$ref" in schema or "allOf" in schema:
             return self._combined(schema, name, path)
         if "const" in schema:
@@ -225,7 +231,7 @@ class SchemaCompiler:
     def _object(self, schema: Schema, name: str, path: str) -> str:
         properties = schema.get("properties", {})
         required = [str(each) for each in schema.get("required", [])]
-        extra = schema.get("additionalProperties", False if properties or required else True)
+        extra = schema.get("additionalProperties", not (properties or required))
         if not isinstance(properties, Mapping):
             raise _refuse(path, f"{path}.properties must be an object.")
         if not properties and not required and extra is True:
@@ -265,7 +271,9 @@ class SchemaCompiler:
 
     def _tuple(self, fixed: list[str], rest: object, low: int, high: int | None, path: str) -> str:
         if (rest is not False and high != len(fixed)) or low not in (0, len(fixed)):
-            raise _refuse(path, f"{path}: prefixItems can only be held for arrays of exactly that length (items: false).")
+            raise _refuse(
+                path, f"{path}: prefixItems can only be held for arrays of exactly that length (items: false)."
+            )
         return '"[" space ' + ' "," space '.join(fixed) + ' space "]"'
 
     def _string(self, schema: Schema, name: str, path: str) -> str:
@@ -336,7 +344,7 @@ def _words(expression: str) -> set[str]:
             previous = "" if previous == "\\" else character
             continue
         quote = {'"': '"', "[": "]"}.get(character, "")
-        outside.append(" " if quote or character in '()*+?|{},' else character)
+        outside.append(" " if quote or character in "()*+?|{}," else character)
         previous = ""
     return set("".join(outside).split())
 
@@ -430,7 +438,10 @@ def _members(required: list[str], optional: list[str], others: str) -> str:
     if required:
         return " ".join(['"," space '.join(f"{each} " for each in required), *tails, "space"])
     heads = [*optional, *([others] if others else [])]
-    options = [" ".join([head, *tails[place if head == others and others else place + 1 :]]) for place, head in enumerate(heads)]
+    options = [
+        " ".join([head, *tails[place if head == others and others else place + 1 :]])
+        for place, head in enumerate(heads)
+    ]
     return f"(({' | '.join(options)}) space)?" if options else ""
 
 
@@ -439,5 +450,7 @@ def _other_than(words: set[str]) -> str:
     firsts = sorted({word[0] for word in words if word})
     barred = "".join(f"\\U{ord(character):08X}" for character in firsts)
     options = [rf'[^"\\\x7F\x00-\x1F{barred}] [^"\\\x7F\x00-\x1F]*']
-    options += [f"{literal(first)} {_other_than({word[1:] for word in words if word[:1] == first})}" for first in firsts]
+    options += [
+        f"{literal(first)} {_other_than({word[1:] for word in words if word[:1] == first})}" for first in firsts
+    ]
     return f"({' | '.join(options)})" + ("" if "" in words else "?")

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from actors.llama.adapters import AdapterShelf
 from actors.llama.binding import Batch, NativeContext, NativeModel
 from actors.llama.embedding import Embedder
-from actors.llama.interface import EndReason, Ended, Event, Prefilling, TokenScore, Tokens
+from actors.llama.interface import Ended, EndReason, Event, Prefilling, Tokens, TokenScore
 from actors.llama.line import WaitingLine
 from actors.llama.logprobs import score
 from actors.llama.schedule import AdapterRotation, PrefillBudget, Row, plan
@@ -103,7 +103,9 @@ class Stepper:
     def accept(self, running: RunningJob, sequences: list[Sequence]) -> None:
         """Put a job into the line."""
         if running.adapter not in self.shelf:
-            problem = RpcError(Code.UNAVAILABLE, "The adapter was unloaded meanwhile; repeat the call.", retry_after=0.1)
+            problem = RpcError(
+                Code.UNAVAILABLE, "The adapter was unloaded meanwhile; repeat the call.", retry_after=0.1
+            )
             self._fail(running, problem)
             return
         self.shelf.touch(running.adapter)

@@ -22,7 +22,7 @@ class StopFinder:
         if not self._stops or self.found:
             return "" if self.found else text
         text = self._held + text
-        end, start, stop = min((_first(text, stop) for stop in self._stops), default=(0, 0, ""))
+        _, start, stop = min((_first(text, stop) for stop in self._stops), default=(0, 0, ""))
         if stop and start >= 0:
             self.found, self._held = stop, ""
             return text[:start]
@@ -47,6 +47,15 @@ def _overlap(text: str, stop: str) -> int:
         if text.endswith(stop[:length]):
             return length
     return 0
+
+
+def split_at(text: str, marker: str) -> tuple[str, bool, str]:
+    """Text before a marker, whether it came, and the rest: what follows it, or what may become it and is held back."""
+    before, found, rest = text.partition(marker)
+    if found:
+        return before, True, rest
+    keep = len(text) - _overlap(text, marker)
+    return text[:keep], False, text[keep:]
 
 
 class TextStream:

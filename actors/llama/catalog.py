@@ -1,0 +1,167 @@
+"""Which models and adapters there are: GGUF files in folders, by the name of the file."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from troupe.chat.v1 import ChatService
+from troupe.embedding.v1 import EmbeddingService
+from troupe.model.v1 import Model
+
+from actors.llama.engine_limits import context_tokens
+from actors.llama.gguf_file import ModelHeader, read_header
+from actors.llama.interface import Engine
+from actors.llama.settings import LlamaSettings
+from bus import Code, RpcError, nearest
+
+FAMILY = "llama"
+SHIPPED = Path(__file__).parent / "models"
+"""Models that come with Troupe."""
+ENTRIES_LIMIT = 10_000
+"""Models that a list may have."""
+NO_MODELS = ("adapter", "mmproj", "imatrix", "vocab")
+"""Values of general.type that say "this is only a part of something"."""
+
+
+def model_folders(home: Path, settings: LlamaSettings) -> list[Path]:
+    """Where models are looked for; of equal names the first counts."""
+    return [SHIPPED, home / "models", *(Path(each).expanduser() for each in settings.model_folders)]
+
+
+def adapter_folders(home: Path, settings: LlamaSettings) -> list[Path]:
+    """Where adapters are looked for; of equal names the first counts."""
+    return [home / "adapters", *(Path(each).expanduser() for each in settings.adapter_folders)]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file that may be loaded. Exactly one of `header` and `error` is set."""
+
+    name: str
+    path: Path
+    modified_ns: int
+    header: ModelHeader | None
+    error: str = ""
+
+    @property
+    def services(self) -> list[str]:
+        """Full names of what the model offers."""
+        generates = self.header is not None and not self.header.embeds_only
+        return [*([ChatService.INFO.name] if generates else []), EmbeddingService.INFO.name]
+
+
+class Catalog:
+    """Looks into folders whenever it is asked; a file's header is read again only when the file has changed."""
+
+    def __init__(self, models: Sequence[Path], adapters: Sequence[Path]) -> None:
+        self._models = models
+        self._adapters = adapters
+        self._read: dict[Path, Entry] = {}
+
+    def entries(self) -> dict[str, Entry]:
+        """All models by name."""
+        found = _by_name(self._entry(name, path) for name, path in _files(self._models))
+        models = {name: entry for name, entry in found.items() if not _is_part(entry)}
+        return dict(sorted(models.items())[:ENTRIES_LIMIT])
+
+    def find(self, name: str) -> Entry:
+        """The model of a name. Raises RpcError MODEL_NOT_FOUND with the nearest names."""
+        entries = self.entries()
+        if name not in entries:
+            raise not_found("model", name, entries, "MODEL_NOT_FOUND")
+        return entries[name]
+
+    def adapters_for(self, architecture: str) -> list[str]:
+        """Names of adapters that were made for models of this kind."""
+        found = _by_name(self._entry(name, path) for name, path in _files(self._adapters))
+        return sorted(name for name, entry in found.items() if _fits(entry, architecture))
+
+    def describe(self, entry: Entry, settings: LlamaSettings) -> Model:
+        """What the contract says of a model; its state is left to the caller."""
+        model = Model(name=entry.name, services=entry.services, family=FAMILY, error=entry.error)
+        model.owner = "troupe" if entry.path.parent == SHIPPED else "user"
+        model.modified.FromNanoseconds(entry.modified_ns)
+        header = entry.header
+        if header is not None:
+            model.architecture, model.quantization = header.architecture, header.quantization
+            model.parameters, model.size_bytes = header.parameters, header.size_bytes
+            model.context_tokens = context_tokens(header, settings)
+            model.embedding_dimensions = header.embedding_dimensions
+            model.adapters.extend(self.adapters_for(header.architecture))
+            model.description = header.text("general.description") or header.text("general.name")
+        return model
+
+    def _entry(self, name: str, path: Path) -> Entry | None:
+        try:
+            modified = path.stat().st_mtime_ns
+        except OSError:
+            return None
+        known = self._read.get(path)
+        if known is None or known.modified_ns != modified:
+            known = self._read[path] = _read(name, path, modified)
+        return known
+
+
+class AdapterFolders:
+    """Loads adapters into an engine by name."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._folders = folders
+
+    async def ensure(self, name: str, engine: Engine) -> None:
+        """Have an adapter loaded, anew if its file has changed. Raises RpcError ADAPTER_NOT_FOUND, MODEL_LOAD_FAILED."""
+        files = dict(reversed(list(_files(self._folders))))
+        if name not in files:
+            raise not_found("adapter", name, files, "ADAPTER_NOT_FOUND")
+        await engine.load_adapter(name, files[name])
+
+
+def not_found(kind: str, name: str, known: Iterable[str], reason: str) -> RpcError:
+    """There is nothing of this name."""
+    close = nearest(name, known)
+    hint = f" Did you mean {' or '.join(close)}?" if close else ""
+    metadata = {"name": name[:200], "nearest": ",".join(close)}
+    return RpcError(
+        Code.NOT_FOUND, f"There is no {kind} {name[:200]!r}.{hint}", reason=reason, metadata=metadata, field=kind
+    )
+
+
+def _files(folders: Sequence[Path]) -> Iterable[tuple[str, Path]]:
+    for folder in folders:
+        for path in sorted(folder.glob("*.gguf")):
+            name = _name(path)
+            if name:
+                yield name, path
+
+
+def _name(path: Path) -> str:
+    """The file's name without its ending; of a model in several files the first one stands for all."""
+    base, _, part = path.stem.rpartition("-00001-of-")
+    if base and part.isdigit():
+        return base
+    number, _, total = path.stem[-14:].partition("-of-")
+    return "" if number[:1] == "-" and number[1:].isdigit() and total.isdigit() else path.stem
+
+
+def _read(name: str, path: Path, modified: int) -> Entry:
+    try:
+        return Entry(name, path, modified, read_header(path))
+    except RpcError as problem:
+        return Entry(name, path, modified, None, problem.message)
+
+
+def _by_name(entries: Iterable[Entry | None]) -> dict[str, Entry]:
+    found: dict[str, Entry] = {}
+    for entry in entries:
+        if entry is not None:
+            found.setdefault(entry.name, entry)
+    return found
+
+
+def _is_part(entry: Entry) -> bool:
+    return entry.header is not None and entry.header.text("general.type") in NO_MODELS
+
+
+def _fits(entry: Entry, architecture: str) -> bool:
+    header = entry.header
+    return header is not None and header.text("general.type") == "adapter" and header.architecture == architecture

@@ -1,0 +1,24 @@
+"""What a model may use, from its file and the settings; known without loading it."""
+
+from actors.llama.gguf_file import ModelHeader
+from actors.llama.settings import LlamaSettings
+
+CONTEXT_DEFAULT = 8192
+"""Tokens of context where neither settings nor model ask for less."""
+
+
+def context_tokens(header: ModelHeader, settings: LlamaSettings) -> int:
+    """Tokens that one call may use: never more than the model was trained for."""
+    wanted = settings.context or CONTEXT_DEFAULT
+    return min(wanted, header.context_tokens or wanted)
+
+
+def embedding_tokens(header: ModelHeader, settings: LlamaSettings) -> int:
+    """The longest input of an embedding."""
+    return min(settings.embedding_context, header.context_tokens or settings.embedding_context)
+
+
+def cache_tokens(header: ModelHeader, settings: LlamaSettings) -> int:
+    """Tokens that all calls together may hold: at least one call's context."""
+    context = context_tokens(header, settings)
+    return max(settings.cache_tokens or 2 * context, context)

@@ -1,0 +1,129 @@
+"""The process of one model: loads a file, serves it on the bus under its name, and ends when its parent does.
+
+python -m actors.llama.worker --model NAME --path FILE
+"""
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from troupe.chat.v1 import ChatService
+from troupe.embedding.v1 import EmbeddingService
+
+from actors.llama.catalog import AdapterFolders, adapter_folders
+from actors.llama.engine import LlamaEngine
+from actors.llama.launcher import Report
+from actors.llama.service import LlamaModel
+from actors.llama.settings import LlamaSettings
+from bus import RpcError, Server, Transport
+from bus.embedded import connect
+from bus.settings import load
+
+Tell = Callable[[Report], None]
+PROGRESS_STEP = 0.02
+"""Loading is told of in steps of this share."""
+
+
+async def serve(
+    transport: Transport,
+    settings: LlamaSettings,
+    name: str,
+    path: Path,
+    *,
+    home: Path,
+    tell: Tell,
+    stop: asyncio.Event,
+) -> None:
+    """Load a model and serve it until `stop` is set, or until its engine fails, which raises.
+
+    Raises RpcError MODEL_LOAD_FAILED if the file cannot be loaded. When it returns, running calls have ended or were
+    cancelled, and the model is freed.
+    """
+    engine = await LlamaEngine.open(path, settings, _steps(tell))
+    try:
+        model = LlamaModel(engine, AdapterFolders(adapter_folders(home, settings)))
+        server = Server(transport)
+        await server.add(model, EmbeddingService.INFO, route=name)
+        if engine.info.generates:
+            await server.add(model, ChatService.INFO, route=name)
+        tell(Report("ready"))
+        await _until_stopped(engine, stop)
+        await server.drain(settings.drain_seconds)
+    finally:
+        await engine.close()
+
+
+async def _until_stopped(engine: LlamaEngine, stop: asyncio.Event) -> None:
+    engine.failure.add_done_callback(lambda _: stop.set())
+    await stop.wait()
+    if engine.failure.done():
+        raise engine.failure.result()
+
+
+def _steps(tell: Tell) -> Callable[[float], None]:
+    told = -1.0
+
+    def progress(share: float) -> None:
+        nonlocal told
+        if share - told >= PROGRESS_STEP:
+            told = share
+            tell(Report("loading", fraction=share))
+
+    return progress
+
+
+async def run(name: str, path: Path) -> int:
+    """The whole process; returns its exit code."""
+    settings = load()
+    stop = asyncio.Event()
+    parent = await _parent(stop)
+    transport = await connect(settings, f"llama-{name}")
+    try:
+        own = settings.actor("llama", LlamaSettings)
+        await serve(transport, own, name, path, home=settings.home, tell=_print, stop=stop)
+    except RpcError as problem:
+        if problem.reason == "MODEL_LOAD_FAILED":
+            _print(Report("failed", error=problem.message))
+        print(problem, file=sys.stderr)
+        return 1
+    finally:
+        parent.cancel()
+        await transport.close()
+    return 0
+
+
+def _print(report: Report) -> None:
+    # The parent may be gone; then the closed input ends this process anyway.
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
+        sys.stdout.buffer.flush()
+
+
+async def _parent(stop: asyncio.Event) -> "asyncio.Task[bytes]":
+    """Stop on SIGTERM, and when standard input is closed. Ctrl-C goes to the parent, which closes it."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    watcher = asyncio.create_task(reader.read(), name="parent")
+    watcher.add_done_callback(lambda _: stop.set())
+    return watcher
+
+
+def main() -> None:
+    """Entry point of the module."""
+    parser = argparse.ArgumentParser(prog="python -m actors.llama.worker", description="Serve one model on the bus.")
+    parser.add_argument("--model", required=True, help="the name that callers use")
+    parser.add_argument("--path", required=True, type=Path, help="a GGUF file")
+    arguments = parser.parse_args()
+    sys.exit(asyncio.run(run(arguments.model, arguments.path)))
+
+
+if __name__ == "__main__":
+    main()
