@@ -1,0 +1,125 @@
+"""Producer to client through bus and gateway: delay when paced, rate when not, against NATS itself in the same run."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from stage import Process, Stage, stage
+from table import Table, median
+
+HERE = Path(__file__).parent
+ROUNDS = 5
+PACED_SECONDS = 4
+INTERVAL_MS = 20.0
+UNPACED_TOKENS = 200_000
+SINK_MESSAGES = 200_000
+FLUSHED_TOKENS = 60_000
+
+
+async def run_json(stage: Stage, *command: str) -> dict[str, Any]:
+    """What a helper process prints last, as JSON."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *command, stdout=asyncio.subprocess.PIPE, env=stage.environment
+    )
+    out, _ = await process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"{command} ended with {process.returncode}")
+    return dict(json.loads(out.decode().strip().splitlines()[-1]))
+
+
+async def load(stage: Stage, door: str, streams: int, count: int, interval: float) -> dict[str, Any]:
+    port = stage.grpc_port if door == "grpc" else stage.http_port
+    return await run_json(stage, str(HERE / "load.py"), door, str(port), str(streams), str(count), str(interval))
+
+
+async def round_trip(stage: Stage) -> float:
+    return float((await run_json(stage, str(HERE / "raw_nats.py"), "rtt", str(stage.nats_port), "2000"))["p50_us"])
+
+
+async def sink_rate(stage: Stage) -> float:
+    """Messages per second that a subscriber receives, one token each."""
+    command = (sys.executable, str(HERE / "raw_nats.py"), "sink", str(stage.nats_port), str(SINK_MESSAGES))
+    sink = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, env=stage.environment)
+    assert sink.stdout is not None
+    await sink.stdout.readline()
+    flood = (sys.executable, str(HERE / "raw_nats.py"), "flood", str(stage.nats_port), str(SINK_MESSAGES))
+    await (await asyncio.create_subprocess_exec(*flood, env=stage.environment)).wait()
+    line = await sink.stdout.readline()
+    await sink.wait()
+    return float(json.loads(line)["rate"])
+
+
+async def start_echo(stage: Stage) -> Process:
+    process = await stage.start("echo-raw", sys.executable, str(HERE / "raw_nats.py"), "echo", str(stage.nats_port))
+    await asyncio.sleep(1.0)
+    return process
+
+
+async def paced(stage: Stage, table: Table) -> None:
+    """Interleaved rounds of: raw round trip, then each door and number of streams."""
+    found: dict[tuple[str, int], list[tuple[float, float, float]]] = {}
+    count = int(PACED_SECONDS * 1000 / INTERVAL_MS)
+    for _ in range(ROUNDS):
+        for streams in (1, 10, 100):
+            raw = await round_trip(stage)
+            for door in ("ws", "grpc"):
+                result = await load(stage, door, streams, count, INTERVAL_MS)
+                found.setdefault((door, streams), []).append((result["p50_us"], result["p99_us"], raw))
+    for (door, streams), rows in sorted(found.items(), key=lambda item: (item[0][1], item[0][0] != "ws")):
+        p50, p99, raw = (median([row[index] for row in rows]) for index in range(3))
+        ratio = median([row[0] / row[2] for row in rows])
+        websocket = [row[0] for row in found[("ws", streams)]]
+        to_websocket = median([mine[0] / theirs for mine, theirs in zip(rows, websocket, strict=True)])
+        table.rows.append(
+            (f"{door}, {streams} streams", f"{p50:,.0f} µs", f"{p99:,.0f} µs", f"{raw:,.0f} µs", f"{ratio:.2f}",
+             f"{to_websocket:.2f}" if door == "grpc" else "")
+        )
+
+
+async def unpaced(stage: Stage, table: Table) -> None:
+    """Interleaved rounds of: a sink that only receives, then the whole path."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for _ in range(ROUNDS):
+        sink = await sink_rate(stage)
+        for label, streams, total, interval in (
+            ("one frame per token, 1 stream", 1, FLUSHED_TOKENS, 1e-6),
+            ("backlog coalesced, 1 stream", 1, UNPACED_TOKENS, 0.0),
+            ("backlog coalesced, 10 streams", 10, UNPACED_TOKENS, 0.0),
+        ):
+            result = await load(stage, "ws", streams, total // streams, interval)
+            rate = result["received"] / result["seconds"]
+            found.setdefault(label, []).append((rate, sink))
+    for label, rows in found.items():
+        rate, sink = (median([row[index] for row in rows]) for index in range(2))
+        ratio = median([row[0] / row[1] for row in rows])
+        table.rows.append((label, f"{rate:,.0f}/s", f"{sink:,.0f}/s", f"{ratio:.2f}"))
+
+
+async def main() -> None:
+    delays = Table(
+        "token_path_paced",
+        "Token path, 50 tokens/s per stream: producer to client",
+        ("door", "p50", "p99", "NATS round trip p50", "p50 / round trip", "p50 / WebSocket"),
+        notes=["Asked for: WebSocket at most 4 round trips, gRPC at most 2x the WebSocket. Medians of "
+               f"{ROUNDS} interleaved rounds of {PACED_SECONDS} s; client, gateway, NATS and actor share the cores."],
+    )
+    rates = Table(
+        "token_path_unpaced",
+        "Token path, as fast as it goes: tokens at the WebSocket client",
+        ("", "tokens", "receive-only sink", "tokens / sink"),
+        notes=["Asked for: one to one at least 0.45 of the sink, coalesced at least 1. The sink is one nats-py subscriber "
+               "that gets one message per token from a publisher of its own."],
+    )
+    async with stage("echo") as running:
+        await start_echo(running)
+        await load(running, "ws", 1, 100, 1.0)
+        await paced(running, delays)
+        await unpaced(running, rates)
+    delays.publish()
+    rates.publish()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

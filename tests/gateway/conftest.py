@@ -1,0 +1,114 @@
+"""A gateway in this process, its doors open on free ports, actors beside it on the same bus."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket
+
+from actors.echo import EchoActor
+from bus import Channel, MemoryBroker, MemoryTransport, Server
+from bus.settings import Settings, load
+from bus.store import MemoryLocations
+from gateway.access import Access
+from gateway.catalog import Catalog
+from gateway.grpc_server import GrpcServer
+from gateway.hub import Hub
+from gateway.limits import Limits
+from gateway.locations import RememberedLocations
+from gateway.resolver import load_on_demand
+from gateway.websocket import serve_websocket
+from troupe.echo.v1 import EchoService
+
+
+@dataclass
+class Gateway:
+    """One gateway, its hub and where its doors are."""
+
+    hub: Hub
+    websocket_url: str
+    grpc_target: str
+    channel: Channel
+
+    async def stop_listening(self) -> None:
+        """As if its process had ended: connections are cut."""
+
+
+@dataclass
+class Stage:
+    """A bus with an echo actor; gateways are made on demand."""
+
+    broker: MemoryBroker
+    server: Server
+    settings: Settings
+    locations: MemoryLocations
+
+    @asynccontextmanager
+    async def gateway(self, settings: Settings | None = None) -> AsyncIterator[Gateway]:
+        """Open the WebSocket and gRPC doors of one more gateway."""
+        settings = settings or self.settings
+        transport = MemoryTransport(self.broker)
+        channel = Channel(transport)
+        channel.resolver = load_on_demand(channel)
+        await channel.start()
+        remembered = RememberedLocations(self.locations)
+        access, limits = Access(settings.auth), Limits(settings.limits)
+        hub = Hub(settings, transport, channel, Catalog(), access, limits, remembered)
+        http, serving, port = await _listen(hub)
+        rpc = GrpcServer(hub)
+        await rpc.start()
+        try:
+            yield Gateway(hub, f"ws://127.0.0.1:{port}/ws", f"127.0.0.1:{rpc.port}", channel)
+        finally:
+            http.should_exit = True
+            http.force_exit = True
+            await serving
+            await rpc.stop(0.1)
+            await remembered.close()
+            await channel.close()
+            await transport.close()
+
+
+async def _listen(hub: Hub) -> tuple[uvicorn.Server, "asyncio.Task[None]", int]:
+    async def endpoint(websocket: WebSocket) -> None:
+        await serve_websocket(websocket, hub)
+
+    app = Starlette(routes=[WebSocketRoute("/ws", endpoint)])
+    config = uvicorn.Config(
+        app, port=0, log_level="error", ws="websockets-sansio", ws_per_message_deflate=False, lifespan="off"
+    )
+    server = uvicorn.Server(config)
+    config.load()
+    listening = config.bind_socket()
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    while not server.started:
+        await asyncio.sleep(0)
+    return server, serving, int(listening.getsockname()[1])
+
+
+@pytest.fixture
+def door_settings(tmp_path: Path) -> Settings:
+    return load(None, {"TROUPE_HOME": str(tmp_path), "TROUPE_HTTP_PORT": "0", "TROUPE_GRPC_PORT": "0"})
+
+
+@pytest.fixture
+async def stage(door_settings: Settings) -> AsyncIterator[Stage]:
+    broker = MemoryBroker()
+    transport = MemoryTransport(broker)
+    server = Server(transport)
+    await server.add(EchoActor(), EchoService.INFO)
+    yield Stage(broker, server, door_settings, MemoryLocations())
+    await server.drain(grace=0.1)
+    await transport.close()
+
+
+@pytest.fixture
+async def gateway(stage: Stage) -> AsyncIterator[Gateway]:
+    async with stage.gateway() as running:
+        yield running

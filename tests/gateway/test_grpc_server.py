@@ -1,0 +1,178 @@
+import asyncio
+import math
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf import descriptor_pool, symbol_database
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.protobuf.message_factory import GetMessageClass
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from bus import RpcError
+from bus.stream import MAX_PIECE
+from gateway.grpc_server import STATUS_DETAILS
+from troupe.echo.v1 import (
+    CollectRequest,
+    CollectResponse,
+    ConverseRequest,
+    ConverseResponse,
+    EchoRequest,
+    EchoResponse,
+    FailRequest,
+    RepeatRequest,
+    RepeatResponse,
+)
+from troupe.rpc.v1 import Status
+
+ECHO = "/troupe.echo.v1.EchoService"
+KEY = b"0123456789abcdef"
+
+
+@pytest.fixture(autouse=True)
+async def patience() -> AsyncIterator[None]:
+    async with asyncio.timeout(20):
+        yield
+
+
+@pytest.fixture
+async def channel(gateway: Any) -> AsyncIterator[grpc.aio.Channel]:
+    async with grpc.aio.insecure_channel(gateway.grpc_target) as opened:
+        yield opened
+
+
+def error_of(error: grpc.aio.AioRpcError) -> RpcError:
+    details = dict(error.trailing_metadata() or ())[STATUS_DETAILS]
+    assert isinstance(details, bytes)
+    return RpcError.from_status(Status.FromString(details))
+
+
+async def test_all_four_shapes_are_served(channel: grpc.aio.Channel) -> None:
+    echo = channel.unary_unary(f"{ECHO}/Echo")
+    answer = await echo(EchoRequest(text="chào").SerializeToString())
+    assert EchoResponse.FromString(answer).text == "chào"
+
+    repeat = channel.unary_stream(f"{ECHO}/Repeat")(RepeatRequest(count=500).SerializeToString())
+    assert [RepeatResponse.FromString(one).index async for one in repeat] == list(range(500))
+
+    collect = channel.stream_unary(f"{ECHO}/Collect")
+    requests = [CollectRequest(text=str(number)).SerializeToString() for number in range(100)]
+    assert CollectResponse.FromString(await collect(iter(requests))).count == 100
+
+    converse = channel.stream_stream(f"{ECHO}/Converse")()
+    for number in range(50):
+        await converse.write(ConverseRequest(text=str(number)).SerializeToString())
+        assert ConverseResponse.FromString(await converse.read()).text == str(number)
+    await converse.done_writing()
+    assert await converse.read() == grpc.aio.EOF
+
+
+async def test_large_messages_pass_whole(channel: grpc.aio.Channel) -> None:
+    text = "x" * 1_000_000
+    answer = await channel.unary_unary(f"{ECHO}/Echo")(EchoRequest(text=text).SerializeToString())
+    assert EchoResponse.FromString(answer).text == text
+
+
+async def test_errors_arrive_with_code_reason_and_details(channel: grpc.aio.Channel) -> None:
+    request = FailRequest(code=9, message="not now", reason="TEST").SerializeToString()
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await channel.unary_unary(f"{ECHO}/Fail")(request)
+    assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert caught.value.details() == "not now"
+    assert error_of(caught.value).reason == "TEST"
+
+
+async def test_an_unknown_method_is_told_with_the_nearest(channel: grpc.aio.Channel) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await channel.unary_unary(f"{ECHO}/Ecoh")(b"")
+    error = error_of(caught.value)
+    assert error.reason == "METHOD_NOT_FOUND"
+    assert "troupe.echo.v1.EchoService/Echo" in error.metadata["nearest"]
+
+
+async def test_a_request_that_is_none_is_invalid(channel: grpc.aio.Channel) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await channel.unary_unary(f"{ECHO}/Echo")(b"\xff\xff")
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_deadline_ends_the_handler_too(channel: grpc.aio.Channel, stage: Any) -> None:
+    request = RepeatRequest(count=1000)
+    request.interval.FromMilliseconds(50)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        async for _ in channel.unary_stream(f"{ECHO}/Repeat")(request.SerializeToString(), timeout=0.3):
+            pass
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    await quiet(stage)
+
+
+async def quiet(stage: Any) -> None:
+    while stage.server.active_calls:
+        await asyncio.sleep(0)
+
+
+async def test_cancelling_frees_the_handler(channel: grpc.aio.Channel, stage: Any) -> None:
+    call = channel.stream_stream(f"{ECHO}/Converse")()
+    await call.write(ConverseRequest(text="x").SerializeToString())
+    await call.read()
+    assert stage.server.active_calls == 1
+    call.cancel()
+    await quiet(stage)
+
+
+async def test_a_stream_goes_on_through_another_gateway(stage: Any) -> None:
+    request = RepeatRequest(count=300)
+    request.interval.FromMilliseconds(1)
+    indexes, after = [], 0
+    async with stage.gateway() as second:
+        async with stage.gateway() as first, grpc.aio.insecure_channel(first.grpc_target) as channel:
+            metadata = (("troupe-resume-key-bin", KEY),)
+            call = channel.unary_stream(f"{ECHO}/Repeat")(request.SerializeToString(), metadata=metadata)
+            async for message in call:
+                indexes.append(RepeatResponse.FromString(message).index)
+                after += max(1, math.ceil(len(message) / MAX_PIECE))
+                if len(indexes) == 20:
+                    break
+            known = dict(await call.initial_metadata())
+            call.cancel()
+        resume = (
+            ("troupe-resume-call-id", known["troupe-call-id"]),
+            ("troupe-resume-epoch", known["troupe-epoch"]),
+            ("troupe-resume-after", str(after)),
+            ("troupe-resume-key-bin", KEY),
+        )
+        async with grpc.aio.insecure_channel(second.grpc_target) as channel:
+            rest = channel.unary_stream(f"{ECHO}/Repeat")(b"", metadata=resume)
+            indexes += [RepeatResponse.FromString(message).index async for message in rest]
+    assert indexes == list(range(300))
+
+
+async def test_health_is_served(channel: grpc.aio.Channel) -> None:
+    health = health_pb2_grpc.HealthStub(channel)
+    answer = await health.Check(health_pb2.HealthCheckRequest(service="troupe.echo.v1.EchoService"))
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_a_client_without_our_code_finds_its_way_by_reflection(channel: grpc.aio.Channel) -> None:
+    stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+    request = reflection_pb2.ServerReflectionRequest(file_containing_symbol="troupe.echo.v1.EchoService")
+    pool = descriptor_pool.DescriptorPool()
+    async for answer in stub.ServerReflectionInfo(iter([request])):
+        files = [FileDescriptorProto.FromString(data) for data in answer.file_descriptor_response.file_descriptor_proto]
+    pending = {file.name: file for file in files}
+    known = symbol_database.Default().pool
+
+    def add(file: FileDescriptorProto) -> None:
+        for name in file.dependency:
+            dependency = pending.get(name) or FileDescriptorProto.FromString(known.FindFileByName(name).serialized_pb)
+            add(dependency)
+        pool.Add(file)
+
+    for file in files:
+        add(file)
+    method = pool.FindServiceByName("troupe.echo.v1.EchoService").methods_by_name["Echo"]
+    ask, answer_kind = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
+    answer = await channel.unary_unary(f"{ECHO}/Echo")(ask(text="hi").SerializeToString())
+    assert answer_kind.FromString(answer).text == "hi"

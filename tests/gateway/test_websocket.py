@@ -1,0 +1,331 @@
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import websockets
+from websockets.asyncio.client import ClientConnection
+
+from bus import RpcError
+from bus.settings import Settings
+from bus.stream import MAX_PIECE
+from troupe.echo.v1 import CollectRequest, CollectResponse, EchoRequest, EchoResponse, RepeatRequest, RepeatResponse
+from troupe.rpc.v1 import Cancel, Credit, Frame, Open, Ping, Resume
+
+ECHO = "troupe.echo.v1.EchoService"
+KEY = b"0123456789abcdef"
+
+
+@pytest.fixture(autouse=True)
+async def patience() -> AsyncIterator[None]:
+    async with asyncio.timeout(20):
+        yield
+
+
+@asynccontextmanager
+async def connected(url: str, *subprotocols: str) -> AsyncIterator[ClientConnection]:
+    offered = [websockets.Subprotocol(name) for name in subprotocols]
+    async with websockets.connect(url, compression=None, subprotocols=offered or None, proxy=None) as socket:
+        yield socket
+
+
+def opening(call_id: str, method: str, *messages: Any, **fields: Any) -> Frame:
+    half_close = fields.pop("half_close", True)
+    open_ = Open(protocol_version=fields.pop("version", 1), method=f"{ECHO}/{method}", **fields)
+    payload = [message.SerializeToString() for message in messages]
+    return Frame(call_id=call_id, open=open_, sequence=len(payload), payload=payload, half_close=half_close)
+
+
+async def send(socket: ClientConnection, frame: Frame) -> None:
+    await socket.send(frame.SerializeToString())
+
+
+async def receive(socket: ClientConnection) -> Frame:
+    data = await socket.recv()
+    assert isinstance(data, bytes)
+    return Frame.FromString(data)
+
+
+async def until_close(socket: ClientConnection, call_id: str) -> tuple[list[bytes], Frame]:
+    payloads: list[bytes] = []
+    while True:
+        frame = await receive(socket)
+        if frame.call_id == call_id:
+            payloads += frame.payload
+            if frame.HasField("close"):
+                return payloads, frame
+
+
+def reason_of(frame: Frame) -> str:
+    return RpcError.from_status(frame.close.status).reason
+
+
+async def test_a_unary_call_is_one_frame_each_way(gateway: Any) -> None:
+    async with connected(gateway.websocket_url, "troupe.v1.binary") as socket:
+        await send(socket, opening("call-1", "Echo", EchoRequest(text="xin chào")))
+        payloads, close = await until_close(socket, "call-1")
+    assert [EchoResponse.FromString(payload).text for payload in payloads] == ["xin chào"]
+    assert close.close.status.code == 0
+
+
+async def test_many_calls_share_a_connection(gateway: Any) -> None:
+    async with connected(gateway.websocket_url, "troupe.v1.binary") as socket:
+        for number in range(30):
+            await send(socket, opening(f"call-{number}", "Repeat", RepeatRequest(count=number)))
+        counts: dict[str, int] = {}
+        open_calls = 30
+        while open_calls:
+            frame = await receive(socket)
+            counts[frame.call_id] = counts.get(frame.call_id, 0) + len(frame.payload)
+            open_calls -= frame.HasField("close")
+    assert counts == {f"call-{number}": number for number in range(30)}
+
+
+async def test_a_client_that_gives_no_credit_gets_its_window_and_no_more(gateway: Any) -> None:
+    async with connected(gateway.websocket_url, "troupe.v1.binary") as socket:
+        await send(socket, opening("slow", "Repeat", RepeatRequest(count=1000), initial_credit=10))
+        received = 0
+        while received < 10:
+            received += len((await receive(socket)).payload)
+        await send(socket, Frame(call_id="slow", ping=Ping(nonce=7)))
+        frame = await receive(socket)
+        while not frame.HasField("pong"):
+            assert not frame.payload
+            frame = await receive(socket)
+        assert (received, frame.sequence, frame.pong.nonce) == (10, 10, 7)
+        await send(socket, Frame(call_id="slow", credit=Credit(granted=1000, consumed=10)))
+        payloads, _ = await until_close(socket, "slow")
+    assert received + len(payloads) == 1000
+
+
+async def test_cancel_ends_the_call_and_its_handler(gateway: Any, stage: Any) -> None:
+    async with connected(gateway.websocket_url, "troupe.v1.binary") as socket:
+        await send(socket, opening("stopped", "Converse", half_close=False))
+        await receive(socket)
+        assert stage.server.active_calls == 1
+        await send(socket, Frame(call_id="stopped", cancel=Cancel(reason="enough")))
+        _, close = await until_close(socket, "stopped")
+        assert reason_of(close) == "CANCELLED"
+        await quiet(stage)
+
+
+async def quiet(stage: Any) -> None:
+    while stage.server.active_calls:
+        await asyncio.sleep(0)
+
+
+async def test_a_lost_client_cancels_what_it_cannot_resume(gateway: Any, stage: Any) -> None:
+    async with connected(gateway.websocket_url, "troupe.v1.binary") as socket:
+        await send(socket, opening("lost", "Converse", half_close=False))
+        await receive(socket)
+    await quiet(stage)
+
+
+@pytest.mark.parametrize("seed", range(10))
+async def test_a_stream_survives_cuts_and_changes_of_gateway(stage: Any, seed: int) -> None:
+    rng = random.Random(seed)
+    total, last, epoch, indexes = 400, 0, 0, []
+    async with stage.gateway() as first, stage.gateway() as second:
+        begin = opening("resumed", "Repeat", RepeatRequest(count=total), resume_key=KEY, initial_credit=32)
+        frames = [begin]
+        done = False
+        while not done:
+            door = rng.choice((first, second)) if last else first
+            async with connected(door.websocket_url, "troupe.v1.binary") as socket:
+                await send(socket, frames.pop())
+                cut_at = last + rng.randint(1, 120)
+                while last < cut_at and not done:
+                    frame = await receive(socket)
+                    epoch = epoch or frame.epoch
+                    assert not frame.HasField("close") or frame.close.status.code == 0, frame
+                    indexes += [RepeatResponse.FromString(payload).index for payload in frame.payload]
+                    last, done = max(last, frame.sequence), frame.HasField("close")
+                    await send(socket, Frame(call_id="resumed", credit=Credit(granted=last + 32, consumed=last)))
+            resume = Resume(after=last, resume_key=KEY, granted=last + 32)
+            frames.append(Frame(call_id="resumed", epoch=epoch, sequence=1, resume=resume))
+    assert indexes == list(range(total))
+
+
+@pytest.mark.parametrize("key", [b"", b"another key of 16"])
+async def test_somebody_elses_call_cannot_be_resumed(gateway: Any, key: bytes) -> None:
+    async with connected(gateway.websocket_url, "troupe.v1.binary") as mine:
+        await send(mine, opening("mine", "Repeat", RepeatRequest(count=1000), resume_key=KEY, initial_credit=5))
+        await receive(mine)
+        async with connected(gateway.websocket_url, "troupe.v1.binary") as theirs:
+            await send(theirs, Frame(call_id="mine", resume=Resume(after=0, resume_key=key, granted=100)))
+            _, close = await until_close(theirs, "mine")
+        assert reason_of(close) == "RESUME_REFUSED"
+        await send(mine, Frame(call_id="mine", credit=Credit(granted=1024, consumed=5)))
+        _, close = await until_close(mine, "mine")
+    assert close.close.status.code == 0
+
+
+async def test_resuming_what_nobody_knows_says_so(gateway: Any) -> None:
+    async with connected(gateway.websocket_url, "troupe.v1.binary") as socket:
+        await send(socket, Frame(call_id="unknown", resume=Resume(after=3, resume_key=KEY)))
+        _, close = await until_close(socket, "unknown")
+    assert reason_of(close) == "CALL_NOT_FOUND"
+
+
+async def test_large_messages_travel_in_pieces_both_ways(gateway: Any) -> None:
+    text = "đ" * 300_000
+    data = EchoRequest(text=text).SerializeToString()
+    pieces = [data[at : at + MAX_PIECE] for at in range(0, len(data), MAX_PIECE)]
+    async with connected(gateway.websocket_url, "troupe.v1.binary") as socket:
+        first = opening("large", "Echo", half_close=False)
+        first.payload.append(pieces[0])
+        first.sequence, first.more = 1, True
+        await send(socket, first)
+        for number, piece in enumerate(pieces[1:], 2):
+            last = number == len(pieces)
+            await send(socket, Frame(call_id="large", sequence=number, payload=[piece], more=not last, half_close=last))
+        payloads, close = await until_close(socket, "large")
+    assert close.close.status.code == 0
+    assert EchoResponse.FromString(b"".join(payloads)).text == text
+
+
+async def test_client_streams_are_collected(gateway: Any) -> None:
+    async with connected(gateway.websocket_url, "troupe.v1.binary") as socket:
+        await send(socket, opening("many", "Collect", half_close=False))
+        granted = (await receive(socket)).credit.granted
+        sent = 0
+        while sent < 100:
+            while sent < min(granted, 100):
+                sent += 1
+                payload = CollectRequest(text=str(sent)).SerializeToString()
+                await send(socket, Frame(call_id="many", sequence=sent, payload=[payload]))
+            if sent < 100:
+                granted = max(granted, (await receive(socket)).credit.granted)
+        await send(socket, Frame(call_id="many", sequence=100, half_close=True))
+        payloads, _ = await until_close(socket, "many")
+    assert CollectResponse.FromString(payloads[0]).count == 100
+
+
+async def test_sending_without_credit_ends_the_call(gateway: Any) -> None:
+    async with connected(gateway.websocket_url, "troupe.v1.binary") as socket:
+        await send(socket, opening("greedy", "Converse", half_close=False))
+        await receive(socket)
+        await send(socket, Frame(call_id="greedy", sequence=900, payload=[b""] * 900))
+        _, close = await until_close(socket, "greedy")
+    assert reason_of(close) == "CREDIT_EXCEEDED"
+
+
+WRONG = [
+    (opening("bad", "Nothing"), "METHOD_NOT_FOUND"),
+    (opening("bad", "Echo", EchoRequest(text="x"), version=9), "VERSION_MISMATCH"),
+    (Frame(call_id="bad", open=Open(protocol_version=1, method=f"{ECHO}/Echo"), payload=[b"\xff"], half_close=True), "MALFORMED_FRAME"),
+    (opening("bad", "Echo"), "INVALID_ARGUMENT"),
+    (Frame(call_id="not/allowed", open=Open(protocol_version=1)), "INVALID_ARGUMENT"),
+    (Frame(call_id="bad", ping=Ping()), "CALL_NOT_FOUND"),
+]
+
+
+@pytest.mark.parametrize(("frame", "reason"), WRONG)
+async def test_a_calls_mistake_is_told_and_the_connection_lives(gateway: Any, frame: Frame, reason: str) -> None:
+    async with connected(gateway.websocket_url, "troupe.v1.binary") as socket:
+        await send(socket, frame)
+        _, close = await until_close(socket, frame.call_id)
+        assert reason_of(close) == reason
+        await send(socket, opening("good", "Echo", EchoRequest(text="still here")))
+        payloads, _ = await until_close(socket, "good")
+    assert payloads
+
+
+async def test_a_deadline_in_the_past_is_over_at_once(gateway: Any) -> None:
+    frame = opening("late", "Repeat", RepeatRequest(count=5))
+    frame.open.timeout.FromSeconds(-1)
+    async with connected(gateway.websocket_url, "troupe.v1.binary") as socket:
+        await send(socket, frame)
+        _, close = await until_close(socket, "late")
+    assert reason_of(close) == "DEADLINE_EXCEEDED"
+
+
+async def test_an_id_in_use_is_refused_and_its_call_goes_on(gateway: Any) -> None:
+    async with connected(gateway.websocket_url, "troupe.v1.binary") as socket:
+        await send(socket, opening("same", "Repeat", RepeatRequest(count=20), initial_credit=5))
+        await receive(socket)
+        await send(socket, opening("same", "Echo", EchoRequest(text="x")))
+        frame = await receive(socket)
+        while not frame.HasField("close"):
+            frame = await receive(socket)
+        assert reason_of(frame) == "CALL_EXISTS"
+        await send(socket, Frame(call_id="same", credit=Credit(granted=1000, consumed=0)))
+        _, close = await until_close(socket, "same")
+    assert close.close.status.code == 0
+
+
+@pytest.mark.parametrize("garbage", [b"\xff\xff\xff", "no json", "[1]", '{"callId": 5}', '{"payload": 3}'])
+async def test_what_is_no_frame_ends_the_connection_with_a_word(gateway: Any, garbage: bytes | str) -> None:
+    async with connected(gateway.websocket_url) as socket:
+        await socket.send(garbage)
+        answer = json.loads(await socket.recv())
+        assert "MALFORMED_FRAME" in json.dumps(answer)
+        with pytest.raises(websockets.ConnectionClosedError):
+            await socket.recv()
+        assert socket.close_code == 1007
+
+
+async def test_a_frame_over_the_limit_ends_the_connection(gateway: Any) -> None:
+    async with connected(gateway.websocket_url, "troupe.v1.binary") as socket:
+        await socket.send(Frame(call_id="big", payload=[bytes(70_000)]).SerializeToString())
+        frame = await receive(socket)
+        assert reason_of(frame) == "MESSAGE_TOO_LARGE"
+        with pytest.raises(websockets.ConnectionClosedError):
+            await socket.recv()
+        assert socket.close_code == 1009
+
+
+async def test_the_text_form_spells_messages_out(gateway: Any) -> None:
+    async with connected(gateway.websocket_url, "troupe.v1.json") as socket:
+        request = {"callId": "text", "open": {"protocolVersion": 1, "method": f"{ECHO}/Repeat"}, "halfClose": True}
+        await socket.send(json.dumps({**request, "payload": [{"text": "chào", "count": 3}]}))
+        messages: list[dict[str, Any]] = []
+        while True:
+            frame = json.loads(await socket.recv())
+            messages += frame.get("payload", [])
+            if "close" in frame:
+                break
+    assert [message["text"] for message in messages] == ["chào"] * 3
+    assert frame["close"] == {"status": {}}
+
+
+async def test_the_text_form_takes_messages_of_any_allowed_size(gateway: Any) -> None:
+    text = "x" * 200_000
+    async with connected(gateway.websocket_url) as socket:
+        opened = {"protocolVersion": 1, "method": f"{ECHO}/Echo"}
+        await socket.send(json.dumps({"callId": "t", "open": opened, "payload": [{"text": text}], "halfClose": True}))
+        frame = json.loads(await socket.recv())
+        while "payload" not in frame:
+            frame = json.loads(await socket.recv())
+    assert frame["payload"] == [{"text": text}]
+
+
+async def test_a_wrong_field_in_the_text_form_is_named(gateway: Any) -> None:
+    async with connected(gateway.websocket_url) as socket:
+        opened = {"protocolVersion": 1, "method": f"{ECHO}/Echo"}
+        await socket.send(json.dumps({"callId": "t", "open": opened, "payload": [{"txet": "x"}], "halfClose": True}))
+        frame = json.loads(await socket.recv())
+    assert "txet" in frame["close"]["status"]["message"]
+
+
+async def test_a_connection_may_not_have_too_many_calls(gateway: Any) -> None:
+    limit = gateway.hub.settings.limits.max_calls_per_connection
+    async with connected(gateway.websocket_url, "troupe.v1.binary") as socket:
+        for number in range(limit + 1):
+            await send(socket, opening(f"call-{number}", "Converse", half_close=False))
+        _, close = await until_close(socket, f"call-{limit}")
+    assert reason_of(close) == "TOO_MANY_CALLS"
+
+
+async def test_a_flood_of_messages_ends_the_connection(stage: Any, door_settings: Settings) -> None:
+    door_settings.limits.messages_per_second = 10
+    door_settings.limits.message_burst = 20
+    async with stage.gateway(door_settings) as gateway, connected(gateway.websocket_url, "troupe.v1.binary") as socket:
+        with pytest.raises(websockets.ConnectionClosedError):
+            for number in range(1000):
+                await send(socket, opening(f"call-{number}", "Echo", EchoRequest(text="x")))
+                await socket.recv()
+        assert socket.close_code == 1008
