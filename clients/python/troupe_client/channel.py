@@ -1,0 +1,279 @@
+"""What the generated clients call through: gRPC to a hub's door."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import grpc
+from google.protobuf.message import DecodeError
+from grpc import ChannelConnectivity
+
+from bus.errors import Code, RpcError, invalid
+from bus.service import Metadata, MethodInfo
+from troupe_client.failures import ConnectionLost, rpc_error, unreachable
+from troupe_client.patience import MAX_ATTEMPTS, MAX_REFUSALS, PATIENCE_SECONDS, Deadline, Patience
+from troupe_client.resume import Pairs, Position, ServerStream
+
+DEFAULT_PORT = 50051
+
+CONNECT_SECONDS = 5.0
+"""How long a hub may take to accept the first connection."""
+
+CANCEL_SECONDS = 2.0
+"""How long telling the hub that a call is not wanted any more may take."""
+
+_OPTIONS = (
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+)
+
+
+class GrpcChannel:
+    """One connection to a hub, made again by itself. A bus.Caller for the generated clients.
+
+    target: "host:port"; the port may be left out. key: an API key. credentials: for TLS; None: plain text.
+    patience: seconds for which a lost hub is waited for.
+    Belongs to the event loop in which it is first used; `close` ends the calls that are open.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        key: str | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
+        self.target = with_port(target)
+        self.patience = patience
+        self._credentials = credentials
+        self._own: Pairs = [("authorization", f"Bearer {key}")] if key else []
+        self._opened: grpc.aio.Channel | None = None
+        self._met = False
+        self._stopping: set[asyncio.Task[None]] = set()
+
+    # ---- the connection
+
+    @property
+    def _grpc(self) -> grpc.aio.Channel:
+        if self._opened is None:
+            if self._credentials is None:
+                self._opened = grpc.aio.insecure_channel(self.target, options=_OPTIONS)
+            else:
+                self._opened = grpc.aio.secure_channel(self.target, self._credentials, options=_OPTIONS)
+        return self._opened
+
+    async def ready(self, within: float = CONNECT_SECONDS) -> None:
+        """Return once there is a connection. Raises HubUnreachable.
+
+        A hub that has never answered is given one attempt; one that has is waited for, `within` seconds at most.
+        """
+        if self._grpc.get_state(try_to_connect=True) is ChannelConnectivity.READY:
+            self._met = True
+            return
+        try:
+            async with asyncio.timeout(within if self._met else min(within, CONNECT_SECONDS)):
+                await self._connected()
+        except TimeoutError:
+            raise unreachable(self.target) from None
+        self._met = True
+
+    async def _connected(self) -> None:
+        state = self._grpc.get_state(try_to_connect=True)
+        while state is not ChannelConnectivity.READY:
+            if state is ChannelConnectivity.TRANSIENT_FAILURE and not self._met:
+                raise unreachable(self.target)
+            await self._grpc.wait_for_state_change(state)
+            state = self._grpc.get_state(try_to_connect=True)
+
+    async def close(self) -> None:
+        """End the calls that are open and the connection."""
+        if self._stopping:
+            await asyncio.wait(self._stopping, timeout=CANCEL_SECONDS)
+        if self._opened is not None:
+            await self._opened.close(None)
+
+    # ---- calls, for generated clients
+
+    async def unary(
+        self, method: MethodInfo, request: Any, timeout: float | None = None, metadata: Metadata | None = None
+    ) -> Any:
+        """One request, one response. Repeated while the hub is unavailable if the method is idempotent."""
+        deadline, patience, payload = Deadline(timeout), Patience(self.patience), request.SerializeToString()
+
+        async def attempt() -> Any:
+            call = self._grpc.unary_unary(_path(method), None, None)
+            sent = call(payload, timeout=deadline.left(), metadata=self._pairs(metadata))
+            return decode(method, await _answer(sent))
+
+        while True:
+            await self.ready(deadline.within(self.patience))
+            try:
+                return await attempt()
+            except RpcError as error:
+                await asyncio.sleep(deadline.within(patience.delay(error, _attempts(method, error))))
+
+    async def server_stream(
+        self, method: MethodInfo, request: Any, timeout: float | None = None, metadata: Metadata | None = None
+    ) -> AsyncIterator[Any]:
+        """One request, any number of responses; leaving the iterator early cancels the call.
+
+        Goes on over a new connection when one is lost: no response is missing and none comes twice.
+        """
+        stream = ServerStream(self, method, request.SerializeToString(), Deadline(timeout), metadata, self.patience)
+        try:
+            while (payload := await stream.read()) is not None:
+                yield decode(method, payload)
+        finally:
+            stream.leave()
+
+    async def client_stream(
+        self,
+        method: MethodInfo,
+        requests: AsyncIterator[Any],
+        timeout: float | None = None,
+        metadata: Metadata | None = None,
+    ) -> Any:
+        """Any number of requests, one response. An error of `requests` cancels the call and is raised."""
+        deadline = Deadline(timeout)
+        await self.ready(deadline.within(self.patience))
+        multicallable = self._grpc.stream_unary(_path(method), None, None)
+        call = multicallable(None, timeout=deadline.left(), metadata=self._pairs(metadata))
+        async with _Sender(call, requests) as sender:
+            return decode(method, await sender.watch(_answer(call)))
+
+    async def bidi_stream(
+        self,
+        method: MethodInfo,
+        requests: AsyncIterator[Any],
+        timeout: float | None = None,
+        metadata: Metadata | None = None,
+    ) -> AsyncIterator[Any]:
+        """Any number of requests and responses; leaving the iterator early cancels the call.
+
+        An error of `requests` cancels the call and is raised.
+        """
+        deadline = Deadline(timeout)
+        await self.ready(deadline.within(self.patience))
+        multicallable = self._grpc.stream_stream(_path(method), None, None)
+        call = multicallable(None, timeout=deadline.left(), metadata=self._pairs(metadata))
+        async with _Sender(call, requests) as sender:
+            while isinstance(payload := await sender.watch(_answer(call.read())), bytes):
+                yield decode(method, payload)
+
+    # ---- for resumable streams
+
+    def open_stream(
+        self, method: MethodInfo, payload: bytes, deadline: Deadline, metadata: Metadata | None, own: Pairs
+    ) -> "grpc.aio.UnaryStreamCall[bytes, bytes]":
+        """Begin a server stream of bytes."""
+        pairs = self._pairs(metadata) + tuple(own)
+        return self._grpc.unary_stream(_path(method), None, None)(payload, timeout=deadline.left(), metadata=pairs)
+
+    def stop(self, method: MethodInfo, position: Position) -> None:
+        """Tell the hub, in the background, that nobody wants the rest: for it, a lost connection is not a cancel."""
+        task = asyncio.create_task(self._stop(method, position))
+        self._stopping.add(task)
+        task.add_done_callback(self._stopping.discard)
+
+    async def _stop(self, method: MethodInfo, position: Position) -> None:
+        pairs = self._pairs(None) + tuple(position.cancelling())
+        call = self._grpc.unary_stream(_path(method), None, None)(b"", timeout=CANCEL_SECONDS, metadata=pairs)
+        try:
+            await call.read()
+        except grpc.aio.AioRpcError:
+            return  # the call has ended already, or the hub's own grace period ends it
+
+    def _pairs(self, metadata: Metadata | None) -> tuple[tuple[str, str | bytes], ...]:
+        return (*self._own, *(metadata or {}).items())
+
+
+class _Sender:
+    """Sends requests while the answer is awaited; the call ends with it."""
+
+    def __init__(self, call: Any, requests: AsyncIterator[Any]) -> None:
+        self._call = call
+        self._task = asyncio.create_task(self._send(requests))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._call.cancel()
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        if not self._task.cancelled():
+            self._task.exception()
+
+    async def _send(self, requests: AsyncIterator[Any]) -> None:
+        try:
+            async for request in requests:
+                if not await self._write(request.SerializeToString()):
+                    return
+        except Exception:
+            self._call.cancel()
+            raise
+        if not self._call.done():
+            await self._call.done_writing()
+
+    async def _write(self, payload: bytes) -> bool:
+        """False if the call has ended: how it did is told by its answer."""
+        try:
+            await self._call.write(payload)
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            return False
+        return True
+
+    async def watch(self, answer: Coroutine[Any, Any, Any]) -> Any:
+        """The answer. Raises what the requests raised, if that is why there is none."""
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            if self._task.done() and not self._task.cancelled() and (failure := self._task.exception()):
+                raise failure from None
+            raise
+
+
+async def _answer(call: Any) -> Any:
+    """What the call answers, its failure as RpcError."""
+    try:
+        return await call
+    except grpc.aio.AioRpcError as error:
+        raise rpc_error(error) from None
+
+
+def _attempts(method: MethodInfo, error: RpcError) -> int:
+    if not method.policy.idempotent or error.code is not Code.UNAVAILABLE:
+        return 1
+    return MAX_ATTEMPTS if isinstance(error, ConnectionLost) else MAX_REFUSALS
+
+
+def decode(method: MethodInfo, payload: bytes) -> Any:
+    """The response. Raises INTERNAL: the hub and this program do not share a contract."""
+    try:
+        return method.response.FromString(payload)
+    except DecodeError as error:
+        name = method.response.DESCRIPTOR.full_name
+        raise RpcError(Code.INTERNAL, f"The answer is no {name}: {error}. Are hub and client of one version?") from None
+
+
+def _path(method: MethodInfo) -> str:
+    return f"/{method.full_name}"
+
+
+def with_port(target: str) -> str:
+    """The target with a port. Raises INVALID_ARGUMENT for what is no target, for example an address of HTTP."""
+    if "://" in target and not target.startswith(("dns:", "unix:", "ipv4:", "ipv6:")):
+        named = urlsplit(target).hostname or "127.0.0.1"
+        raise invalid(
+            f'{target!r} is an address of HTTP; name the gRPC door, for example "{named}:{DEFAULT_PORT}".', "target"
+        )
+    if not target:
+        raise invalid(f'The target is empty; name the gRPC door, for example "127.0.0.1:{DEFAULT_PORT}".', "target")
+    ported = target.startswith(("unix:", "dns:", "ipv4:", "ipv6:")) or ":" in target.rpartition("]")[2]
+    return target if ported else f"{target}:{DEFAULT_PORT}"

@@ -1,0 +1,240 @@
+"""A door with scripted answers, and a wire to it that can be cut."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+import pytest
+
+import troupe
+from bus import Code, MethodInfo, RpcError
+from troupe_client import Hub, connect
+
+LONGEST_TEST_SECONDS = 30.0
+STATUS_DETAILS = "grpc-status-details-bin"
+
+Answer = Callable[[Any], AsyncIterator[Any]]
+"""A request's responses. Raising RpcError ends the call with it."""
+
+
+class Wire:
+    """A TCP proxy: cutting it resets its connections; while it is refusing, new ones are reset at once."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._pumps: set[asyncio.Task[None]] = set()
+        self.port = 0
+        self.refusing = False
+        self.refused = asyncio.Event()
+
+    async def open(self) -> None:
+        """Take connections, on the same port as before if there was one."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.refusing:
+            writer.transport.abort()
+            self.refused.set()
+            return
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        except OSError:
+            writer.transport.abort()
+            return
+        self._writers |= {writer, far_writer}
+        for source, sink in ((reader, far_writer), (far_reader, writer)):
+            pump = asyncio.create_task(self._pump(source, sink))
+            self._pumps.add(pump)
+            pump.add_done_callback(self._pumps.discard)
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        try:
+            while data := await source.read(65536):
+                sink.write(data)
+                await sink.drain()
+        except OSError:
+            pass
+        finally:
+            sink.transport.abort()
+
+    def cut(self) -> None:
+        """Reset every connection."""
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+    def close(self) -> None:
+        """Take no more connections, and reset those that there are."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        self.cut()
+
+
+class ScriptedCall:
+    """A resumable call: what it has answered so far, and how it ended."""
+
+    def __init__(self, key: bytes, responses: AsyncIterator[Any]) -> None:
+        self.key = key
+        self.payloads: list[bytes] = []
+        self.error: RpcError | None = None
+        self.ended = False
+        self.cancelled = False
+        self._responses = responses
+        self._more = asyncio.Condition()
+        self._task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        try:
+            async for response in self._responses:
+                await self._note(response.SerializeToString())
+        except RpcError as error:
+            self.error = error
+        self.ended = True
+        await self._note(None)
+
+    async def _note(self, payload: bytes | None) -> None:
+        async with self._more:
+            if payload is not None:
+                self.payloads.append(payload)
+            self._more.notify_all()
+
+    def cancel(self) -> None:
+        """Stop answering."""
+        self.cancelled = True
+        self._task.cancel()
+
+    async def after(self, start: int) -> AsyncIterator[bytes]:
+        """Everything after the first `start` payloads, as it comes."""
+        while True:
+            async with self._more:
+                await self._more.wait_for(lambda: len(self.payloads) > start or self.ended)
+            for payload in self.payloads[start:]:
+                start += 1
+                yield payload
+            if self.ended and start == len(self.payloads):
+                break
+        if self.error is not None:
+            raise self.error
+
+
+class ScriptedDoor(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in its stubs only
+    """Keeps the rules of Troupe's gRPC door over scripted answers: each message counts as one piece."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Answer] = {}
+        self.calls: dict[str, ScriptedCall] = {}
+        self.seen: list[tuple[str, dict[str, Any]]] = []
+        self.refusals: list[RpcError] = []
+        self.detached: list[str] = []
+        self.cancelled = asyncio.Event()
+        self.announce = True
+        self.port = 0
+        self._methods = {
+            f"/{method.full_name}": method
+            for service in troupe.services().values()
+            for method in service.methods.values()
+        }
+        self._server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
+
+    async def start(self) -> None:
+        self._server.add_generic_rpc_handlers((self,))
+        self.port = self._server.add_insecure_port("127.0.0.1:0")
+        await self._server.start()
+
+    async def stop(self) -> None:
+        await self._server.stop(None)
+        for call in self.calls.values():
+            call.cancel()
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
+        method = self._methods.get(handler_call_details.method)
+        if method is None:
+            return None
+
+        async def serve(requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> None:
+            try:
+                await self._serve(method, requests, context)
+            except RpcError as error:
+                context.set_trailing_metadata(((STATUS_DETAILS, error.to_status().SerializeToString()),))
+                status = {status.value[0]: status for status in grpc.StatusCode}[error.code]
+                await context.abort(status, error.message)
+
+        return grpc.stream_stream_rpc_method_handler(serve)
+
+    async def _serve(
+        self, method: MethodInfo, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]
+    ) -> None:
+        metadata = dict(context.invocation_metadata() or ())
+        self.seen.append((method.full_name, metadata))
+        if self.refusals:
+            raise self.refusals.pop(0)
+        if "troupe-resume-call-id" in metadata:
+            call_id, start = metadata["troupe-resume-call-id"], int(metadata["troupe-resume-after"])
+            call = self._resumed(call_id, metadata)
+        else:
+            call_id, start = f"call-{len(self.calls)}", 0
+            call = self._begun(method, await anext(aiter(requests)), metadata)
+            self.calls[call_id] = call
+        if self.announce:
+            await context.send_initial_metadata((("troupe-call-id", call_id), ("troupe-epoch", "7")))
+        try:
+            async for payload in call.after(start):
+                await context.write(payload)
+        except asyncio.CancelledError:
+            self.detached.append(call_id)
+            raise
+
+    def _begun(self, method: MethodInfo, payload: bytes, metadata: dict[str, Any]) -> ScriptedCall:
+        responses = self.answers[method.full_name](method.request.FromString(payload))
+        return ScriptedCall(metadata.get("troupe-resume-key-bin", b""), responses)
+
+    def _resumed(self, call_id: str, metadata: dict[str, Any]) -> ScriptedCall:
+        call = self.calls.get(call_id)
+        if call is None:
+            raise RpcError(Code.NOT_FOUND, f"No call {call_id!r} is known.", reason="CALL_NOT_FOUND")
+        if call.key != metadata["troupe-resume-key-bin"] or metadata["troupe-resume-epoch"] != "7":
+            raise RpcError(Code.PERMISSION_DENIED, "Somebody else's call.", reason="RESUME_REFUSED")
+        if "troupe-cancel" in metadata:
+            call.cancel()
+            self.cancelled.set()
+            raise RpcError(Code.CANCELLED, "The call was cancelled.", reason="CANCELLED")
+        return call
+
+
+@pytest.fixture
+async def patience() -> AsyncIterator[None]:
+    """No test waits for ever: after a while everything is cancelled."""
+    loop = asyncio.get_running_loop()
+    handle = loop.call_later(LONGEST_TEST_SECONDS, lambda: [task.cancel() for task in asyncio.all_tasks(loop)])
+    yield
+    handle.cancel()
+
+
+@pytest.fixture
+async def door(patience: None) -> AsyncIterator[ScriptedDoor]:
+    """A door without answers yet."""
+    door = ScriptedDoor()
+    await door.start()
+    yield door
+    await door.stop()
+
+
+@pytest.fixture
+async def wire(door: ScriptedDoor) -> AsyncIterator[Wire]:
+    """The way to the scripted door."""
+    wire = Wire(door.port)
+    await wire.open()
+    yield wire
+    wire.close()
+
+
+@pytest.fixture
+async def hub(wire: Wire) -> AsyncIterator[Hub]:
+    """A client at the other end of the wire."""
+    async with connect(f"127.0.0.1:{wire.port}") as hub:
+        yield hub
