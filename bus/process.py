@@ -1,0 +1,61 @@
+"""What every process of a hub does with its operating system: loop, signals, its end with its parent's."""
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+PARENT_POLL_SECONDS = 1.0
+
+
+def run(main: Coroutine[Any, Any, int]) -> int:
+    """Run a process's coroutine on uvloop, or on asyncio's own loop where there is none; its exit status."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)
+
+
+def stop_requested() -> asyncio.Event:
+    """Set by the first SIGTERM or SIGINT; a second one ends the process at once."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+
+    def asked() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked)
+    return stop
+
+
+def dying_with_parent() -> list[str]:
+    """A command prefix that makes the kernel send SIGTERM when the parent ends; empty where there is none."""
+    setpriv = shutil.which("setpriv") if sys.platform == "linux" else None
+    return [setpriv, "--pdeathsig", "TERM"] if setpriv else []
+
+
+def watch_parent(grace: float) -> None:
+    """Begin to stop, as after SIGTERM, when the parent has ended; end for good `grace` seconds later.
+
+    Also covers systems without `dying_with_parent`, and processes that do not come to their end by themselves.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_POLL_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(grace)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="watch-parent", daemon=True).start()
