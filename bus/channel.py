@@ -29,7 +29,7 @@ Stamp = Callable[[MethodInfo, Metadata], None]
 LINGER_SECONDS = 10.0
 """A call that has ended is remembered for so long, for frames of its responder that are still under way."""
 
-BUS_GRACE_SECONDS = 5.0
+BUS_GRACE_SECONDS = 10.0
 """How long a responder goes on for a process that is off the bus, unless the call says otherwise."""
 
 REPEATS = 3

@@ -64,7 +64,7 @@ class RpcError(Exception):
         self.code = code
         self.message = message
         self.reason = reason or code.name
-        self.metadata = dict(metadata or {})
+        self.metadata = {str(key): str(value) for key, value in (metadata or {}).items()}
         self.retry_after = retry_after
         self.field = field
         self.reference = reference or secrets.token_hex(6)

@@ -20,7 +20,10 @@ ACCEPT_SECONDS = 10.0
 """A responder that shows nothing of itself for so long after OPEN has not got it."""
 
 PING_SECONDS = 5.0
-"""A caller that hears nothing for so long asks; the same time again and the peer is lost."""
+"""A caller that has heard or said nothing for so long asks; after the same time without any answer the peer is lost."""
+
+PING_AGAIN_SECONDS = 1.0
+"""Between two questions whether the peer is there, and between two acceptances of a call that nobody confirms."""
 
 SILENCE_SECONDS = 3 * PING_SECONDS
 """A responder that hears nothing for so long takes its caller for gone."""
@@ -36,6 +39,17 @@ GAP_SECONDS = 10.0
 
 DEFAULT_GRACE_SECONDS = 30.0
 MAX_GRACE_SECONDS = 600.0
+
+MAX_NUMBER = 2**62
+"""Sequence numbers that peers name stay below, so that nothing that is added to them overflows."""
+
+CREDIT_PIECES = 32
+"""Pieces after which credit goes out at the latest, also in a wide window: the sender's ring waits for it."""
+
+MAX_TRAILERS_BYTES = 8 * 1024
+MAX_STATUS_BYTES = 8 * 1024
+MAX_MESSAGE_CHARACTERS = 1024
+MAX_REASON_CHARACTERS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +142,19 @@ class CallerProtocol:
         self._gap = _Gap()
         self._opened = now
         self._heard = now
+        self._said = now
+        self._spoke = False
         self._missing: float | None = None
         self._pinged: float | None = None
 
     @classmethod
     def resuming(cls, call_id: str, resume: Resume, epoch: int, sent: int, now: float) -> "CallerProtocol":
-        """Take over a call whose consumer has everything up to `resume.after` and had sent `sent` pieces itself."""
+        """Take over a call whose consumer has everything up to `resume.after` and had sent `sent` pieces itself.
+
+        Raises OUT_OF_RANGE (RESUME_OUT_OF_RANGE) for numbers that no call reaches.
+        """
+        if max(resume.after, resume.granted, sent) >= MAX_NUMBER:
+            raise RpcError(Code.OUT_OF_RANGE, "No call has that many payloads.", reason="RESUME_OUT_OF_RANGE")
         window = max(1, min(resume.granted - resume.after, MAX_WINDOW)) if resume.granted else DEFAULT_WINDOW
         self = cls(call_id, Open(initial_credit=window, resume_key=resume.resume_key, preceding=resume.after), now)
         self._open = None
@@ -178,11 +199,12 @@ class CallerProtocol:
     def consume(self, upto: int) -> None:
         """The application has taken everything up to piece `upto`; credit follows when half the window is used."""
         self.consumed = max(self.consumed, upto)
-        if self.consumed + self.window - self.incoming.granted >= max(1, self.window // 2):
+        if self.consumed + self.window - self.incoming.granted >= max(1, min(self.window // 2, CREDIT_PIECES)):
             self.grant(self.consumed + self.window, self.consumed)
 
     def grant(self, granted: int, consumed: int) -> None:
         """Pass on the credit that a final consumer gives."""
+        granted, consumed = min(granted, MAX_NUMBER), min(consumed, MAX_NUMBER)
         self.consumed = max(self.consumed, consumed)
         self._credit_due = self.incoming.grant(granted) or self._credit_due
 
@@ -257,13 +279,16 @@ class CallerProtocol:
         """Time passes; call it a few times a second."""
         if self.closed:
             return
+        if self._spoke:
+            self._said, self._spoke = now, False
         if not self.accepted:
             if now - self._opened > ACCEPT_SECONDS:
-                self._close(errors.peer_lost("", "did not accept the call"))
+                self.cancel("not accepted", errors.peer_lost("", "did not accept the call"))
         elif self._missing is not None and now - self._missing > MISSING_SECONDS:
-            self._close(errors.peer_lost("", "is no longer on the bus"))
+            self.cancel("missing", errors.peer_lost("", "is no longer on the bus"))
         elif self._gap.expired(now):
-            self._close(RpcError(Code.UNAVAILABLE, "A part of the answer was lost. Repeat the call.", reason="STREAM_GAP"))
+            lost = "A part of the answer was lost. Repeat the call."
+            self.cancel("gap", RpcError(Code.UNAVAILABLE, lost, reason="STREAM_GAP"))
         elif self._missing is not None or self._gap.since is not None:
             if self._gap.asked + RETRY_SECONDS <= now:
                 self._gap.asked = now
@@ -272,9 +297,10 @@ class CallerProtocol:
             self._check_silence(now)
 
     def _check_silence(self, now: float) -> None:
+        quiet = now - min(self._heard, self._said) > PING_SECONDS
         if now - self._heard > 2 * PING_SECONDS and self._pinged is not None:
-            self._close(errors.peer_lost("", "does not answer"))
-        elif now - self._heard > PING_SECONDS and (self._pinged is None or now - self._pinged > PING_SECONDS):
+            self.cancel("silence", errors.peer_lost("", "does not answer"))
+        elif quiet and (self._pinged is None or now - self._pinged > PING_AGAIN_SECONDS):
             self._pinged = now
             # The credit goes along because the last one may have been lost, and then both sides wait.
             self._credit_due = True
@@ -286,7 +312,7 @@ class CallerProtocol:
     def talks(self) -> bool:
         """There may be something to send."""
         if self._open is not None:
-            return True
+            return not self.closed
         if not self.accepted:
             return False
         waits = self._credit_due or bool(self._controls) or self._half_close is False
@@ -296,20 +322,29 @@ class CallerProtocol:
         """What to send now, in order. An OPEN goes to the method's subject, all others to the responder."""
         frames: list[Frame] = []
         if self._open is not None:
+            if self.closed:  # stopped before it began: nobody needs to know
+                return frames
             frames.append(self._opening(self._open))
             self._open = None
         if not self.accepted:
             return frames
-        frames += [Frame(sequence=batch.last, payload=batch.pieces, more=batch.more) for batch in self.outgoing.take()]
-        if self._half_close is False and self.outgoing.idle:
-            self._half_close = True
-            frames.append(Frame())
+        if not self.closed:
+            frames += self._data()
         if self._credit_due and not self.closed:
             frames.append(Frame(credit=Credit(granted=self.incoming.granted, consumed=self.consumed)))
         frames += self._controls
         self._controls, self._credit_due = [], False
         for frame in frames:
             self._address(frame)
+        self._spoke = self._spoke or bool(frames)
+        return frames
+
+    def _data(self) -> list[Frame]:
+        frames = [Frame(sequence=batch.last, payload=batch.pieces, more=batch.more) for batch in self.outgoing.take()]
+        if self._half_close is False and self.outgoing.idle:
+            self._half_close = True
+            if not frames:
+                frames.append(Frame())
         return frames
 
     def _opening(self, open_: Open) -> Frame:
@@ -328,8 +363,8 @@ class CallerProtocol:
         frame.epoch = self.epoch
         if not frame.sequence:
             frame.sequence = self.outgoing.sent
-        # Said in every later frame too, since the first one may be lost.
-        frame.half_close = bool(self._half_close)
+        # Said in every later frame too, since the first one may be lost; never before the last payload.
+        frame.half_close = bool(self._half_close) and frame.sequence == self.outgoing.last
 
     def _same_run(self, frame: Frame) -> bool:
         if not self.epoch:
@@ -382,7 +417,10 @@ class ResponderProtocol:
         self._consumed = 0
         self._gap = _Gap()
         self._heard = now
+        self._confirmed = False
+        self._accepted_at = now
         self._detached: float | None = None
+        self._left = False
         self._abandoned = False
         self._receive(frame, now)
 
@@ -400,7 +438,7 @@ class ResponderProtocol:
             return
         if error is not None and error.code in (Code.CANCELLED, Code.DEADLINE_EXCEEDED):
             self.outgoing.abandon()
-        self._close = Close(status=error.to_status() if error else Status(), trailers=trailers or {})
+        self._close = _fitting(error, trailers or {})
 
     @property
     def finished(self) -> bool:
@@ -418,16 +456,18 @@ class ResponderProtocol:
         """A frame of the caller has come. Raises OUT_OF_RANGE for a RESUME that reaches too far back; nothing changes."""
         if frame.epoch not in (self.epoch, 0):
             return
-        self._heard = now
         if frame.HasField("resume"):
             self._resume(frame.resume)
+        elif not self._left:
+            self._attach()
+        self._heard, self._confirmed = now, True
         try:
             self._receive(frame, now)
         except RpcError as error:
             self._stop(error)
 
     def _receive(self, frame: Frame, now: float) -> None:
-        if frame.payload:
+        if frame.payload and not self._half_closed:
             new = self.incoming.accept(frame.payload, frame.sequence or len(frame.payload), frame.more)
             if new:
                 self._gap.close()
@@ -437,7 +477,9 @@ class ResponderProtocol:
         if self.incoming.misses(frame.sequence) and not self._half_closed:
             if self._gap.due(now):
                 self._ask()
-        elif self._half_close_at is not None and self.incoming.received >= self._half_close_at and not self._half_closed:
+        elif (
+            self._half_close_at is not None and self.incoming.received >= self._half_close_at and not self._half_closed
+        ):
             self._half_closed = True
             self.events.append(HalfClosed())
         self._control(frame, now)
@@ -453,6 +495,7 @@ class ResponderProtocol:
             # Whoever asks may wait for something that was lost.
             self._credit_due, self._close_sent = True, False
         elif kind == "detach":
+            self._left = True
             self.detach(now)
 
     def may_resume(self, resume: Resume) -> bool:
@@ -464,12 +507,19 @@ class ResponderProtocol:
         granted = resume.granted or resume.after + self._window
         self.outgoing.rewind(resume.after, granted)
         self.outgoing.credit(0, resume.after)
-        self._detached, self.outgoing.detached = None, False
+        self._left = False
+        self._attach()
         self._close_sent = False
         self._credit_due = True
 
+    def _attach(self) -> None:
+        self._detached, self.outgoing.detached = None, False
+
     def detach(self, now: float) -> None:
-        """Nobody listens: go on into the ring, until someone resumes or the grace period is over."""
+        """Nobody listens: go on into the ring, until the grace period is over.
+
+        A caller that left must RESUME; one that was merely not heard of only has to say anything.
+        """
         if self._detached is None:
             self._detached = now
             self.outgoing.detached = True
@@ -482,9 +532,14 @@ class ResponderProtocol:
         elif now - self._heard > SILENCE_SECONDS:
             self.detach(now)
         elif self._gap.expired(now):
-            self._stop(RpcError(Code.UNAVAILABLE, "A part of the request was lost. Repeat the call.", reason="STREAM_GAP"))
+            self._stop(
+                RpcError(Code.UNAVAILABLE, "A part of the request was lost. Repeat the call.", reason="STREAM_GAP")
+            )
         elif self._gap.since is not None and self._gap.due(now):
             self._ask()
+        elif not self._confirmed and now - self._accepted_at > PING_AGAIN_SECONDS:
+            # The acceptance may have been lost, and without it the caller knows no one to ask.
+            self._accepted_at, self._credit_due = now, True
 
     def _stop(self, error: RpcError, reason: str = "") -> None:
         if not self._abandoned and not self.finished:
@@ -497,13 +552,14 @@ class ResponderProtocol:
     def frames(self) -> list[Frame]:
         """What to send to the caller now, in order."""
         if self.outgoing.detached:
+            self._controls.clear()
             return []
         frames = [Frame(sequence=batch.last, payload=batch.pieces, more=batch.more) for batch in self.outgoing.take()]
         if self._close is not None and self.outgoing.idle and not self._close_sent:
             self._close_sent = True
-            self._attach(frames, Frame(close=self._close))
+            self._add(frames, Frame(close=self._close))
         elif self._credit_due and not self._close_sent:
-            self._attach(frames, Frame(credit=Credit(granted=self.incoming.granted, consumed=self._consumed)))
+            self._add(frames, Frame(credit=Credit(granted=self.incoming.granted, consumed=self._consumed)))
         frames += self._controls
         self._controls, self._credit_due = [], False
         for frame in frames:
@@ -513,7 +569,7 @@ class ResponderProtocol:
                 frame.sequence = self.outgoing.sent
         return frames
 
-    def _attach(self, frames: list[Frame], control: Frame) -> None:
+    def _add(self, frames: list[Frame], control: Frame) -> None:
         """Let a control ride on the last payloads; a piece that is continued stays alone."""
         if frames and not frames[-1].more and frames[-1].ByteSize() + control.ByteSize() < 60 * 1024:
             frames[-1].MergeFrom(control)
@@ -528,3 +584,21 @@ def _grace(open_: Open) -> float:
     if open_.HasField("grace"):
         return min(max(open_.grace.ToNanoseconds() / 1e9, 0.0), MAX_GRACE_SECONDS)
     return DEFAULT_GRACE_SECONDS
+
+
+def _fitting(error: RpcError | None, trailers: Mapping[str, str]) -> Close:
+    """A CLOSE that fits into a frame, whatever a handler puts into it."""
+    if sum(len(key) + len(value) for key, value in trailers.items()) > MAX_TRAILERS_BYTES:
+        trailers = {}
+        error = error or RpcError(Code.INTERNAL, f"The trailers are over {MAX_TRAILERS_BYTES:,} bytes.")
+    status = error.to_status() if error else Status()
+    if error and status.ByteSize() > MAX_STATUS_BYTES:
+        short = RpcError(
+            error.code,
+            error.message[:MAX_MESSAGE_CHARACTERS],
+            reason=error.reason[:MAX_REASON_CHARACTERS],
+            retry_after=error.retry_after,
+            reference=error.reference[:MAX_REASON_CHARACTERS],
+        )
+        status = short.to_status()
+    return Close(status=status, trailers=trailers)

@@ -73,7 +73,19 @@ class Outgoing:
     granted: pieces that may be sent from the start. preceding: numbers already used by whoever sent before.
     """
 
-    __slots__ = ("_base", "_bytes", "_more", "_ring", "_unconsumed", "consumed", "detached", "granted", "last", "sent")
+    __slots__ = (
+        "_base",
+        "_bytes",
+        "_more",
+        "_reached",
+        "_ring",
+        "_unconsumed",
+        "consumed",
+        "detached",
+        "granted",
+        "last",
+        "sent",
+    )
 
     def __init__(self, granted: int, preceding: int = 0) -> None:
         self.granted = preceding + granted
@@ -82,6 +94,8 @@ class Outgoing:
         self.last = preceding
         self.detached = False
         self._base = preceding
+        # `sent` goes back when something is sent again; this is how far it ever came.
+        self._reached = preceding
         self._ring: deque[bytes] = deque()
         self._more: set[int] = set()
         self._bytes = 0
@@ -139,13 +153,14 @@ class Outgoing:
             pieces.append(piece)
             self.sent += 1
             if self.sent in self._more:
-                return Pieces(pieces, self.sent, more=True)
-        return Pieces(pieces, self.sent)
+                break
+        self._reached = max(self._reached, self.sent)
+        return Pieces(pieces, self.sent, more=self.sent in self._more)
 
     def credit(self, granted: int, consumed: int) -> None:
         """The consumer allows more, and has taken some. Older numbers than known change nothing."""
         self.granted = max(self.granted, granted)
-        consumed = min(consumed, self.sent)
+        consumed = min(consumed, self._reached)
         while self.consumed < consumed:
             self._unconsumed -= len(self._ring[self.consumed - self._base]) + _PIECE_OVERHEAD
             self.consumed += 1
@@ -153,12 +168,13 @@ class Outgoing:
 
     def rewind(self, after: int, granted: int = 0) -> None:
         """Send again everything after piece `after`. Raises OUT_OF_RANGE (RESUME_OUT_OF_RANGE) if that is gone."""
-        if not self._base <= after <= self.last:
+        if not self._base <= after <= self._reached:
             raise RpcError(
                 Code.OUT_OF_RANGE,
-                f"The call can be resumed after payload {self._base} to {self.last}, not after {after}; open a new call.",
+                f"The call can be resumed after payload {self._base} to {self._reached}, not after {after}; "
+                "open a new call.",
                 reason="RESUME_OUT_OF_RANGE",
-                metadata={"first": str(self._base), "last": str(self.last)},
+                metadata={"first": str(self._base), "last": str(self._reached)},
             )
         self.detached = False
         self.sent = after
@@ -166,7 +182,7 @@ class Outgoing:
 
     def abandon(self) -> None:
         """Forget what was not sent yet."""
-        while self.last > max(self.sent, self._base):
+        while self.last > self._reached:
             size = len(self._ring.pop()) + _PIECE_OVERHEAD
             self._more.discard(self.last)
             self._bytes -= size

