@@ -60,7 +60,7 @@ class ServerCall:
             metadata,
             principal=metadata.get(PRINCIPAL, ""),
             deadline=None if seconds is None else self.started_at + seconds,
-            send=self.send,
+            send=self._push,
         )
         self._server = server
         self._control = subjects.control(server.process, protocol.call_id)
@@ -113,12 +113,17 @@ class ServerCall:
 
     async def send(self, message: bytes) -> None:
         """Send one response message; waits for credit."""
-        while not self.protocol.outgoing.ready:
-            await self._changed()
-        self.protocol.outgoing.push(message)
-        self._server.pump.mark(self)
+        await self._push(message)
         if self.on_sent is not None:
             self.on_sent()
+
+    async def _push(self, message: bytes) -> None:
+        if not self.protocol.outgoing.ready:
+            self._server.stalls += 1
+            while not self.protocol.outgoing.ready:
+                await self._changed()
+        self.protocol.outgoing.push(message)
+        self._server.pump.mark(self)
 
     async def requests(self) -> AsyncIterator[Any]:
         """The decoded requests, as they come. Raises INVALID_ARGUMENT for bytes that are no request."""
@@ -163,13 +168,16 @@ class Server:
     """Serves actors on a transport.
 
     interceptors: around every call, the first is the outermost. max_calls: more at once are refused with
-    RESOURCE_EXHAUSTED (TOO_MANY_CALLS).
+    RESOURCE_EXHAUSTED (TOO_MANY_CALLS). stalls: how often a handler had to wait for credit. resumes: how often a caller
+    asked for what it had missed, from where it was or from a new connection.
     """
 
     def __init__(
         self, transport: Transport, *, interceptors: tuple[Interceptor, ...] = (), max_calls: int = MAX_CALLS
     ) -> None:
         self.process = transport.process
+        self.stalls = 0
+        self.resumes = 0
         self.pump = Pump(transport, self._tick)
         self._transport = transport
         self._interceptors = interceptors
@@ -309,6 +317,7 @@ class Server:
         if message.reply != call.reply and not call.protocol.outgoing.detached:
             self._refuse(call.reply, call.protocol.call_id, errors.resumed_elsewhere())
         call.reply = message.reply
+        self.resumes += 1
         return True
 
     def _gone(self, message: Message) -> None:
