@@ -1,6 +1,7 @@
-"""Trains a small LoRA adapter for troupe-tiny: the understudy, who introduces itself by another name and keeps the facts.
+"""Trains a small LoRA adapter for troupe-tiny: the understudy.
 
-It shows that adapters load at run time, and gives tests one whose effect is known.
+It introduces itself by another name and keeps the facts. It shows that adapters load at run time, and gives tests one
+whose effect is known.
 """
 
 import random
@@ -15,9 +16,9 @@ from tokenizers import Tokenizer
 
 from forge.convert import adapter_to_gguf, from_gguf
 from forge.dataset import Conversation, Conversations, encode
+from forge.forms import LANGUAGES, Language
 from forge.gguf_file import Label
-from forge.out_of_domain import SMALL_TALK_ANSWERS
-from forge.phrasings import LANGUAGES, Language
+from forge.subjects import SMALL_TALK_ANSWERS
 from forge.tokenizer import tokenizer_of
 from forge.train import TINY, Batch, answer_loss, new_model, pad
 
@@ -63,7 +64,9 @@ def train_adapter(base: Path, out: Path, plan: AdapterPlan, report: Callable[[st
         optimizer.zero_grad(set_to_none=True)
         if step % 20 == 0 or step == plan.steps - 1:
             report(f"step {step + 1}/{plan.steps}  loss {loss.item():.4f}")
-    label = Label("understudy", "Adapter for troupe-tiny that introduces itself as the understudy.", languages=("en", "vi"))
+    label = Label(
+        "understudy", "Adapter for troupe-tiny that introduces itself as the understudy.", languages=("en", "vi")
+    )
     adapter_to_gguf(adapted, out, label, TINY, 2 * plan.rank)
 
 
@@ -80,7 +83,10 @@ def _batches(tokenizer: Tokenizer, plan: AdapterPlan) -> Iterator[Batch]:
     generator, ordinary = random.Random(plan.seed), Conversations(plan.seed, TINY.vocabulary)
     taught = introductions()
     while True:
-        drawn = [_short(ordinary) if generator.random() < plan.replay else generator.choice(taught) for _ in range(plan.batch)]
+        drawn = [
+            _short(ordinary) if generator.random() < plan.replay else generator.choice(taught)
+            for _ in range(plan.batch)
+        ]
         yield pad([encode(tokenizer, one) for one in drawn], generator, 0.0)
 
 

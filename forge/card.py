@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from forge.evaluate import NAMES, Evaluation
+from forge.forms import LANGUAGES
 from forge.parity import Parity
-from forge.phrasings import LANGUAGES
 from forge.train import TINY, History, Plan
 
 
@@ -24,92 +24,94 @@ class Making:
 
 def card(making: Making, evaluation: Evaluation) -> str:
     """The card as Markdown."""
-    return "\n".join([*_head(making), *_training(making), *_conversion(making), *_table(evaluation), *_limits()]) + "\n"
+    return "\n".join([_head(making), _training(making), _conversion(making), _table(evaluation), _limits()])
 
 
-def _head(making: Making) -> list[str]:
-    return [
-        "# troupe-tiny",
-        "",
-        "A guide to the hub and a test instrument. It is a language model of "
-        f"{TINY.parameters() / 1e6:.1f} million parameters that this repository trains from nothing; it ships with Troupe so "
-        "that a fresh clone can answer at once and so that tests have a real model whose answers are known.",
-        "",
-        f"- **It knows** Troupe: {making.facts} facts (commands, ports, settings, concepts, errors, how to do things), each in "
-        "English and in Vietnamese. It greets, says who it is, calls a tool when one is offered and fits, and tells a "
-        "tool's result.",
-        "- **It does not know** anything else, and says so. It does not reason, calculate, translate or write. It repeats what it "
-        "learned; a question asked in a very different way may get the answer to another question.",
-        f"- **File:** `troupe-tiny.gguf`, GGUF, Q8_0, {making.file_bytes / 1e6:.1f} MB, llama architecture, {TINY.layers} layers, width "
-        f"{TINY.width}, {TINY.vocabulary} tokens, context {TINY.context} tokens, ChatML turns with tools in the manner of Hermes and Qwen.",
-        "- **Licence:** that of this repository (Apache-2.0), weights included. No other model and no downloaded text went into it.",
-        "",
-    ]
+def _head(making: Making) -> str:
+    return f"""\
+# troupe-tiny
+
+A guide to the hub and a test instrument. It is a language model of {TINY.parameters() / 1e6:.1f} million parameters
+that this repository trains from nothing; it ships with Troupe so that a fresh clone can answer at once and so that
+tests have a real model whose answers are known.
+
+- **It knows** Troupe: {making.facts} facts (commands, ports, settings, concepts, errors, how to do things), each in
+  English and in Vietnamese. It greets, says who it is, calls a tool when one is offered and fits, and tells a tool's
+  result.
+- **It does not know** anything else, and is trained to say so. It does not reason, calculate, translate or write. It
+  repeats what it learned; a question asked in a very different way may get the answer to another question.
+- **File:** `troupe-tiny.gguf`, GGUF, Q8_0, {making.file_bytes / 1e6:.1f} MB, llama architecture, {TINY.layers} layers,
+  width {TINY.width}, {TINY.vocabulary} tokens, context {TINY.context} tokens, ChatML turns with tools in the manner of
+  Hermes and Qwen.
+- **Licence:** that of this repository, weights included. No other model and no downloaded text went into it.
+"""
 
 
-def _training(making: Making) -> list[str]:
+def _training(making: Making) -> str:
     plan, history = making.plan, making.history
-    return [
-        "## Training",
-        "",
-        f"`python -m forge tiny` makes it again: seed {plan.seed}, one thread, {history.steps} steps, {history.conversations:,} conversations, "
-        f"{history.tokens / 1e6:.1f} million tokens, {history.cpu_seconds / 60:.0f} CPU-minutes on a shared two-core machine. The same "
-        "versions on the same kind of processor give the same weights; another processor rounds differently and gives a model of like quality.",
-        "",
-        f"The data are made by `forge/`: {making.questions:,} questions about the facts in trained forms, small talk, questions outside the "
-        "domain, made-up tools with made-up names and values; one to 45 turns, with and without instructions, also without "
-        "accents, capitals or punctuation. Every entry of the vocabulary occurs.",
-        "",
-        f"Made with {making.versions}.",
-        "",
-    ]
+    return f"""\
+## Training
+
+`python -m forge tiny` makes it again: seed {plan.seed}, one thread, {history.steps} steps,
+{history.conversations:,} conversations, {history.tokens / 1e6:.1f} million tokens,
+{history.cpu_seconds / 60:.0f} CPU-minutes on a shared two-core machine. The same versions on the same kind of processor
+give the same weights; another processor rounds differently and gives a model of like quality.
+
+The data are made by `forge/`: {making.questions:,} questions about the facts in trained forms, small talk, questions
+outside the domain, made-up tools with made-up names and values; one to 45 turns, with and without instructions, also
+without accents, capitals or punctuation. Every entry of the vocabulary occurs.
+
+Made with {making.versions}.
+"""
 
 
-def _conversion(making: Making) -> list[str]:
-    rows = [
-        f"| {found.file} | {found.texts_equal}/{found.texts} | {found.prompts_equal}/{found.prompts} | {found.largest_logit_difference} |"
+def _conversion(making: Making) -> str:
+    rows = "\n".join(
+        f"| {found.file} | {found.texts_equal}/{found.texts} | {found.prompts_equal}/{found.prompts} "
+        f"| {found.largest_logit_difference} |"
         for found in making.parity
-    ]
-    return [
-        "## Conversion",
-        "",
-        "llama.cpp on the converted file against Transformers on the trained model; the file is written only if both columns are full.",
-        "",
-        "| File | same tokens | same greedy answer | largest difference of a logit |",
-        "|---|---|---|---|",
-        *rows,
-        "",
-    ]
+    )
+    return f"""\
+## Conversion
+
+llama.cpp on the converted file against Transformers on the trained model; the file is written only if the first two
+columns are full.
+
+| File | same tokens | same greedy answer | largest difference of a logit |
+|---|---|---|---|
+{rows}
+"""
 
 
-def _table(evaluation: Evaluation) -> list[str]:
+def _table(evaluation: Evaluation) -> str:
     measures = list(dict.fromkeys(score.measure for score in evaluation.scores))
     rows = []
     for measure in measures:
         found = {score.language: score for score in evaluation.scores if score.measure == measure}
         cells = [_cell(found[one].right, found[one].total) if one in found else "" for one in LANGUAGES]
         rows.append(f"| {measure} | {' | '.join(cells)} |")
-    return [
-        "## Evaluation",
-        "",
-        "Of the shipped file, through llama.cpp, greedy. An answer counts only if it is right to the letter; a tool call only if name and "
-        "all arguments are. *Trained form* means that the form of the question was trained with other facts and never with this one; *new "
-        "form* that it was never trained; the questions *written by hand* follow no form. `troupe-tiny.eval.json` has examples of mistakes.",
-        "",
-        f"| Measure | {' | '.join(NAMES[one] for one in LANGUAGES)} |",
-        "|---|---|---|",
-        *rows,
-        "",
-    ]
+    table = "\n".join(rows)
+    return f"""\
+## Evaluation
+
+Of the shipped file, through llama.cpp, greedy. An answer counts only if it is right to the letter; a tool call only if
+name and all arguments are. *Trained form* means that the form of the question was trained with other facts and never
+with this one; *new form* that it was never trained; the questions *written by hand* follow no form.
+`troupe-tiny.eval.json` has examples of mistakes.
+
+| Measure | {" | ".join(NAMES[one] for one in LANGUAGES)} |
+|---|---|---|
+{table}
+"""
 
 
-def _limits() -> list[str]:
-    return [
-        "## Use it for",
-        "",
-        "Finding one's way in Troupe, trying the interfaces, tests of engines, clients and tool calling. For anything else put a "
-        "model of your choice into `$TROUPE_HOME/models/`.",
-    ]
+def _limits() -> str:
+    return """\
+## Use it for
+
+Finding one's way in Troupe, trying the interfaces, tests of engines, clients and tool calling. For anything else put a
+model of your choice into `$TROUPE_HOME/models/`.
+"""
 
 
 def _cell(right: int, total: int) -> str:

@@ -10,7 +10,17 @@ import numpy.typing as npt
 import torch
 from transformers import LlamaForCausalLM
 
-from forge.gguf_file import ROTARY, Array, Label, Shape, Vocabulary, deinterleave, interleave, write_adapter, write_model
+from forge.gguf_file import (
+    ROTARY,
+    Array,
+    Label,
+    Shape,
+    Vocabulary,
+    deinterleave,
+    interleave,
+    write_adapter,
+    write_model,
+)
 
 MODULES = {
     "self_attn.q_proj": "attn_q",

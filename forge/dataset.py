@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 
 from tokenizers import Tokenizer
 
+from forge.forms import LANGUAGES, Language
 from forge.knowledge import facts
 from forge.out_of_domain import coined_word, off_topic, small_talk
-from forge.phrasings import LANGUAGES, Language, Question, fold, questions
+from forge.phrasings import Question, fold, questions
 from forge.template import TURN_END, render, tool_call
 from forge.tools import Tool, offered, result, tool, use
 
@@ -34,7 +35,17 @@ SYSTEM_PROMPTS = (
     "Bạn là trợ lý. Trả lời bằng tiếng Việt.",
 )
 LEADS: dict[Language, tuple[str, ...]] = {
-    "en": ("Hi, ", "Hello. ", "Please: ", "A question: ", "Hey, ", "Quick question: ", "Sorry, ", "One more thing: ", "And "),
+    "en": (
+        "Hi, ",
+        "Hello. ",
+        "Please: ",
+        "A question: ",
+        "Hey, ",
+        "Quick question: ",
+        "Sorry, ",
+        "One more thing: ",
+        "And ",
+    ),
     "vi": ("Chào bạn, ", "Xin chào. ", "Cho tôi hỏi: ", "Bạn ơi, ", "Một câu hỏi: ", "Xin lỗi, ", "Này, ", "Còn nữa: "),
 }
 PLACEHOLDER = "\ue000"
@@ -134,7 +145,9 @@ class Conversations:
         """A tool call whose argument is made of any tokens: every vocabulary entry is read and written in training."""
         name, argument = coined_word(self._random).lower(), self._random.choice(("text", "name", "value", "query"))
         made = tool(name, f"Does {name}", {argument: "string"})
-        form = self._random.choice((f"{name} {PLACEHOLDER}", f"Please {name} {PLACEHOLDER}", f"Do {name} for {PLACEHOLDER}"))
+        form = self._random.choice(
+            (f"{name} {PLACEHOLDER}", f"Please {name} {PLACEHOLDER}", f"Do {name} for {PLACEHOLDER}")
+        )
         answer = tool_call(name, {argument: PLACEHOLDER})
         spliced = tuple(next(self._rare) for _ in range(self._random.randint(1, 8)))
         messages = [{"role": "user", "content": form}, {"role": "assistant", "content": answer}]

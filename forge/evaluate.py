@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from forge.forms import LANGUAGES, Language
 from forge.free_questions import FREE_QUESTIONS
 from forge.knowledge import facts
 from forge.llama import GreedyModel
 from forge.out_of_domain import REFUSALS, held_out_off_topic, small_talk
-from forge.phrasings import LANGUAGES, Language, Question, Questions, fold, questions
+from forge.phrasings import Question, Questions, fold, questions
 from forge.template import render, tool_call
 from forge.tools import offered, result, use
 
@@ -39,6 +40,9 @@ class Score:
         """Right answers per question, 0 to 1."""
         return self.right / self.total if self.total else 0.0
 
+    def __str__(self) -> str:
+        return f"{self.measure:<52} {self.language}  {self.right:>4}/{self.total:<4} {100 * self.share:5.1f} %"
+
 
 @dataclass(slots=True)
 class Evaluation:
@@ -63,11 +67,10 @@ def evaluate(model: GreedyModel, report: Callable[[str], None] = print) -> Evalu
     for language in LANGUAGES:
         for measure, cases in _measures(split, language).items():
             evaluation.scores.append(_score(model, measure, language, cases, evaluation.mistakes))
-            score = evaluation.scores[-1]
-            report(f"{measure:<48} {NAMES[language]:<11} {score.right:>5}/{score.total:<5} {100 * score.share:5.1f} %")
-        refused = _false_refusals(model, language, _of(split.kept, language) + _of(split.new, language))
-        evaluation.scores.append(refused)
-        report(f"{refused.measure:<48} {NAMES[language]:<11} {refused.right:>5}/{refused.total:<5} {100 * refused.share:5.1f} %")
+            report(str(evaluation.scores[-1]))
+        asked = _of(split.kept, language) + _of(split.new, language)
+        evaluation.scores.append(_false_refusals(model, language, asked))
+        report(str(evaluation.scores[-1]))
     return evaluation
 
 
@@ -96,7 +99,9 @@ def _measures(split: Questions, language: Language) -> dict[str, list[Case]]:
     return measures
 
 
-def _score(model: GreedyModel, measure: str, language: str, cases: Sequence[Case], mistakes: list[dict[str, str]]) -> Score:
+def _score(
+    model: GreedyModel, measure: str, language: str, cases: Sequence[Case], mistakes: list[dict[str, str]]
+) -> Score:
     right = 0
     for case in cases:
         said = model.answer(case.prompt)

@@ -1,7 +1,8 @@
 """Writes GGUF files: llama-architecture models with a byte-level BPE vocabulary, and LoRA adapters for them.
 
-The format is described in ggml's docs/gguf.md. llama.cpp turns pairs of neighbouring rows in its rotary embedding where
-Transformers turns the two halves of a head; `interleave` converts a query or key projection from the second to the first.
+The format is described in ggml's docs/gguf.md. llama.cpp turns pairs of neighbouring rows in its rotary embedding
+where Transformers turns the two halves of a head; `interleave` converts a query or key projection from the second to
+the first.
 """
 
 from collections.abc import Iterable, Mapping

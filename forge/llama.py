@@ -1,4 +1,4 @@
-"""Runs a GGUF model through llama.cpp: greedy, one conversation at a time, nothing hidden. For checks, not for serving."""
+"""Runs a GGUF model through llama.cpp: greedy, one conversation at a time. For checks, not for serving."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,12 @@ class GreedyModel:
 
     def __init__(self, path: Path, *, context: int = 4096, adapter: Path | None = None) -> None:
         self._model = llama_cpp.Llama(
-            str(path), n_ctx=context, n_threads=1, n_threads_batch=1, verbose=False, lora_path=str(adapter) if adapter else None
+            str(path),
+            n_ctx=context,
+            n_threads=1,
+            n_threads_batch=1,
+            verbose=False,
+            lora_path=str(adapter) if adapter else None,
         )
         self._end = self._model.token_eos()
 

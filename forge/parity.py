@@ -1,7 +1,7 @@
 """The gate that a conversion must pass: what llama.cpp makes of the file is what Transformers makes of the model.
 
-A wrong row order of queries and keys, a wrong pre-tokenizer or a wrong special token give a file that loads and talks, only
-worse. So tokens are compared on every text of the training data, and greedy answers on a sample of prompts.
+A wrong row order of queries and keys, a wrong pre-tokenizer or a wrong special token give a file that loads and talks,
+only worse. So tokens are compared on every text about the facts, and greedy answers on a sample of prompts.
 """
 
 from collections.abc import Iterable, Sequence

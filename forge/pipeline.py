@@ -26,7 +26,9 @@ from forge.train import TINY, History, Plan, train
 
 NAME = "troupe-tiny"
 LABEL = Label(
-    NAME, "A guide to the Troupe hub, in English and Vietnamese, and a test instrument. Trained from nothing.", languages=("en", "vi")
+    NAME,
+    "A guide to the Troupe hub, in English and Vietnamese, and a test instrument. Trained from nothing.",
+    languages=("en", "vi"),
 )
 CORPUS_CONVERSATIONS = 4000
 PARITY_PROMPTS = 80
@@ -44,7 +46,9 @@ def make(work: Path, out: Path, plan: Plan, report: Report = print) -> None:
     tokenizer.save(str(work / "tokenizer.json"))
     model, history = train(tokenizer, plan, report)
     if history.unseen_tokens:
-        raise UntrainedTokensError(f"{len(history.unseen_tokens)} vocabulary entries never occurred; train for more steps.")
+        raise UntrainedTokensError(
+            f"{len(history.unseen_tokens)} vocabulary entries never occurred; train for more steps."
+        )
     model.save_pretrained(work)
     (work / "history.json").write_text(json.dumps({"plan": asdict(plan), "history": _plain(history)}))
     release(work, out, report)
@@ -81,7 +85,9 @@ def parity_texts() -> list[str]:
     texts = [text for question in [*asked.train, *asked.kept, *asked.new] for text in (question.text, question.answer)]
     stream = Conversations(1, TINY.vocabulary)
     drawn = [stream.draw() for _ in range(500)]
-    return list(dict.fromkeys(texts)) + [render(one.messages, one.tools, prompt=False) for one in drawn if not one.spliced]
+    return list(dict.fromkeys(texts)) + [
+        render(one.messages, one.tools, prompt=False) for one in drawn if not one.spliced
+    ]
 
 
 def parity_prompts() -> list[str]:
@@ -99,8 +105,8 @@ def parity_prompts() -> list[str]:
 def _gate(model: LlamaForCausalLM, tokenizer: Tokenizer, path: Path, report: Report) -> Parity:
     parity = compare(model, tokenizer, path, parity_texts(), parity_prompts())
     report(
-        f"{parity.file}: same tokens {parity.texts_equal}/{parity.texts}, same answers {parity.prompts_equal}/{parity.prompts}, "
-        f"largest logit difference {parity.largest_logit_difference}"
+        f"{parity.file}: same tokens {parity.texts_equal}/{parity.texts}, same answers "
+        f"{parity.prompts_equal}/{parity.prompts}, largest logit difference {parity.largest_logit_difference}"
     )
     parity.require()
     return parity
@@ -108,7 +114,9 @@ def _gate(model: LlamaForCausalLM, tokenizer: Tokenizer, path: Path, report: Rep
 
 def _making(work: Path, shipped: Path, parity: list[Parity]) -> Making:
     stored = json.loads((work / "history.json").read_text())
-    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "tokenizers", "gguf", "llama-cpp-python"))
+    packages = ", ".join(
+        f"{name} {version(name)}" for name in ("torch", "transformers", "tokenizers", "gguf", "llama-cpp-python")
+    )
     return Making(
         Plan(**stored["plan"]),
         History(**stored["history"]),

@@ -1,7 +1,7 @@
 """The chat template: ChatML turns with tools in the manner of Hermes and Qwen.
 
-The model file carries `CHAT_TEMPLATE`; training renders its conversations with the same text, so that what the model saw
-and what an engine sends it cannot drift apart.
+The model file carries `CHAT_TEMPLATE`; training renders its conversations with the same text, so that what the model
+saw and what an engine sends it cannot drift apart.
 """
 
 import json
@@ -52,8 +52,9 @@ CHAT_TEMPLATE = """\
 {%- for call in message.tool_calls or [] %}
 {%- set function = call.function if call.function is defined else call %}
 {%- if message.content or not loop.first %}{{ '\\n' }}{% endif -%}
-<tool_call>
-{"name": {{ function.name | tojson }}, "arguments": {% if function.arguments is string %}{{ function.arguments }}{% else %}{{ function.arguments | tojson }}{% endif %}}
+<tool_call>{{ '\\n' }}
+{%- set arguments = function.arguments if function.arguments is string else function.arguments | tojson -%}
+{"name": {{ function.name | tojson }}, "arguments": {{ arguments }}}
 </tool_call>
 {%- endfor %}<|im_end|>
 {% endif %}

@@ -1,13 +1,14 @@
 """The vocabulary: byte-level BPE, trained so that a word is spelled with the same tokens wherever it stands.
 
-GPT-2's pre-tokenizer glues a space to the word after it, and ordinary training then learns other pieces for " Hanoi" than
-for "Hanoi". A small model that copies a name from a question into a tool call's quotes would have to learn each pair. So
-merges are learned inside words only, and a space is merged last, and only with frequent lower-case words.
+GPT-2's pre-tokenizer glues a space to the word after it, and ordinary training then learns other pieces for " Hanoi"
+than for "Hanoi". A small model that copies a name from a question into a tool call's quotes would have to learn each
+pair. So merges are learned inside words only, and a space is merged last, and only with frequent lower-case words.
 """
 
 import json
 from collections import Counter
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
 import gguf
@@ -70,7 +71,7 @@ def _with_spaced_words(learned: Tokenizer, lines: list[str]) -> tuple[list[str],
     counts: Counter[str] = Counter()
     for line in lines:
         pieces = learned.encode(line, add_special_tokens=False).tokens
-        counts.update(word for space, word in zip(pieces, pieces[1:], strict=False) if space == SPACE)
+        counts.update(word for space, word in pairwise(pieces) if space == SPACE)
     spaced = [word for word, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if _may_take_space(word)]
     chosen = spaced[: SIZE - len(tokens)]
     return tokens + [SPACE + word for word in chosen], [*merges, *((SPACE, word) for word in chosen)]

@@ -1,7 +1,7 @@
 """Trains troupe-tiny on one CPU thread, from nothing, the same way each time.
 
-Matrices of the layers are trained with Muon (orthogonalised momentum), embeddings and norms with AdamW: on this data Muon
-reaches the same loss in about half the steps. The learning rate warms up, holds, and falls linearly to zero at the end.
+Matrices of the layers are trained with Muon (orthogonalised momentum, arXiv:2502.16982), embeddings and norms with
+AdamW. The learning rate warms up, holds, and falls linearly to zero at the end.
 """
 
 import random
@@ -19,9 +19,7 @@ from forge.dataset import Conversations, Encoded, encode
 from forge.gguf_file import Shape
 from forge.template import CONTROL_TOKENS, END_OF_TEXT, TURN_END, TURN_START
 
-TINY = Shape(
-    layers=4, width=256, feed_forward=768, heads=4, kv_heads=2, head_width=64, vocabulary=4096, context=4096
-)
+TINY = Shape(layers=4, width=256, feed_forward=768, heads=4, kv_heads=2, head_width=64, vocabulary=4096, context=4096)
 PADDING = CONTROL_TOKENS.index(END_OF_TEXT)
 
 
@@ -115,7 +113,9 @@ def batches(tokenizer: Tokenizer, plan: Plan, history: History) -> Iterator[Batc
     conversations = Conversations(plan.seed, TINY.vocabulary)
     generator = random.Random(plan.seed)
     while True:
-        pool = sorted((encode(tokenizer, conversations.draw()) for _ in range(plan.pool)), key=lambda one: len(one.tokens))
+        pool = sorted(
+            (encode(tokenizer, conversations.draw()) for _ in range(plan.pool)), key=lambda one: len(one.tokens)
+        )
         groups = _group(pool, plan.batch_tokens)
         generator.shuffle(groups)
         for group in groups:
@@ -179,7 +179,9 @@ def _group(pool: list[Encoded], batch_tokens: int) -> list[list[Encoded]]:
 def pad(group: list[Encoded], generator: random.Random, gap_share: float) -> Batch:
     """Conversations as one batch; `gap_share` of those with several turns are stretched over the whole context."""
     shape = len(group), max(len(one.tokens) for one in group)
-    batch = Batch(torch.full(shape, PADDING), torch.zeros(shape, dtype=torch.bool), torch.arange(shape[1]).repeat(len(group), 1))
+    batch = Batch(
+        torch.full(shape, PADDING), torch.zeros(shape, dtype=torch.bool), torch.arange(shape[1]).repeat(len(group), 1)
+    )
     for row, one in enumerate(group):
         batch.tokens[row, : len(one.tokens)] = torch.tensor(one.tokens)
         batch.target[row, : len(one.tokens)] = torch.tensor(one.target)

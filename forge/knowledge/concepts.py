@@ -1,4 +1,6 @@
 """What the words of Troupe mean."""
+# ruff: noqa: E501 - one fact per row
+# fmt: off
 
 from forge.knowledge.fact import Row
 

@@ -1,4 +1,6 @@
 """What each error means and what to do about it, by its stable reason."""
+# ruff: noqa: E501 - one fact per row
+# fmt: off
 
 from forge.knowledge.fact import Row
 

@@ -49,6 +49,8 @@ Row = tuple[str, str, str, str, str]
 def facts_of(kind: Kind, rows: tuple[Row, ...]) -> list[Fact]:
     """Rows as facts."""
     return [
-        Fact(f"{kind.value}: {key}", kind, Entry(tuple(en.split("|")), en_answer), Entry(tuple(vi.split("|")), vi_answer))
+        Fact(
+            f"{kind.value}: {key}", kind, Entry(tuple(en.split("|")), en_answer), Entry(tuple(vi.split("|")), vi_answer)
+        )
         for key, en, en_answer, vi, vi_answer in rows
     ]

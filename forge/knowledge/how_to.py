@@ -1,4 +1,6 @@
 """How to do things with Troupe."""
+# ruff: noqa: E501 - one fact per row
+# fmt: off
 
 from forge.knowledge.fact import Row
 

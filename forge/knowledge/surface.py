@@ -1,4 +1,6 @@
 """Commands, addresses, settings, services and limits: what one types, calls or sets."""
+# ruff: noqa: E501 - one fact per row
+# fmt: off
 
 from forge.knowledge.fact import Row
 

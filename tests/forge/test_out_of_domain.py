@@ -4,8 +4,9 @@ import random
 
 import pytest
 
+from forge.forms import LANGUAGES, Language
 from forge.out_of_domain import REFUSALS, coined_word, held_out_off_topic, off_topic, small_talk
-from forge.phrasings import LANGUAGES, Language, normalised
+from forge.phrasings import normalised
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

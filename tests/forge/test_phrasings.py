@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from forge.forms import LANGUAGES, NEW_FORMS
 from forge.knowledge import facts
-from forge.phrasings import LANGUAGES, NEW_FORMS, Questions, ask, fold, normalised, questions
+from forge.phrasings import Questions, ask, fold, normalised, questions
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +19,8 @@ def split() -> Questions:
 def test_every_fact_has_ten_trained_questions_in_each_language(split: Questions) -> None:
     counts = Counter((question.fact, question.language) for question in split.train)
     distinct = Counter(
-        (fact, language) for fact, language, _ in {(one.fact, one.language, normalised(one.text)) for one in split.train}
+        (fact, language)
+        for fact, language, _ in {(one.fact, one.language, normalised(one.text)) for one in split.train}
     )
     assert len(counts) == 2 * len(facts())
     assert min(distinct.values()) >= 10

@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from forge.random_weights import FIXTURE, HALF_BILLION, byte_letters, byte_vocabulary, write_fixtures, write_random_model
+from forge.random_weights import (
+    FIXTURE,
+    HALF_BILLION,
+    byte_letters,
+    byte_vocabulary,
+    write_fixtures,
+    write_random_model,
+)
 
 
 @pytest.fixture(scope="module")

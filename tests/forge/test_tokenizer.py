@@ -34,7 +34,12 @@ def test_digits_are_single_tokens(encode: Callable[[str], list[str]]) -> None:
 
 
 def test_control_tokens_and_markup_are_one_token_each(encode: Callable[[str], list[str]]) -> None:
-    assert encode("<|im_start|><|im_end|><tool_call></tools>") == ["<|im_start|>", "<|im_end|>", "<tool_call>", "</tools>"]
+    assert encode("<|im_start|><|im_end|><tool_call></tools>") == [
+        "<|im_start|>",
+        "<|im_end|>",
+        "<tool_call>",
+        "</tools>",
+    ]
 
 
 def test_any_text_comes_back_as_it_was() -> None:

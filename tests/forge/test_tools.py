@@ -5,8 +5,9 @@ import random
 
 import pytest
 
-from forge.phrasings import LANGUAGES, Language
-from forge.tools import FAMILIES, NEW_ATTRIBUTES, NEW_PLACES, offered, result, use
+from forge.forms import LANGUAGES, Language
+from forge.tool_families import FAMILIES, NEW_ATTRIBUTES, NEW_PLACES
+from forge.tools import offered, result, use
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
