@@ -68,6 +68,11 @@ class GrpcChannel:
                 self._opened = grpc.aio.secure_channel(self.target, self._credentials, options=_OPTIONS)
         return self._opened
 
+    @property
+    def connected(self) -> bool:
+        """There is a connection now."""
+        return self._opened is not None and self._opened.get_state() is ChannelConnectivity.READY
+
     async def ready(self, within: float = CONNECT_SECONDS) -> None:
         """Return once there is a connection. Raises HubUnreachable.
 
