@@ -450,6 +450,12 @@ class ResponderProtocol:
         """Everything went out, the CLOSE included; it may still be asked for again."""
         return self._close_sent
 
+    def forgettable(self, now: float, kept_until: float) -> bool:
+        """Nobody can want the ended call any more."""
+        if self._detached is not None:
+            return now > max(kept_until, self._detached + self._grace)
+        return now > kept_until
+
     # ---- what happens to it
 
     def receive(self, frame: Frame, now: float) -> None:

@@ -7,9 +7,13 @@ from typing import Protocol
 
 import structlog
 
+from bus.errors import RpcError
 from bus.transports import Transport
 
 TICK_SECONDS = 0.1
+
+CLOSE_SECONDS = 5.0
+"""How long the last frames may take."""
 
 log = structlog.get_logger(__name__)
 
@@ -36,11 +40,13 @@ class Pump:
         self._tick = tick
         self._line: list[Source] = []
         self._wake = asyncio.Event()
+        self._closing = False
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin; needs a running loop."""
         if not self._tasks:
+            self._closing = False
             self._tasks = [asyncio.create_task(self._write()), asyncio.create_task(self._keep_time())]
 
     def mark(self, source: Source) -> None:
@@ -51,7 +57,7 @@ class Pump:
             self._wake.set()
 
     async def _write(self) -> None:
-        while True:
+        while not self._closing:
             await self._wake.wait()
             self._wake.clear()
             await self._write_line()
@@ -60,22 +66,29 @@ class Pump:
         line, self._line = self._line, []
         for source in line:
             source.marked = False
-            for subject, payload, reply in source.outgoing():
-                try:
+            try:
+                for subject, payload, reply in source.outgoing():
                     await self._transport.publish(subject, payload, reply)
-                except Exception as error:  # the calls' own timeouts tell the callers; the pump must live on
-                    log.warning("frame.dropped", subject=subject, error=repr(error))
+            except RpcError as error:  # the bus is away: the calls find out what was lost, or that it stays away
+                log.warning("frames.dropped", error=str(error))
+            except Exception:  # one call's fault must not stop the others
+                log.exception("frames.failed")
 
     async def _keep_time(self) -> None:
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            self._tick(time.monotonic())
+            try:
+                self._tick(time.monotonic())
+            except Exception:  # as above
+                log.exception("tick.failed")
 
     async def close(self) -> None:
-        """Write what is in line and stop."""
+        """Write what is in line, for at most CLOSE_SECONDS, and stop."""
+        self._closing = True
+        self._wake.set()
+        if self._tasks:
+            await asyncio.wait(self._tasks[:1], timeout=CLOSE_SECONDS)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._tasks:
-            await self._write_line()
         self._tasks = []

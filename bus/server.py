@@ -14,10 +14,11 @@ from bus import errors, subjects
 from bus.context import Context, current
 from bus.errors import Code, RpcError
 from bus.interceptor import Interceptor, chained
-from bus.protocol import PROTOCOL_VERSION, Cancelled, HalfClosed, Received, ResponderProtocol
+from bus.opening import check_opening
+from bus.protocol import Cancelled, HalfClosed, Received, ResponderProtocol
 from bus.pump import Pump
 from bus.service import MethodInfo, ServiceInfo
-from bus.stream import Assembler
+from bus.stream import MAX_FRAME, Assembler
 from bus.transports import Message, Subscription, Transport
 from troupe.rpc.v1 import Close, Frame
 
@@ -30,6 +31,12 @@ MAX_KEPT_CALLS = 1024
 MAX_KEPT_BYTES = 32 * 1024 * 1024
 
 KEEP_SECONDS = 30.0
+"""An ended call is kept for so long, or for its grace period if its consumer is away."""
+
+SWEEP_SECONDS = 1.0
+
+MAX_SECONDS = 366 * 24 * 3600.0
+"""A longer deadline is taken for this one."""
 
 PRINCIPAL = "troupe-principal"
 """Metadata key that the doors set, and accept from nobody."""
@@ -52,7 +59,7 @@ class ServerCall:
         self.task: asyncio.Task[RpcError | None] | None = None
         self.deadline: asyncio.TimerHandle | None = None
         metadata = dict(frame.open.metadata)
-        seconds = frame.open.timeout.ToNanoseconds() / 1e9 if frame.open.HasField("timeout") else None
+        seconds = min(frame.open.timeout.ToNanoseconds() / 1e9, MAX_SECONDS) if frame.open.HasField("timeout") else None
         self.seconds = seconds
         self.context = Context(
             protocol.call_id,
@@ -72,6 +79,14 @@ class ServerCall:
     def outgoing(self) -> Iterator[tuple[str, bytes, str]]:
         for frame in self.protocol.frames():
             yield self.reply, frame.SerializeToString(), self._control
+        if self.over:
+            self._server.retire(self)
+
+    @property
+    def over(self) -> bool:
+        """The handler has returned, and everything went out or nobody listens."""
+        done = self.task is not None and self.task.done()
+        return done and (self.protocol.delivered or self.protocol.outgoing.detached)
 
     def settle(self) -> None:
         """Act on what the protocol has found out."""
@@ -112,7 +127,7 @@ class ServerCall:
         await future
 
     async def send(self, message: bytes) -> None:
-        """Send one response message; waits for credit."""
+        """Send one response message; waits for credit. Raises CANCELLED once the call has ended."""
         await self._push(message)
         if self.on_sent is not None:
             self.on_sent()
@@ -120,8 +135,10 @@ class ServerCall:
     async def _push(self, message: bytes) -> None:
         if not self.protocol.outgoing.ready:
             self._server.stalls += 1
-            while not self.protocol.outgoing.ready:
+            while not self.protocol.outgoing.ready and not self.protocol.finished:
                 await self._changed()
+        if self.protocol.finished:
+            raise errors.cancelled()
         self.protocol.outgoing.push(message)
         self._server.pump.mark(self)
 
@@ -186,6 +203,7 @@ class Server:
         self._calls: dict[str, ServerCall] = {}
         self._kept: OrderedDict[str, ServerCall] = OrderedDict()
         self._kept_bytes = 0
+        self._swept = 0.0
         self._draining = False
         self._listening: list[Subscription] = []
         self._idle = asyncio.Event()
@@ -193,7 +211,7 @@ class Server:
 
     @property
     def active_calls(self) -> int:
-        """Calls whose handler runs."""
+        """Calls whose handler runs, or whose answer has not gone out yet."""
         return len(self._calls)
 
     @property
@@ -223,14 +241,14 @@ class Server:
     # ---- what comes
 
     def _opened(self, message: Message, binding: _Binding) -> None:
+        call_id = message.reply.rpartition(".")[2]
         try:
-            frame = Frame.FromString(message.payload)
-            call = self._accept(frame, message, binding)
+            call = self._accept(Frame.FromString(message.payload), message, binding)
         except DecodeError:
             log.warning("frame.malformed", subject=message.subject)
-            self._refuse(message.reply, "", errors.invalid("The frame cannot be read.", reason="MALFORMED_FRAME"))
+            self._refuse(message.reply, call_id, errors.invalid("The frame cannot be read.", reason="MALFORMED_FRAME"))
         except RpcError as error:
-            self._refuse(message.reply, frame.call_id, error)
+            self._refuse(message.reply, call_id, error)
         else:
             if call is not None:
                 self._begin(call, binding)
@@ -246,12 +264,7 @@ class Server:
         return ServerCall(self, protocol, method, frame, message.reply)
 
     def _check(self, frame: Frame, message: Message, binding: _Binding) -> MethodInfo:
-        if not frame.HasField("open"):
-            raise errors.invalid("A call begins with OPEN.", reason="MALFORMED_FRAME")
-        if frame.open.protocol_version != PROTOCOL_VERSION:
-            raise version_mismatch(frame.open.protocol_version)
-        if frame.open.HasField("timeout") and frame.open.timeout.ToNanoseconds() <= 0:
-            raise errors.deadline_exceeded()
+        check_opening(frame, len(message.payload))
         if self._draining:
             raise RpcError(Code.UNAVAILABLE, "This process shuts down; repeat the call.", reason="SHUTTING_DOWN", retry_after=0.5)
         if len(self._calls) >= self._max_calls:
@@ -283,6 +296,9 @@ class Server:
         call.settle()
 
     def _controlled(self, message: Message) -> None:
+        if len(message.payload) > MAX_FRAME:
+            log.warning("frame.too_large", subject=message.subject, size=len(message.payload))
+            return
         call_id = message.subject.rpartition(".")[2]
         call = self._calls.get(call_id) or self._kept.get(call_id)
         now = time.monotonic()
@@ -302,23 +318,34 @@ class Server:
         self._received(call, frame, message, now)
 
     def _received(self, call: ServerCall, frame: Frame, message: Message, now: float) -> None:
-        if frame.HasField("resume") and not self._taken_over(call, frame, message):
+        stranger = message.reply != call.reply
+        if not self._entitled(call, frame, message):
             return
+        attended = not call.protocol.outgoing.detached
         try:
             call.protocol.receive(frame, now)
         except RpcError as error:  # what was asked for is gone; the call itself goes on
             self._refuse(message.reply, call.protocol.call_id, error)
+        else:
+            if stranger and attended:
+                self._refuse(call.reply, call.protocol.call_id, errors.resumed_elsewhere())
+            call.reply = message.reply
         call.settle()
 
-    def _taken_over(self, call: ServerCall, frame: Frame, message: Message) -> bool:
-        if not call.protocol.may_resume(frame.resume):
-            self._refuse(message.reply, call.protocol.call_id, resume_refused())
-            return False
-        if message.reply != call.reply and not call.protocol.outgoing.detached:
-            self._refuse(call.reply, call.protocol.call_id, errors.resumed_elsewhere())
-        call.reply = message.reply
-        self.resumes += 1
-        return True
+    def _entitled(self, call: ServerCall, frame: Frame, message: Message) -> bool:
+        """The frame comes from the call's consumer, or from one that may become it; others are told."""
+        stranger = message.reply != call.reply
+        refusal = None
+        if frame.HasField("resume"):
+            self.resumes += 1
+            # A call without a key is its opener's alone, who may still ask for what was lost.
+            if not call.protocol.may_resume(frame.resume) and (stranger or call.protocol.resumable):
+                refusal = resume_refused()
+        elif stranger:
+            refusal = errors.resumed_elsewhere()
+        if refusal is not None and frame.WhichOneof("control") in ("resume", "ping"):
+            self._refuse(message.reply, call.protocol.call_id, refusal)
+        return refusal is None
 
     def _gone(self, message: Message) -> None:
         prefix = subjects.reply(message.subject.rpartition(".")[2], "")
@@ -332,11 +359,11 @@ class Server:
         for call in list(self._calls.values()):
             call.protocol.tick(now)
             call.settle()
-        while self._kept:
-            oldest = next(iter(self._kept.values()))
-            if now - oldest.ended_at < KEEP_SECONDS:
-                break
-            self._forget_oldest()
+        if now - self._swept > SWEEP_SECONDS:
+            self._swept = now
+            for call in list(self._kept.values()):
+                if call.protocol.forgettable(now, call.ended_at + KEEP_SECONDS):
+                    self._forget(call)
 
     def _refuse(self, reply: str, call_id: str, error: RpcError) -> None:
         if reply:
@@ -360,10 +387,19 @@ class Server:
     def _finish(self, call: ServerCall, error: RpcError | None) -> None:
         if call.deadline is not None:
             call.deadline.cancel()
-        call.protocol.finish(error, call.context.trailers)
-        self._calls.pop(call.protocol.call_id, None)
-        self._keep(call)
+        try:
+            call.protocol.finish(error, call.context.trailers)
+        except (TypeError, ValueError):
+            log.exception("call.unsendable", method=call.method.full_name)
+            call.protocol.finish(RpcError(Code.INTERNAL, "The handler's trailers or error cannot be sent."))
         self.pump.mark(call)
+        if call.over:
+            self.retire(call)
+
+    def retire(self, call: ServerCall) -> None:
+        """The call is over; it is kept for a caller that missed the end."""
+        if self._calls.pop(call.protocol.call_id, None) is not None:
+            self._keep(call)
         if not self._calls:
             self._idle.set()
 
@@ -373,14 +409,17 @@ class Server:
         self._kept[call.protocol.call_id] = call
         self._kept_bytes += call.kept_bytes
         while len(self._kept) > MAX_KEPT_CALLS or self._kept_bytes > MAX_KEPT_BYTES:
-            self._forget_oldest()
+            self._forget(next(iter(self._kept.values())))
 
-    def _forget_oldest(self) -> None:
-        _, oldest = self._kept.popitem(last=False)
-        self._kept_bytes -= oldest.kept_bytes
+    def _forget(self, call: ServerCall) -> None:
+        del self._kept[call.protocol.call_id]
+        self._kept_bytes -= call.kept_bytes
 
     async def drain(self, grace: float = 10.0) -> None:
-        """Take no new calls, let the running ones end within `grace` seconds, cancel the rest, and stop."""
+        """Take no new calls, let the running ones end within `grace` seconds, cancel the rest, and stop.
+
+        Also while the bus is away: then the callers find out by themselves.
+        """
         self._draining = True
         for binding in self._bindings:
             if binding.subscription is not None:
@@ -397,7 +436,10 @@ class Server:
         await self.pump.close()
         for subscription in self._listening:
             await subscription.unsubscribe()
-        await self._transport.flush()
+        try:
+            await self._transport.flush()
+        except RpcError as error:
+            log.warning("drain.unflushed", error=str(error))
 
 
 class _Letter:
@@ -428,18 +470,6 @@ def _outcome(task: "asyncio.Task[RpcError | None]") -> RpcError | None:
         message = "The process that served the call shuts down; repeat the call."
         return RpcError(Code.UNAVAILABLE, message, reason="SHUTTING_DOWN", retry_after=1.0)
     return task.result()
-
-
-def version_mismatch(version: int) -> RpcError:
-    """The caller speaks another version of the wire."""
-    newer = "newer" if version > PROTOCOL_VERSION else "older"
-    return RpcError(
-        Code.FAILED_PRECONDITION,
-        f"The caller speaks version {version} of Troupe's wire, {newer} than the {PROTOCOL_VERSION} spoken here; "
-        f"update the {'hub' if newer == 'newer' else 'caller'}.",
-        reason="VERSION_MISMATCH",
-        metadata={"spoken": str(PROTOCOL_VERSION), "asked": str(version)},
-    )
 
 
 def call_not_found(call_id: str) -> RpcError:

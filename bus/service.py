@@ -1,13 +1,18 @@
 """What a method is, described once, for actors, clients and doors alike."""
 
-from collections.abc import AsyncIterator, Iterable
+import re
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from google.protobuf.message import Message
 
+from bus import errors
+
 Metadata = dict[str, str]
 """Lower-case keys, printable ASCII values."""
+
+MAX_METADATA_BYTES = 8 * 1024
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
@@ -66,6 +71,29 @@ class MethodInfo:
     def route_of(self, request: Any) -> str:
         """The route of a call that begins with this request; empty where the method is not routed."""
         return str(getattr(request, self.policy.route_by)) if self.policy.route_by else ""
+
+
+_CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_METADATA_KEY = re.compile(r"[a-z0-9_.-]+")
+_METADATA_VALUE = re.compile(r"[\x20-\x7e]*")
+
+
+def check_call_id(call_id: str) -> None:
+    """Raises INVALID_ARGUMENT (MALFORMED_FRAME) for what cannot name a call; it becomes part of a subject."""
+    if not _CALL_ID.fullmatch(call_id):
+        message = f"The call id {call_id[:80]!r} is none; it has 1 to 64 of the characters A-Z a-z 0-9 _ -."
+        raise errors.invalid(message, "call_id", reason="MALFORMED_FRAME")
+
+
+def check_metadata(metadata: Mapping[str, str]) -> None:
+    """Raises INVALID_ARGUMENT for keys and values that some hop could not carry, and for more than 8 KiB of them."""
+    for key, value in metadata.items():
+        if not _METADATA_KEY.fullmatch(key) or not _METADATA_VALUE.fullmatch(value):
+            message = f"The metadata {key[:80]!r} cannot travel: keys are lower-case, values printable ASCII."
+            raise errors.invalid(message, "metadata")
+    size = sum(len(key) + len(value) for key, value in metadata.items())
+    if size > MAX_METADATA_BYTES:
+        raise errors.invalid(f"The metadata has {size:,} bytes; at most {MAX_METADATA_BYTES:,} travel.", "metadata")
 
 
 class ServiceInfo:
