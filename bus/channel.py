@@ -4,10 +4,12 @@ import asyncio
 import secrets
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from google.protobuf.message import DecodeError
 
 from bus import errors, subjects
@@ -15,10 +17,10 @@ from bus.context import current_context, duration, progress_payload
 from bus.errors import Code, RpcError
 from bus.protocol import PROTOCOL_VERSION, AskedAgain, CallerProtocol, Closed, Event, Received
 from bus.pump import Pump
-from bus.service import Metadata, MethodInfo
+from bus.service import Metadata, MethodInfo, check_call_id, check_metadata
 from bus.stream import DEFAULT_WINDOW, Assembler, Pieces
-from bus.transports import Message, Transport
-from troupe.rpc.v1 import Frame, Open, Progress, Resume
+from bus.transports import Message, Subscription, Transport
+from troupe.rpc.v1 import Frame, Open, Progress
 
 Resolver = Callable[[MethodInfo, str], AsyncIterator[Progress]]
 """Sees to it that somebody serves the method's route, and tells how that goes."""
@@ -27,7 +29,9 @@ Stamp = Callable[[MethodInfo, Metadata], None]
 """Adds to the metadata of each call that goes out, for example the trace context."""
 
 LINGER_SECONDS = 10.0
-"""A call that has ended is remembered for so long, for frames of its responder that are still under way."""
+"""A call that was stopped here is remembered for so long, to tell its responder again if it talks on."""
+
+MAX_LINGERING = 1024
 
 BUS_GRACE_SECONDS = 10.0
 """How long a responder goes on for a process that is off the bus, unless the call says otherwise."""
@@ -36,6 +40,8 @@ REPEATS = 3
 """How often a call is tried where trying again does no harm."""
 
 REPEAT_SECONDS = 0.1
+
+log = structlog.get_logger(__name__)
 
 
 class CallDriver:
@@ -130,9 +136,12 @@ class CallDriver:
         while not self.protocol.accepted and not self.closed:
             await self.changed()
 
-    def cancel(self, reason: str = "") -> None:
-        """Stop the call. It ends here at once; the responder is told. Ended calls are left alone."""
-        self.protocol.cancel(reason)
+    def cancel(self, reason: str = "", error: RpcError | None = None) -> None:
+        """Stop the call. It ends here at once, with `error` or CANCELLED; the responder is told.
+
+        Ended calls are left alone.
+        """
+        self.protocol.cancel(reason, error)
         self.settle()
 
 
@@ -209,6 +218,7 @@ class Channel:
         self._calls: dict[str, CallDriver] = {}
         self._lingering: deque[CallDriver] = deque()
         self._starting: asyncio.Task[None] | None = None
+        self._listening: list[Subscription] = []
 
     # ---- typed calls, for generated clients
 
@@ -266,21 +276,23 @@ class Channel:
 
     async def _payloads(
         self, method: MethodInfo, requests: "Requests", route: str, timeout: float | None, metadata: Metadata | None
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """Response payloads of a call, repeated where nobody served it or where repeating does no harm."""
         ends = None if timeout is None else time.monotonic() + timeout
         preceding = 0
         for attempt in range(1, REPEATS + 1):
             left = None if ends is None else ends - time.monotonic()
             call = await self.open(method, route, timeout=left, metadata=metadata, preceding=preceding)
-            sender = asyncio.create_task(_send_all(call, requests)) if requests.streaming else await _send_one(call, requests)
+            sender: asyncio.Task[None] | None = None
             received = False
             try:
+                if requests.stream is not None:
+                    sender = asyncio.create_task(_send_all(call, requests.stream))
+                else:
+                    await _send_one(call, requests.single)
                 async for payload in call:
                     received = True
                     yield payload
-                if sender:
-                    await _reap(sender)
                 return
             except RpcError as error:
                 if received or attempt == REPEATS or not self._may_repeat(method, error, requests):
@@ -298,7 +310,7 @@ class Channel:
                     await _reap(sender)
 
     def _may_repeat(self, method: MethodInfo, error: RpcError, requests: "Requests") -> bool:
-        if error.code is not Code.UNAVAILABLE or requests.streaming:
+        if error.code is not Code.UNAVAILABLE or requests.stream is not None:
             return False
         if error.reason == "NO_RESPONDERS":
             return self.resolver is not None or method.policy.idempotent
@@ -321,6 +333,8 @@ class Channel:
 
         Inside a handler the call inherits deadline and trace. Raises DEADLINE_EXCEEDED if there is no time left.
         """
+        if call_id:
+            check_call_id(call_id)
         opening, seconds = self.opening(method, timeout=timeout, metadata=metadata, window=window)
         opening.preceding = preceding
         await self.start()
@@ -332,11 +346,12 @@ class Channel:
     def opening(
         self, method: MethodInfo, *, timeout: float | None, metadata: Metadata | None, window: int = DEFAULT_WINDOW
     ) -> tuple[Open, float | None]:
-        """An OPEN, and the seconds that the call has."""
+        """An OPEN, and the seconds that the call has. Raises INVALID_ARGUMENT for metadata that cannot travel."""
         seconds = _within(timeout)
         stamped = dict(metadata or {})
         for stamp in self._stamps:
             stamp(method, stamped)
+        check_metadata(stamped)
         opening = Open(
             protocol_version=PROTOCOL_VERSION,
             method=method.full_name,
@@ -372,19 +387,30 @@ class Channel:
         call.settle()
 
     def ended(self, call: CallDriver) -> None:
-        """A call has ended; it is remembered for a while."""
-        self._lingering.append(call)
+        """A call has ended; it is remembered for a while if its responder may not know."""
+        if call.protocol.has_last_words:
+            self._lingering.append(call)
+            while len(self._lingering) > MAX_LINGERING:
+                self._forget(self._lingering.popleft())
+        else:
+            self._forget(call)
+
+    def _forget(self, call: CallDriver) -> None:
+        if self._calls.get(call.call_id) is call:
+            del self._calls[call.call_id]
 
     async def start(self) -> None:
         """Listen for answers. Calls do it by themselves."""
-        if self._starting is None:
+        if self._starting is None or (self._starting.done() and self._starting.exception() is not None):
             self._starting = asyncio.create_task(self._listen())
         await asyncio.shield(self._starting)
 
     async def _listen(self) -> None:
+        self._listening = [
+            await self._transport.subscribe(subjects.replies(self.process), self._deliver),
+            await self._transport.subscribe(subjects.GONE, self._gone),
+        ]
         self.pump.start()
-        await self._transport.subscribe(subjects.replies(self.process), self._deliver)
-        await self._transport.subscribe(subjects.GONE, self._gone)
         self._transport.on_reconnect(self._reconnected)
 
     def _deliver(self, message: Message) -> None:
@@ -417,16 +443,20 @@ class Channel:
                 call.settle()
         # Ended calls leave in the order of their ends.
         while self._lingering and now - self._lingering[0].closed_at > LINGER_SECONDS:
-            ended = self._lingering.popleft()
-            if self._calls.get(ended.call_id) is ended:
-                del self._calls[ended.call_id]
+            self._forget(self._lingering.popleft())
 
     async def close(self) -> None:
-        """Cancel the calls that are open and stop listening for new ones."""
+        """Cancel the calls that are open, tell their responders, and stop listening."""
         for call in list(self._calls.values()):
             call.cancel("the caller shuts down")
         await self.pump.close()
-        await self._transport.flush()
+        for subscription in self._listening:
+            await subscription.unsubscribe()
+        self._listening = []
+        try:
+            await self._transport.flush()
+        except RpcError as error:
+            log.warning("close.unflushed", error=str(error))
 
 
 def call_exists(call_id: str) -> RpcError:
@@ -456,20 +486,16 @@ def _within(timeout: float | None) -> float | None:
     return seconds
 
 
+@dataclass(frozen=True, slots=True)
 class Requests:
     """The requests of a call: one that may be sent again, or a stream that may not."""
 
-    def __init__(self, single: bytes | None, stream: AsyncIterator[bytes] | None) -> None:
-        self.single = single
-        self.stream = stream
-
-    @property
-    def streaming(self) -> bool:
-        return self.stream is not None
+    single: bytes = b""
+    stream: AsyncIterator[bytes] | None = None
 
 
 def _single(request: Any) -> Requests:
-    return Requests(request.SerializeToString(), None)
+    return Requests(single=request.SerializeToString())
 
 
 def _chain(first: Any, rest: AsyncIterator[Any]) -> Requests:
@@ -479,7 +505,7 @@ def _chain(first: Any, rest: AsyncIterator[Any]) -> Requests:
         async for request in rest:
             yield request.SerializeToString()
 
-    return Requests(None, payloads())
+    return Requests(stream=payloads())
 
 
 async def _peek(method: MethodInfo, requests: AsyncIterator[Any]) -> tuple[Any, AsyncIterator[Any], str]:
@@ -490,26 +516,25 @@ async def _peek(method: MethodInfo, requests: AsyncIterator[Any]) -> tuple[Any, 
     return first, requests, method.route_of(first) if first is not None else ""
 
 
-async def _send_one(call: Call, requests: Requests) -> None:
-    await call.send(requests.single or b"")
+async def _send_one(call: Call, request: bytes) -> None:
+    await call.send(request)
     call.half_close()
 
 
-async def _send_all(call: Call, requests: Requests) -> None:
-    assert requests.stream is not None
+async def _send_all(call: Call, requests: AsyncIterator[bytes]) -> None:
     try:
-        async for payload in requests.stream:
+        async for payload in requests:
             await call.send(payload)
-    except Exception:
-        call.cancel("the requests broke off")
+    except Exception as error:
+        call.cancel("the requests broke off", error if isinstance(error, RpcError) else None)
         raise
     call.half_close()
 
 
-async def _reap(task: "asyncio.Task[None] | Awaitable[None]") -> None:
-    if isinstance(task, asyncio.Task):
-        task.cancel()
-        try:
-            await task
-        except (asyncio.CancelledError, RpcError):
-            return
+async def _reap(sender: "asyncio.Task[None]") -> None:
+    """Stop sending. Raises what broke the requests off, unless the call tells it already."""
+    sender.cancel()
+    await asyncio.wait([sender])
+    error = None if sender.cancelled() else sender.exception()
+    if error is not None and not isinstance(error, RpcError):
+        raise error

@@ -309,6 +309,11 @@ class CallerProtocol:
     # ---- what it sends
 
     @property
+    def has_last_words(self) -> bool:
+        """The call was ended here, and its responder may have to be told again."""
+        return self._last_words is not None
+
+    @property
     def talks(self) -> bool:
         """There may be something to send."""
         if self._open is not None:

@@ -379,9 +379,9 @@ class Server:
         except RpcError as error:
             return error
         except Exception:
-            error = RpcError(Code.INTERNAL, "Something went wrong inside the hub; its log tells what, under the reference.")
-            log.exception("call.failed", method=call.method.full_name, reference=error.reference)
-            return error
+            failure = RpcError(Code.INTERNAL, "Something went wrong inside the hub; its log tells what, under the reference.")
+            log.exception("call.failed", method=call.method.full_name, reference=failure.reference)
+            return failure
         return None
 
     def _finish(self, call: ServerCall, error: RpcError | None) -> None:

@@ -217,9 +217,9 @@ class Relay(CallDriver):
         if self.protocol.talks:
             self._hub.channel.pump.mark(self)
 
-    def cancel(self, reason: str = "") -> None:
+    def cancel(self, reason: str = "", error: RpcError | None = None) -> None:
         self._stop_resolving()
-        super().cancel(reason)
+        super().cancel(reason, error)
 
     def leave(self) -> None:
         """The client went away: what it can resume goes on, all else is cancelled."""
