@@ -132,11 +132,14 @@ class ServerCall:
         if self.on_sent is not None:
             self.on_sent()
 
+    def _stalled(self) -> bool:
+        return not self.protocol.outgoing.ready and not self.protocol.finished
+
     async def _push(self, message: bytes) -> None:
-        if not self.protocol.outgoing.ready:
+        if self._stalled():
             self._server.stalls += 1
-            while not self.protocol.outgoing.ready and not self.protocol.finished:
-                await self._changed()
+        while self._stalled():
+            await self._changed()
         if self.protocol.finished:
             raise errors.cancelled()
         self.protocol.outgoing.push(message)

@@ -1,8 +1,10 @@
-"""What carries frames between processes. The contract of a transport is bus.testing.TransportContract."""
+"""What carries frames between processes. The contract of a transport is bus.testing.transport_contract."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
+
+from bus.errors import Code, RpcError
 
 
 @dataclass(slots=True)
@@ -22,6 +24,19 @@ class Message:
 Handler = Callable[[Message], None]
 
 
+MAX_PAYLOAD = 1024 * 1024
+"""Bytes of one message; a NATS server's own default."""
+
+
+def too_large(size: int) -> RpcError:
+    """One message is above MAX_PAYLOAD. Frames never are; this is the last word, at the sender."""
+    return RpcError(
+        Code.RESOURCE_EXHAUSTED,
+        f"{size:,} bytes are too many for one message of the bus; it takes {MAX_PAYLOAD:,}.",
+        reason="MESSAGE_TOO_LARGE",
+    )
+
+
 class Subscription(Protocol):
     """A wish to hear a subject."""
 
@@ -39,7 +54,10 @@ class Transport(Protocol):
     epoch: int
 
     async def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
-        """Send. With `reply`, that subject hears at once if nobody listens. Buffers while disconnected, within bounds."""
+        """Send. With `reply`, that subject hears at once if nobody listens. Buffers while disconnected, within bounds.
+
+        Raises RESOURCE_EXHAUSTED (MESSAGE_TOO_LARGE), UNAVAILABLE.
+        """
 
     async def subscribe(self, subject: str, handler: Handler, queue: str = "") -> Subscription:
         """Hear a subject; `*` stands for one token. Of a queue group one member gets each message.

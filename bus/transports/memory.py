@@ -4,7 +4,7 @@ import asyncio
 import itertools
 from collections.abc import Callable
 
-from bus.transports import Handler, Message
+from bus.transports import MAX_PAYLOAD, Handler, Message, too_large
 
 _process_numbers = itertools.count(1)
 
@@ -82,6 +82,8 @@ class MemoryTransport:
         self._reconnected: list[Callable[[], None]] = []
 
     async def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
+        if len(payload) > MAX_PAYLOAD:
+            raise too_large(len(payload))
         self._broker.route(Message(subject, payload, reply))
 
     async def subscribe(self, subject: str, handler: Handler, queue: str = "") -> _Subscription:

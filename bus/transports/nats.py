@@ -5,6 +5,7 @@ import secrets
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import nats
@@ -15,8 +16,9 @@ from nats.aio.subscription import Subscription as NatsSubscription
 from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError, OutboundBufferLimitError
 
+from bus import subjects
 from bus.errors import Code, RpcError
-from bus.transports import Handler, Message
+from bus.transports import Handler, Message, too_large
 
 RECONNECT_SECONDS = 0.05
 """Between two attempts; nats-py's own two seconds would be the whole outage."""
@@ -31,7 +33,7 @@ class NatsTransport:
     """One process's connection to NATS. Made by `connect`."""
 
     def __init__(self, process: str) -> None:
-        self.process = f"{process}-{secrets.token_hex(4)}"
+        self.process = f"{subjects.token(process)}-{secrets.token_hex(4)}"
         self.epoch = int(time.time() * 10) & 0xFFFFFFFF
         self.client = Client()
         self._reconnected: list[Callable[[], None]] = []
@@ -52,7 +54,7 @@ class NatsTransport:
                 await self.client.connect(
                     servers=url.split(","),
                     name=self.process,
-                    reconnect_time_wait=RECONNECT_SECONDS,
+                    reconnect_time_wait=RECONNECT_SECONDS,  # type: ignore[arg-type]  # any number of seconds works
                     max_reconnect_attempts=-1,
                     pending_size=PENDING_BYTES,
                     allow_reconnect=True,
@@ -74,17 +76,18 @@ class NatsTransport:
         except OutboundBufferLimitError as error:
             raise RpcError(Code.UNAVAILABLE, "The bus is away, and what waits for it is at its limit.") from error
         except MaxPayloadError as error:
-            raise RpcError(
-                Code.RESOURCE_EXHAUSTED, f"{len(payload):,} bytes are too many for one message.", reason="MESSAGE_TOO_LARGE"
-            ) from error
+            raise too_large(len(payload)) from error
 
-    async def subscribe(self, subject: str, handler: Handler, queue: str = "") -> NatsSubscription:
+    async def subscribe(self, subject: str, handler: Handler, queue: str = "") -> "_Subscription":
         async def take(message: Msg) -> None:
             handler(Message(message.subject, message.data, message.reply, _no_responders(message.headers, message.data)))
 
-        subscription = await self.client.subscribe(subject, queue=queue, cb=take)
-        await self.client.flush()
-        return subscription
+        try:
+            subscription = await self.client.subscribe(subject, queue=queue, cb=take)
+        except NatsError as error:
+            raise lost(error) from error
+        await self.flush()
+        return _Subscription(subscription)
 
     def on_reconnect(self, callback: Callable[[], None]) -> None:
         self._reconnected.append(callback)
@@ -101,11 +104,20 @@ class NatsTransport:
         try:
             await self.client.flush()
         except (NatsError, OSError) as error:
-            raise RpcError(Code.UNAVAILABLE, f"The bus cannot be reached: {error!r}.") from error
+            raise lost(error) from error
 
     async def close(self) -> None:
         if not self.client.is_closed:
             await self.client.close()
+
+
+class _Subscription:
+    def __init__(self, subscription: NatsSubscription) -> None:
+        self._subscription = subscription
+
+    async def unsubscribe(self) -> None:
+        with suppress(NatsError):  # the connection is closed, and the subscription with it
+            await self._subscription.unsubscribe()
 
 
 async def _disconnected() -> None:
@@ -113,7 +125,12 @@ async def _disconnected() -> None:
 
 
 def _no_responders(headers: Mapping[str, str] | None, payload: bytes) -> bool:
-    return bool(headers) and not payload and headers is not None and headers.get(nats.js.api.Header.STATUS.value) == "503"
+    return not payload and headers is not None and headers.get(nats.js.api.Header.STATUS.value) == "503"
+
+
+def lost(error: BaseException) -> RpcError:
+    """The server does not answer now."""
+    return RpcError(Code.UNAVAILABLE, f"The bus cannot be reached: {error!r}.", reason="BUS_UNREACHABLE")
 
 
 def unreachable(url: str, error: BaseException) -> RpcError:
@@ -122,7 +139,8 @@ def unreachable(url: str, error: BaseException) -> RpcError:
     host = url.rpartition("@")[2]
     return RpcError(
         Code.UNAVAILABLE,
-        f"No NATS server answers at {host} ({why}). Start one with `troupe up`, or set NATS_URL and the credentials in [bus].",
+        f"No NATS server answers at {host} ({why}). Start one with `troupe up`, or set NATS_URL and the credentials "
+        "in [bus].",
         reason="BUS_UNREACHABLE",
         retry_after=1.0,
     )
