@@ -1,0 +1,45 @@
+# The commands of this repository. `make up` and `make test` do their own set-up; see deploy/setup.sh.
+.PHONY: help up setup test lint format proto proto-typescript bench clean
+.NOTPARALLEL:
+
+BIN := .venv/bin
+IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
+
+help: ## Say what there is to make
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "make %-18s %s\n", $$1, $$2}'
+
+up: ## Set everything up and start the hub
+	@deploy/setup.sh hub
+	@exec $(BIN)/troupe up
+
+setup: ## Set up what the hub and the tests need
+	@deploy/setup.sh tests
+
+test: setup ## Run the tests; make test ARGS="tests/bus -k resume" runs some
+	@$(IN_VENV) $(BIN)/python -m pytest $(ARGS)
+
+lint: setup ## Check style, types, import directions and the contract
+	$(IN_VENV) ruff check .
+	$(IN_VENV) ruff format --check .
+	$(IN_VENV) mypy
+	$(IN_VENV) lint-imports
+	$(IN_VENV) buf lint
+	$(IN_VENV) deploy/breaking.sh
+
+format: setup ## Format the sources
+	$(IN_VENV) ruff check --fix .
+	$(IN_VENV) ruff format .
+
+proto: setup ## Generate proto/gen from the contract
+	$(IN_VENV) buf generate
+
+proto-typescript: setup ## Generate the TypeScript messages; needs npm
+	npm ci --prefix clients/typescript
+	$(IN_VENV) buf generate --template buf.gen.typescript.yaml
+
+bench: setup ## Measure; each benchmark prints its table
+	@$(IN_VENV) $(BIN)/python tests/bench/run.py $(ARGS)
+
+clean: ## Remove the virtual environment and everything generated beside it
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The command `troupe`: where contract, bus, actors, doors and client are put together."""
