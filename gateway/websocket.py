@@ -13,7 +13,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from bus import Code, RpcError, invalid
 from bus.protocol import PROTOCOL_VERSION
-from bus.server import version_mismatch
+from bus.opening import version_mismatch
 from bus.stream import MAX_FRAME, REQUEST_WINDOW, Assembler, Incoming, Pieces
 from gateway.access import Principal
 from gateway.codec import BinaryForm, JsonForm, MalformedFrame, payload_of
