@@ -178,7 +178,8 @@ class Outgoing:
             )
         self.detached = False
         self.sent = after
-        self.granted = max(self.granted, granted)
+        if granted:  # also less than before: another consumer knows nothing of what the last one allowed
+            self.granted = granted
 
     def abandon(self) -> None:
         """Forget what was not sent yet."""

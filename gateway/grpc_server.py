@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from typing import Any
@@ -30,6 +31,10 @@ OPTIONS = (
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
 )
+
+ON_THE_WAY_BYTES = 512 * 1024
+ON_THE_WAY_PIECES = 2048
+"""More than a client's HTTP/2 window holds; less than what a responder keeps."""
 
 _STATUS = {status.value[0]: status for status in grpc.StatusCode}
 
@@ -148,7 +153,7 @@ class _Passage:
         relay.half_close()
 
     async def _answer(self, relay: Relay) -> None:
-        assembler = Assembler()
+        assembler, on_the_way = Assembler(), OnTheWay()
         announced = False
         while True:
             await self._ready.wait()
@@ -159,7 +164,8 @@ class _Passage:
                     await self._announce(relay)
                 if frame.payload:
                     await self._write(relay, assembler.feed(Pieces(frame.payload, frame.sequence, frame.more)))
-                    relay.grant(frame.sequence + DEFAULT_WINDOW, frame.sequence)
+                    consumed = on_the_way.wrote(frame.sequence, len(frame.payload), sum(map(len, frame.payload)))
+                    relay.grant(frame.sequence + DEFAULT_WINDOW, consumed)
                 if frame.HasField("close"):
                     await self._close(relay)
                     return
@@ -190,6 +196,31 @@ def _travels(key: str, value: Any) -> bool:
     """Goes along as metadata of the call: text, and neither gRPC's own nor a secret."""
     own = key.startswith(("grpc-", "troupe-", ":")) or key in ("authorization", "user-agent", "content-type", "te")
     return isinstance(value, str) and not own and not key.endswith("-bin")
+
+
+class OnTheWay:
+    """What was written and may not have arrived, and would be lost with the connection.
+
+    gRPC does not tell what the other program has taken. The youngest bytes and pieces therefore do not count as consumed,
+    so that the responder keeps them for a resume.
+    """
+
+    def __init__(self) -> None:
+        self._frames: deque[tuple[int, int, int]] = deque()
+        self._pieces = 0
+        self._bytes = 0
+        self._consumed = 0
+
+    def wrote(self, sequence: int, pieces: int, size: int) -> int:
+        """A frame was written that ends with piece `sequence`; the last piece that has certainly arrived."""
+        self._frames.append((sequence, pieces, size))
+        self._pieces += pieces
+        self._bytes += size
+        while self._bytes > ON_THE_WAY_BYTES or self._pieces > ON_THE_WAY_PIECES:
+            self._consumed, gone, freed = self._frames.popleft()
+            self._pieces -= gone
+            self._bytes -= freed
+        return self._consumed
 
 
 class GrpcServer:
