@@ -102,7 +102,7 @@ class Session:
                 if not asking.cancelled():
                     raise
                 self._armed = True
-                self._say(f"({self._words.stopped})")
+                self._say(f"({self._words.stopped})\n")
                 return False
             except RpcError as error:
                 self._explain(error)
@@ -156,11 +156,7 @@ def _bindings() -> KeyBindings:
 
     @bindings.add("enter")
     def _(event: KeyPressEvent) -> None:
-        buffer = event.current_buffer
-        if buffer.complete_state and buffer.complete_state.current_completion:
-            buffer.complete_state = None
-        else:
-            buffer.validate_and_handle()
+        event.current_buffer.validate_and_handle()
 
     @bindings.add("escape", "enter")
     def _(event: KeyPressEvent) -> None:

@@ -8,11 +8,10 @@ from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.markdown import Markdown
 from rich.spinner import Spinner
 from rich.text import Text
 
-from cli.chat_markdown import Tail, clean, finished_length
+from cli.chat_markdown import Block, blocks_of, clean, finished_length
 from cli.chat_words import Words
 from troupe.chat.v1 import GenerateResponse
 from troupe.rpc.v1 import Progress
@@ -77,7 +76,7 @@ class AnswerView:
             await asyncio.gather(self._drawing, return_exceptions=True)
         self._live.update(Text(""))
         if self._tail.strip():
-            self._print(self._tail)
+            self._console.print(self._final(self._tail))
         self._live.stop()
 
     def take(self, event: GenerateResponse) -> None:
@@ -97,22 +96,24 @@ class AnswerView:
             began = time.monotonic()
             if self._dirty or self._shown_status():
                 self._dirty = False
-                self._settle()
-                self._live.update(self._picture(), refresh=True)
+                finished = self._settle()
+                self._live.update(self._picture(), refresh=not finished)
+                if finished:  # printing draws the picture below it in the same breath
+                    self._console.print(finished)
             # Drawing takes at most half of the time, however slow the terminal is.
             await asyncio.sleep(max(FRAME_SECONDS, time.monotonic() - began))
 
-    def _settle(self) -> None:
+    def _settle(self) -> RenderableType | None:
+        """What has become final since the last drawing."""
         length = finished_length(self._tail)
-        if length:
-            self._print(self._tail[:length])
-            self._tail = self._tail[length:]
+        finished, self._tail = self._tail[:length], self._tail[length:]
+        return self._final(finished) if finished.strip() else None
 
-    def _print(self, text: str) -> None:
-        if self._printed:
-            self._console.print()
-        self._printed = True
-        self._console.print(Markdown(text))
+    def _final(self, text: str) -> RenderableType:
+        blocks = [Block(block) for block in blocks_of(text)]
+        spaced = [part for block in blocks for part in (Text(""), block)]
+        first, self._printed = not self._printed, True
+        return Group(*(spaced[1:] if first else spaced))
 
     def _shown_status(self) -> str:
         return self._status if self._connected() else self._words.reconnecting
@@ -123,7 +124,7 @@ class AnswerView:
         if self._printed and self._tail.strip():
             parts.append(Text(""))
         if self._tail.strip():
-            parts.append(Tail(self._tail, rows))
+            parts.append(Block(self._tail, rows))
         if status := self._shown_status():
             self._spinner.update(text=Text(status, style="dim", no_wrap=True, overflow="ellipsis"))
             parts.append(self._spinner)

@@ -1,14 +1,29 @@
 """A door with scripted answers, and a wire to it that can be cut."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
+import gateway.hub
 import troupe
-from bus import Code, MethodInfo, RpcError
+from actors.echo import EchoActor
+from bus import Channel, Code, Context, MemoryBroker, MemoryTransport, MethodInfo, RpcError, Server
+from bus.settings import AuthSettings, Settings, load
+from bus.store import MemoryLocations
+from gateway.access import Access
+from gateway.catalog import Catalog
+from gateway.grpc_server import GrpcServer
+from gateway.limits import Limits
+from gateway.locations import RememberedLocations
+from troupe.chat.v1 import ChatService, Delta, GenerateRequest, GenerateResponse
+from troupe.echo.v1 import EchoService, EchoServiceClient, RepeatRequest
+from troupe.rpc.v1 import Progress
 from troupe_client import Hub, connect
 
 LONGEST_TEST_SECONDS = 30.0
@@ -67,12 +82,16 @@ class Wire:
             writer.transport.abort()
         self._writers.clear()
 
-    def close(self) -> None:
+    def lead_to(self, port: int) -> None:
+        """New connections go there."""
+        self._target = port
+
+    async def close(self) -> None:
         """Take no more connections, and reset those that there are."""
         if self._server is not None:
             self._server.close()
-            self._server = None
         self.cut()
+        await asyncio.gather(*self._pumps, return_exceptions=True)
 
 
 class ScriptedCall:
@@ -225,16 +244,103 @@ async def door(patience: None) -> AsyncIterator[ScriptedDoor]:
 
 
 @pytest.fixture
-async def wire(door: ScriptedDoor) -> AsyncIterator[Wire]:
+async def make_wire() -> AsyncIterator[Callable[[int], Awaitable[Wire]]]:
+    """Opens wires to a port of this machine."""
+    wires = []
+
+    async def make(port: int) -> Wire:
+        wire = Wire(port)
+        await wire.open()
+        wires.append(wire)
+        return wire
+
+    yield make
+    for wire in wires:
+        await wire.close()
+
+
+@pytest.fixture
+async def wire(door: ScriptedDoor, make_wire: Callable[[int], Awaitable[Wire]]) -> Wire:
     """The way to the scripted door."""
-    wire = Wire(door.port)
-    await wire.open()
-    yield wire
-    wire.close()
+    return await make_wire(door.port)
 
 
 @pytest.fixture
 async def hub(wire: Wire) -> AsyncIterator[Hub]:
     """A client at the other end of the wire."""
     async with connect(f"127.0.0.1:{wire.port}") as hub:
+        yield hub
+
+
+class HeldChat(ChatService):
+    """Says one piece, calls the echo actor on the call's behalf, and goes on until it is cancelled."""
+
+    def __init__(self, echo: EchoServiceClient) -> None:
+        self.cancelled = asyncio.Event()
+        self.echo_heard = asyncio.Event()
+        self._echo = echo
+
+    async def generate(self, request: GenerateRequest, ctx: Context) -> AsyncIterator[GenerateResponse]:
+        await ctx.progress(Progress.STATE_QUEUED, position=1, eta=2.5)
+        yield GenerateResponse(delta=Delta(text="Hel"))
+        try:
+            async for _ in self._echo.repeat(RepeatRequest(count=1_000_000, interval=Duration(nanos=1_000_000))):
+                self.echo_heard.set()
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+
+
+class Stage:
+    """A bus in this process with an echo actor and a chat actor, and gateways that come and go."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.broker = MemoryBroker()
+        self.settings = settings
+        self.server = Server(MemoryTransport(self.broker))
+        self.channel = Channel(MemoryTransport(self.broker))
+        self.chat = HeldChat(EchoServiceClient(self.channel))
+        self._locations = MemoryLocations()
+
+    async def start(self) -> None:
+        await self.server.add(EchoActor(), EchoService.INFO)
+        await self.server.add(self.chat, ChatService.INFO, route="troupe-tiny")
+
+    async def stop(self) -> None:
+        await self.channel.close()
+        await self.server.drain(grace=0.1)
+
+    @asynccontextmanager
+    async def gateway(self, auth: AuthSettings | None = None) -> AsyncIterator[GrpcServer]:
+        """One more gateway with its gRPC door open, on a port of its own."""
+        transport = MemoryTransport(self.broker)
+        channel = Channel(transport)
+        await channel.start()
+        locations = RememberedLocations(self._locations)
+        access, limits = Access(auth or self.settings.auth), Limits(self.settings.limits)
+        rpc = GrpcServer(gateway.hub.Hub(self.settings, transport, channel, Catalog(), access, limits, locations))
+        await rpc.start()
+        try:
+            yield rpc
+        finally:
+            await rpc.stop(0)
+            await locations.close()
+            await channel.close()
+            await transport.close()
+
+
+@pytest.fixture
+async def stage(tmp_path: Path, patience: None) -> AsyncIterator[Stage]:
+    """Actors on a bus, without a gateway yet."""
+    settings = load(None, {"TROUPE_HOME": str(tmp_path), "TROUPE_HTTP_PORT": "0", "TROUPE_GRPC_PORT": "0"})
+    stage = Stage(settings)
+    await stage.start()
+    yield stage
+    await stage.stop()
+
+
+@pytest.fixture
+async def served(stage: Stage) -> AsyncIterator[Hub]:
+    """A client of a real gateway."""
+    async with stage.gateway() as rpc, connect(f"127.0.0.1:{rpc.port}") as hub:
         yield hub

@@ -92,7 +92,8 @@ async def test_patience_ends_with_the_connections_error(door: Any, wire: Any, sp
     speaker.say("Hel")
     async with connect(f"127.0.0.1:{wire.port}", patience=0.2) as hub, aclosing(hub.ask("Hi?")) as pieces:
         assert await anext(pieces) == "Hel"
-        wire.close()
+        wire.refusing = True
+        wire.cut()
         with pytest.raises(ConnectionLost) as caught:
             await anext(pieces)
     assert caught.value.code is Code.UNAVAILABLE

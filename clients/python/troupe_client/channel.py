@@ -23,7 +23,13 @@ CONNECT_SECONDS = 5.0
 CANCEL_SECONDS = 2.0
 """How long telling the hub that a call is not wanted any more may take."""
 
+_WINDOW_BYTES = 64 * 1024
+"""What a hub may have sent without this side having taken it. A window that grows with the connection's speed, which is
+gRPC's usual way, would let more pile up on a connection that is lost than the hub keeps for a resume."""
+
 _OPTIONS = (
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", _WINDOW_BYTES),
     ("grpc.enable_http_proxy", 0),
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.initial_reconnect_backoff_ms", 100),
