@@ -183,7 +183,7 @@ class EmbeddedServer:
             return
         os.kill(pid, signal.SIGTERM)
         async with asyncio.timeout(STOP_SECONDS):
-            while _alive(pid):
+            while _alive(pid):  # noqa: ASYNC110  # it is not our child: nothing tells of its end
                 await asyncio.sleep(POLL_SECONDS)
 
     async def _start_on_some_port(self) -> None:
@@ -257,9 +257,10 @@ class EmbeddedServer:
 async def connect(settings: Settings, actor: str, *, timeout: float = 5.0) -> NatsTransport:
     """Join the bus that the settings name, or the one of the hub that runs in this home.
 
-    actor: first part of the process's name on the bus. timeout: seconds. Raises RpcError UNAVAILABLE
-    (BUS_UNREACHABLE), SettingsError for files that cannot be read.
+    actor: first part of the process's name on the bus; what is no letter, digit, _ or - is escaped. timeout: seconds.
+    Raises RpcError UNAVAILABLE (BUS_UNREACHABLE), SettingsError for files that cannot be read.
     """
+    actor = subjects.token(actor)
     if settings.bus.url:
         return await _connect_external(settings.bus, actor, timeout)
     try:

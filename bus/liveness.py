@@ -42,8 +42,8 @@ log = structlog.get_logger(__name__)
 class Heart:
     """Tells once a second that this process lives.
 
-    services: asked at each beat for what is served; routed services with "[route]" appended. Setting `state` tells it at
-    once.
+    services: asked at each beat for what is served; routed services with "[route]" appended. What is set as `state` is
+    told at once.
     """
 
     def __init__(self, transport: Transport, actor: str, services: Callable[[], Iterable[str]] = tuple) -> None:

@@ -1,7 +1,7 @@
 """Logs: one line of JSON per event, or coloured text for people, with the call and the process, without secrets.
 
-`configure` is called once, by a process's main. Everything else takes `structlog.get_logger(__name__)` and logs a dotted
-name and facts: `log.warning("model.unloaded", model=name)`. Libraries that use `logging` come out the same way.
+`configure` is called once, by a process's main. Everything else takes `structlog.get_logger(__name__)` and logs a
+dotted name and facts: `log.warning("model.unloaded", model=name)`. Libraries that use `logging` come out the same way.
 """
 
 import logging
@@ -27,7 +27,7 @@ MAX_QUOTE = 60
 
 MAX_DEPTH = 6
 
-SECRET = "[secret]"
+HIDDEN = "[secret]"
 
 _SECRET_NAME = re.compile(
     r"(^|[-_.])(authorization|api[-_]?key|resume[-_]?key|private[-_]?key|key|token|password|passwd|secret|cookie|credentials?)$",
@@ -123,7 +123,7 @@ class Redaction:
     and by its length inside of quotes, which is how exceptions repeat what they were given.
     """
 
-    def __init__(self, words: bool = True) -> None:
+    def __init__(self, *, words: bool) -> None:
         self._words = words
 
     def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> MutableMapping[str, Any]:
@@ -131,7 +131,7 @@ class Redaction:
 
     def _named(self, name: str, value: Any, depth: int) -> Any:
         if _SECRET_NAME.search(name) and value:
-            return SECRET
+            return HIDDEN
         if self._words and _WORDS_NAME.match(name) and not isinstance(value, int | float | None):
             return _measured(value)
         return self._value(value, depth)
@@ -160,8 +160,8 @@ class Redaction:
 
 def _without_secret(found: re.Match[str]) -> str:
     if found["login"]:
-        return f"//{SECRET}@"
-    return f"{found['scheme'] or found['prefix'] or ''}{SECRET}"
+        return f"//{HIDDEN}@"
+    return f"{found['scheme'] or found['prefix'] or ''}{HIDDEN}"
 
 
 def _without_words(found: re.Match[str]) -> str:

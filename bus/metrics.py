@@ -9,6 +9,7 @@ import secrets
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from prometheus_client.registry import Collector
 from bus import subjects
 from bus.errors import Code, RpcError
 from bus.interceptor import Interceptor, Next
+from bus.responder import respond
 from bus.transports import Message, Transport
 
 if TYPE_CHECKING:
@@ -66,13 +68,26 @@ class Histogram:
         family.add_metric(labels, list(zip(edges, accumulate(self._counts), strict=True)), self._sum)
 
 
+@dataclass(slots=True)
+class Totals:
+    """What a method has done so far."""
+
+    calls: int = 0
+    errors: int = 0
+    seconds: float = 0.0
+    """All calls' durations together."""
+    last_error: str = ""
+    """The reason of the last one that failed."""
+
+
 class _Method:
     """What is measured of one method."""
 
-    __slots__ = ("active", "first_message", "interval")
+    __slots__ = ("active", "first_message", "interval", "totals")
 
     def __init__(self) -> None:
         self.active = 0
+        self.totals = Totals()
         self.first_message = Histogram(FIRST_MESSAGE_BOUNDS)
         self.interval = Histogram(INTERVAL_BOUNDS)
 
@@ -109,6 +124,11 @@ class Metrics:
             gauge = self._gauges[name] = Gauge(name, text, sorted(labels), registry=self.registry)
         (gauge.labels(**labels) if labels else gauge).set_function(value)
 
+    def totals(self, method: str) -> Totals:
+        """What a method has done so far, by its full name."""
+        measured = self._methods.get(method)
+        return measured.totals if measured else Totals()
+
     def queue_depth(self, value: Callable[[], float], queue: str) -> None:
         """Tell how many calls wait in a queue, for example a model's."""
         self.gauge("troupe_queue_depth", "Calls that wait for their turn.", value, queue=queue)
@@ -134,6 +154,12 @@ class Metrics:
             method.active -= 1
 
     def _ended(self, call: "ServerCall", code: Code, reason: str) -> None:
+        totals = self._methods[call.method.full_name].totals
+        totals.calls += 1
+        totals.seconds += time.monotonic() - call.started_at
+        if code is not Code.OK:
+            totals.errors += 1
+            totals.last_error = reason
         labels = (call.method.full_name, code.name, reason)
         if labels not in self._calls and len(self._calls) >= MAX_REASONS:
             labels = (call.method.full_name, code.name, "other")
@@ -153,21 +179,7 @@ class Metrics:
 
     async def serve(self, transport: Transport) -> None:
         """Answer whoever asks on the bus."""
-        tasks: set[asyncio.Task[None]] = set()
-
-        def asked(message: Message) -> None:
-            if message.reply:
-                task = asyncio.get_running_loop().create_task(self._answer(transport, message.reply))
-                tasks.add(task)
-                task.add_done_callback(tasks.discard)
-
-        await transport.subscribe(subjects.METRICS, asked)
-
-    async def _answer(self, transport: Transport, reply: str) -> None:
-        try:
-            await transport.publish(reply, self.text())
-        except RpcError as error:
-            log.warning("metrics.not_sent", error=repr(error))
+        await respond(transport, subjects.METRICS, self.text)
 
 
 def _time_messages(call: "ServerCall", method: _Method) -> None:

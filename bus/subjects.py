@@ -87,6 +87,12 @@ def gone(process: str) -> str:
 GONE = "gone.*"
 """All of them."""
 
+
+def announcements(verb: str, name: str, process: str) -> tuple[str, str, str]:
+    """Where NATS's services protocol asks all, all of a name, or one process; `verb` is PING, INFO or STATS."""
+    return f"$SRV.{verb}", f"$SRV.{verb}.{name}", f"$SRV.{verb}.{name}.{process}"
+
+
 CONNECTED = "advisory.connected"
 """Where the server tells that a client has come; imported from its system account."""
 

@@ -1,0 +1,43 @@
+"""`python -m actors <name>`: one actor as one process."""
+
+import argparse
+import sys
+
+import structlog
+
+from actors import registry, runner
+from bus import RpcError, process
+from bus.log import configure
+from bus.settings import Settings, SettingsError, load
+
+PARENT_GRACE_SECONDS = 5.0
+"""Beyond the time to drain, when the supervisor is gone."""
+
+log = structlog.get_logger(__name__)
+
+
+async def serve(name: str, settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; the exit status."""
+    stop = process.stop_requested()
+    process.watch_parent(settings.supervisor.drain_seconds + PARENT_GRACE_SECONDS)
+    await runner.run(name, settings, stop)
+    return 0
+
+
+def main() -> int:
+    """Entry point of the module."""
+    parser = argparse.ArgumentParser(prog="python -m actors", description="Run one actor in this process.")
+    parser.add_argument("name", help=f"which: {', '.join(registry.ACTORS)}")
+    name = parser.parse_args().name
+    try:
+        registry.location(name)
+        settings = load()
+        configure(settings.log, name)
+        return process.run(serve(name, settings))
+    except (registry.UnknownActor, runner.UnfitActor, SettingsError, RpcError, ImportError) as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
