@@ -1,0 +1,102 @@
+"""Is the hub alive, and can it answer: for people, load balancers and container health checks."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from msgspec import Struct
+
+from bus import RpcError
+from bus.liveness import Presence
+from gateway.hub import Hub
+from troupe.health.v1 import ActorState, CheckRequest, HealthServiceClient
+
+CHECK_SECONDS = 1.0
+"""How long each dependency may take; a readiness probe must not hang."""
+
+SELF = "gateway"
+"""This process's name among the actors. That it answers tells enough about it."""
+
+
+class Health(Struct, frozen=True):
+    """The process runs."""
+
+    status: str = "ok"
+
+
+class DependencyHealth(Struct, frozen=True, kw_only=True):
+    """One thing that the gateway needs. seconds: what a round trip took."""
+
+    ready: bool
+    seconds: float
+    error: str = ""
+
+
+class ActorHealth(Struct, frozen=True, kw_only=True):
+    """One actor. processes: how many of them serve."""
+
+    ready: bool
+    state: str
+    processes: int
+    restarts: int = 0
+
+
+class Readiness(Struct, frozen=True, kw_only=True):
+    """Whether calls can be answered, and what is missing if not."""
+
+    ready: bool
+    dependencies: dict[str, DependencyHealth]
+    actors: dict[str, ActorHealth]
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Asks the bus, the supervisor and the roll of processes."""
+
+    hub: Hub
+    presence: Presence
+
+    async def readiness(self) -> Readiness:
+        """How everything is. Takes at most a few seconds and raises nothing."""
+        bus = await self._bus()
+        actors = await self._actors() if bus.ready else {}
+        ready = bus.ready and bool(actors) and all(actor.ready for actor in actors.values())
+        return Readiness(ready=ready, dependencies={"bus": bus}, actors=actors)
+
+    async def _bus(self) -> DependencyHealth:
+        began = time.perf_counter()
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                await self.hub.transport.flush()
+        except (RpcError, TimeoutError) as error:
+            seconds = time.perf_counter() - began
+            return DependencyHealth(ready=False, seconds=seconds, error=str(error) or "no answer in time")
+        return DependencyHealth(ready=True, seconds=time.perf_counter() - began)
+
+    async def _actors(self) -> dict[str, ActorHealth]:
+        """As the supervisor tells; without one, as in a container of its own, those that are heard."""
+        heard = self._heard()
+        try:
+            told = await HealthServiceClient(self.hub.channel).check(CheckRequest(), timeout=CHECK_SECONDS)
+        except RpcError:
+            return heard
+        return {
+            actor.name: ActorHealth(
+                ready=actor.state == ActorState.ACTOR_STATE_SERVING,
+                state=ActorState.Name(actor.state).removeprefix("ACTOR_STATE_").lower(),
+                processes=heard[actor.name].processes if actor.name in heard else 0,
+                restarts=actor.restarts,
+            )
+            for actor in told.actors
+            if actor.name != SELF
+        }
+
+    def _heard(self) -> dict[str, ActorHealth]:
+        found: dict[str, ActorHealth] = {}
+        for name, processes in self.presence.actors().items():
+            if name == SELF:
+                continue
+            serving = [seen for seen in processes if seen.state == "serving"]
+            state = "serving" if serving else processes[0].state
+            found[name] = ActorHealth(ready=bool(serving), state=state, processes=len(serving))
+        return found

@@ -1,0 +1,1 @@
+"""OpenAI's HTTP interface over the typed clients of the contract."""

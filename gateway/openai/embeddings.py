@@ -1,0 +1,68 @@
+"""POST /v1/embeddings."""
+
+import base64
+import sys
+from array import array
+
+import msgspec
+
+from bus import invalid
+from gateway.openai import body
+from gateway.openai.endpoint import Exchange, no_answer
+from gateway.openai.responses import Embedding, EmbeddingList, EmbeddingUsage
+from gateway.openai.schema import EmbeddingRequest
+from gateway.openai.sse import unless_gone
+from troupe.embedding.v1 import EmbeddingServiceClient, EmbedRequest
+
+_decoder = msgspec.json.Decoder(EmbeddingRequest)
+
+
+async def embeddings(exchange: Exchange) -> None:
+    """One vector for each text, as numbers or as base64 of little-endian 32-bit floats."""
+    asked = body.decode(_decoder, await body.read(exchange.receive))
+    request = EmbedRequest(model=asked.model, inputs=texts_of(asked.input, "input"), dimensions=asked.dimensions or 0)
+    vectors, tokens = await unless_gone(exchange.receive, _embed(exchange, request))
+    as_base64 = asked.encoding_format == "base64"
+    await exchange.answer(
+        EmbeddingList(
+            data=[
+                Embedding(index=index, embedding=_base64(vector) if as_base64 else vector.tolist())
+                for index, vector in enumerate(vectors)
+            ],
+            model=asked.model,
+            usage=EmbeddingUsage(prompt_tokens=tokens, total_tokens=tokens),
+        )
+    )
+
+
+def texts_of(value: str | list[object], param: str) -> list[str]:
+    """One text or several. Raises INVALID_ARGUMENT for token ids, whose meaning differs from model to model."""
+    texts = [value] if isinstance(value, str) else value
+    found: list[str] = []
+    for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise invalid(f"{param}[{index}] is no text; token ids are not supported, send the text itself.", param)
+        if not text:
+            raise invalid(f"{param}[{index}] is empty.", param)
+        found.append(text)
+    return found
+
+
+async def _embed(exchange: Exchange, request: EmbedRequest) -> tuple[list["array[float]"], int]:
+    vectors: dict[int, array[float]] = {}
+    tokens = 0
+    client = EmbeddingServiceClient(exchange.hub.channel)
+    async for response in client.embed(request, metadata=exchange.metadata):
+        if response.values:
+            vectors[response.index] = array("f", response.values)
+        elif not response.HasField("progress"):
+            tokens = response.tokens
+    if len(vectors) != len(request.inputs):
+        raise no_answer("troupe.embedding.v1.EmbeddingService/Embed")
+    return [vectors[index] for index in range(len(vectors))], tokens
+
+
+def _base64(vector: "array[float]") -> str:
+    if sys.byteorder == "big":
+        vector.byteswap()
+    return base64.b64encode(vector.tobytes()).decode()

@@ -1,0 +1,83 @@
+"""OpenAI's error shape for every error of the hub."""
+
+from typing import Any
+
+import msgspec
+
+from bus import Code, RpcError
+from gateway.errors import headers_of, status_of
+from gateway.openai.responses import ErrorBody, ErrorDetail
+
+_CODE_OF_REASON = {
+    "UNAUTHENTICATED": "invalid_api_key",
+    "RATE_LIMITED": "rate_limit_exceeded",
+    "TOO_MANY_CALLS": "rate_limit_exceeded",
+    "TOO_MANY_CONNECTIONS": "rate_limit_exceeded",
+    "QUEUE_FULL": "rate_limit_exceeded",
+    "INTERNAL": "internal_error",
+}
+_PARAM_OF_REASON = {
+    "MODEL_NOT_FOUND": "model",
+    "ADAPTER_NOT_FOUND": "adapter",
+    "CONTEXT_LENGTH_EXCEEDED": "messages",
+    "INVALID_SCHEMA": "response_format",
+}
+_PARAM_OF_FIELD = {
+    "choices": "n",
+    "inputs": "input",
+    "template_variables": "chat_template_kwargs",
+    "response_format.json_schema.schema": "response_format.json_schema.schema",
+}
+
+
+def error_body(error: RpcError) -> ErrorBody:
+    """The error as a body. `code` is the reason in lower case, or OpenAI's own name for it."""
+    return ErrorBody(
+        ErrorDetail(
+            message=error.message,
+            type=_type_of(error),
+            param=_param_of(error),
+            code=_CODE_OF_REASON.get(error.reason, error.reason.lower()),
+            reason=error.reason,
+            reference=error.reference,
+            details=error.metadata or None,
+        )
+    )
+
+
+def _type_of(error: RpcError) -> str:
+    status = status_of(error)
+    if status == 401:
+        return "authentication_error"
+    if status == 403:
+        return "permission_error"
+    if status == 429:
+        return "rate_limit_error"
+    return "server_error" if status >= 500 else "invalid_request_error"
+
+
+def _param_of(error: RpcError) -> str | None:
+    field = error.field.removeprefix("sampling.")
+    return _PARAM_OF_FIELD.get(field, field) or _PARAM_OF_REASON.get(error.reason)
+
+
+def encoded(error: RpcError) -> bytes:
+    """The body as JSON."""
+    return msgspec.json.encode(error_body(error))
+
+
+async def send_error(send: Any, error: RpcError) -> None:
+    """Answer an HTTP request with the error, over an ASGI `send` that has sent nothing yet."""
+    body = encoded(error)
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        *headers_of(error),
+    ]
+    await send({"type": "http.response.start", "status": status_of(error), "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def unsupported(param: str, message: str) -> RpcError:
+    """The request asks for something that would change the answer and that the hub does not have."""
+    return RpcError(Code.INVALID_ARGUMENT, message, reason="UNSUPPORTED_PARAMETER", field=param)

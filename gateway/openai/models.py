@@ -1,0 +1,29 @@
+"""GET /v1/models and GET /v1/models/{id}."""
+
+from gateway.openai.endpoint import Exchange
+from gateway.openai.responses import ModelList, ModelOut
+from gateway.openai.sse import unless_gone
+from troupe.model.v1 import GetModelRequest, ListModelsRequest, Model, ModelServiceClient
+
+LIST_SECONDS = 10.0
+
+
+async def list_models(exchange: Exchange) -> None:
+    """Every model that can be called."""
+    client = ModelServiceClient(exchange.hub.channel)
+    work = client.list_models(ListModelsRequest(), timeout=LIST_SECONDS, metadata=exchange.metadata)
+    found = await unless_gone(exchange.receive, work)
+    await exchange.answer(ModelList(data=[_model(model) for model in found.models]))
+
+
+async def get_model(exchange: Exchange) -> None:
+    """One model. Unknown names are 404 with the nearest ones."""
+    client = ModelServiceClient(exchange.hub.channel)
+    request = GetModelRequest(name=exchange.scope["path_params"]["model"])
+    work = client.get_model(request, timeout=LIST_SECONDS, metadata=exchange.metadata)
+    found = await unless_gone(exchange.receive, work)
+    await exchange.answer(_model(found.model))
+
+
+def _model(model: Model) -> ModelOut:
+    return ModelOut(id=model.name, created=model.modified.seconds, owned_by=model.owner or "user")

@@ -1,0 +1,107 @@
+"""What chat and completions have in common on their way into the contract."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf.struct_pb2 import Struct
+
+from bus import RpcError, invalid
+from gateway.openai.errors import unsupported
+from gateway.openai.schema import JsonResponse, JsonSchemaResponse, ResponseFormatIn, SamplingFields
+from troupe.chat.v1 import JsonFormat, JsonSchemaFormat, ResponseFormat, Sampling, TextFormat
+
+SMALLEST_TOP_P = 1e-6
+"""OpenAI allows 0, which keeps the likeliest token only; the contract wants a number over 0."""
+
+MAX_STOP_BYTES = 128
+MAX_DEPTH = 24
+"""Levels of a JSON value: a protobuf parser stops at 100 of its own, and each of these takes up to three."""
+
+_COPIED = ("temperature", "top_k", "min_p", "frequency_penalty", "presence_penalty")
+
+
+def sampling_of(request: SamplingFields) -> Sampling:
+    """How the next token is chosen. Raises INVALID_ARGUMENT."""
+    sampling = Sampling()
+    for name in _COPIED:
+        value = getattr(request, name)
+        if value is not None:
+            setattr(sampling, name, value)
+    if request.top_p is not None:
+        sampling.top_p = max(request.top_p, SMALLEST_TOP_P)
+    if request.repetition_penalty is not None:
+        sampling.repeat_penalty = request.repetition_penalty
+    if request.seed is not None:
+        sampling.seed = request.seed & 0xFFFFFFFF
+    for token, bias in (request.logit_bias or {}).items():
+        sampling.logit_bias[_token_id(token)] = bias
+    return sampling
+
+
+def _token_id(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise invalid(f"logit_bias: {text[:40]!r} is no token id.", "logit_bias")
+    return int(text)
+
+
+def stops_of(request: SamplingFields) -> list[str]:
+    """The stop strings. Raises INVALID_ARGUMENT."""
+    stops = [request.stop] if isinstance(request.stop, str) else list(request.stop or ())
+    for index, stop in enumerate(stops):
+        if not 0 < len(stop.encode("utf-8", "surrogatepass")) <= MAX_STOP_BYTES:
+            raise invalid(f"stop[{index}] must have 1 to {MAX_STOP_BYTES} bytes.", "stop")
+    return stops
+
+
+def check_stream_options(request: SamplingFields) -> bool:
+    """Whether the stream ends with its usage. Raises INVALID_ARGUMENT without a stream."""
+    if request.stream_options is not None and not request.stream:
+        raise invalid("stream_options needs stream: true.", "stream_options")
+    return bool(request.stream_options and request.stream_options.include_usage)
+
+
+def response_format_of(asked: ResponseFormatIn) -> ResponseFormat:
+    """How the text is constrained. Raises INVALID_ARGUMENT."""
+    if isinstance(asked, JsonResponse):
+        return ResponseFormat(json=JsonFormat())
+    if not isinstance(asked, JsonSchemaResponse):
+        return ResponseFormat(text=TextFormat())
+    given = asked.json_schema
+    if given.schema is None:
+        raise invalid("response_format.json_schema.schema is missing.", "response_format.json_schema.schema")
+    return ResponseFormat(
+        json_schema=JsonSchemaFormat(
+            name=given.name,
+            schema=struct_of(given.schema, "response_format.json_schema.schema"),
+            strict=bool(given.strict),
+            description=given.description or "",
+        )
+    )
+
+
+def struct_of(value: Mapping[str, Any], param: str) -> Struct:
+    """A JSON object as the contract has it. Raises INVALID_ARGUMENT where it is nested too deeply."""
+    if _deeper_than(value, MAX_DEPTH):
+        raise invalid(f"{param} is nested more than {MAX_DEPTH} levels deep.", param)
+    found = Struct()
+    try:
+        found.update(value)
+    except (ValueError, OverflowError) as error:
+        raise invalid(f"{param}: {error}.", param) from error
+    return found
+
+
+def _deeper_than(value: Any, levels: int) -> bool:
+    children = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return levels < 0 or any(_deeper_than(child, levels - 1) for child in children)
+
+
+def refuse(request: object, names: Mapping[str, str]) -> None:
+    """Raises for the first of these fields that is set; the value says what to do instead."""
+    for name, advice in names.items():
+        if getattr(request, name) is not None:
+            raise _refusal(name, advice)
+
+
+def _refusal(name: str, advice: str) -> RpcError:
+    return unsupported(name, f"{name} is not supported. {advice}".strip())

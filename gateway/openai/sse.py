@@ -1,0 +1,215 @@
+"""Server-sent events: what has piled up leaves in one write, silence is filled, and a client that goes stops the work.
+
+Two tasks share a stream: the producer writes without waiting, the request's own task sends. The first event leaves at
+once; a backlog leaves together. There is no flush timer.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+import structlog
+from starlette.types import Receive, Send
+
+from bus import Code, RpcError
+from gateway.openai.errors import encoded
+
+HOLD_SECONDS = 2.0
+"""The status waits so long for the first event, so that a call that fails at once fails with its own status."""
+
+HEARTBEAT_SECONDS = 10.0
+"""A stream is never silent for longer: proxies and clients give up on those that are."""
+
+STALL_SECONDS = 60.0
+"""A client that takes nothing for so long is given up."""
+
+MAX_WAITING_BYTES = 256 * 1024
+"""The producer waits when so much has not left; its call then stops granting credit."""
+
+DONE = b"data: [DONE]\n\n"
+_HEARTBEAT = b": \n\n"
+_START = {
+    "type": "http.response.start",
+    "status": 200,
+    "headers": [
+        (b"content-type", b"text/event-stream; charset=utf-8"),
+        (b"cache-control", b"no-cache"),
+        (b"x-accel-buffering", b"no"),
+    ],
+}
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+
+class Disconnected(Exception):
+    """The client went away before its answer was complete."""
+
+
+async def disconnected(receive: Receive) -> None:
+    """Return when the client goes away."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`. Raises Disconnected when the client goes away first; `work` is then cancelled and over."""
+    working = asyncio.create_task(work)
+    watching = asyncio.create_task(disconnected(receive))
+    try:
+        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise Disconnected
+        return working.result()
+    finally:
+        await _end(working, watching)
+
+
+async def _end(*tasks: "asyncio.Task[Any]") -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class EventStream:
+    """One response of server-sent events."""
+
+    def __init__(
+        self, receive: Receive, send: Send, *, hold: float = HOLD_SECONDS, beat: float = HEARTBEAT_SECONDS
+    ) -> None:
+        self._receive = receive
+        self._send = send
+        self._hold = hold
+        self._beat = beat
+        self._parts: list[bytes] = []
+        self._waiting_bytes = 0
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._held = True
+        self._started = False
+        self._gone = False
+        self._sent_at = 0.0
+        self._sending_since: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._stall = asyncio.timeout(None)
+
+    # ---- the producer's side
+
+    def write(self, event: bytes) -> None:
+        """An event, complete with its "data: " and its empty line."""
+        self._held = False
+        self._append(event)
+
+    def comment(self, text: str) -> None:
+        """A line that clients leave out. It does not make the status leave."""
+        self._append(f": {text}\n\n".encode())
+
+    def _append(self, part: bytes) -> None:
+        self._parts.append(part)
+        self._waiting_bytes += len(part)
+        self._wake.set()
+
+    @property
+    def full(self) -> bool:
+        """The producer should await `room` before it goes on."""
+        return self._waiting_bytes > MAX_WAITING_BYTES
+
+    async def room(self) -> None:
+        """Return when enough has left."""
+        while self.full:
+            self._room.clear()
+            await self._room.wait()
+
+    # ---- the request's side
+
+    async def run(self, produce: Callable[["EventStream"], Awaitable[None]]) -> None:
+        """Send what `produce` writes until it returns.
+
+        Its RpcError becomes an event, or is raised while nothing has been sent. Raises Disconnected when the client
+        goes away or takes nothing any more; `produce` is then cancelled and over, as on cancellation.
+        """
+        loop = asyncio.get_running_loop()
+        producing = asyncio.create_task(_call(produce, self))
+        watching = asyncio.create_task(disconnected(self._receive))
+        producing.add_done_callback(lambda _: self._wake.set())
+        watching.add_done_callback(self._leave)
+        self._timer = loop.call_later(self._hold, self._tick)
+        try:
+            async with self._stall:
+                await self._send_until(producing)
+                await self._finish(producing)
+        except TimeoutError:
+            raise Disconnected from None
+        finally:
+            self._timer.cancel()
+            await _end(producing, watching)
+
+    def _leave(self, _: "asyncio.Task[None]") -> None:
+        self._gone = True
+        self._wake.set()
+
+    async def _send_until(self, producing: "asyncio.Task[None]") -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            if self._gone:
+                raise Disconnected
+            if self._parts and not self._held:
+                await self._flush()
+            if producing.done() and not (self._parts and not self._held):
+                return
+
+    async def _flush(self) -> None:
+        if not self._started:
+            self._started = True
+            await self._send(_START)
+        parts, self._parts = self._parts, []
+        self._waiting_bytes = 0
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        self._sending_since = time.monotonic()
+        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+        self._sent_at, self._sending_since = self._sending_since, None
+        self._room.set()
+
+    async def _finish(self, producing: "asyncio.Task[None]") -> None:
+        error = _error_of(producing)
+        if error is not None and not self._started:
+            raise error
+        if error is not None:
+            self.write(b"data: " + encoded(error) + b"\n\n")
+        self._held = False
+        await self._flush_rest()
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _flush_rest(self) -> None:
+        if self._parts or not self._started:
+            self._parts.append(b"")
+            await self._flush()
+
+    def _tick(self) -> None:
+        """Every now and then: let the status go, fill a silence, give up a client that takes nothing."""
+        now = time.monotonic()
+        if self._sending_since is not None:
+            if now - self._sending_since > STALL_SECONDS:
+                self._stall.reschedule(asyncio.get_running_loop().time())
+        elif self._held or now - self._sent_at >= self._beat:
+            self._held = False
+            self._append(_HEARTBEAT)
+        idle = 0.0 if self._sending_since is not None else now - self._sent_at
+        delay = self._beat - idle if 0 < idle < self._beat else self._beat
+        self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
+
+
+async def _call(produce: Callable[[EventStream], Awaitable[None]], stream: EventStream) -> None:
+    await produce(stream)
+
+
+def _error_of(producing: "asyncio.Task[None]") -> RpcError | None:
+    error = producing.exception()
+    if error is None or isinstance(error, RpcError):
+        return error
+    unexpected = RpcError(Code.INTERNAL, "The gateway made a mistake; the reference names it in the logs.")
+    log.error("openai.failed", reference=unexpected.reference, exc_info=error)
+    return unexpected

@@ -1,0 +1,204 @@
+"""The first thing that every HTTP request and WebSocket meets: hosts, origins, sizes, numbers, headers.
+
+Browsers are the reason for most of it: any web page may send requests to a hub on the same machine. A page on a name
+that its owner points at 127.0.0.1 (DNS rebinding) is told by its Host header, a foreign page by its Origin.
+"""
+
+import ipaddress
+import secrets
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bus import Code, RpcError
+from gateway.errors import body_too_large
+from gateway.hub import Hub
+from gateway.openai.errors import send_error
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self';"
+    " connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
+]
+_SAME_ORIGIN_ONLY = (b"cross-origin-resource-policy", b"same-origin")
+_PREFLIGHT = [
+    (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
+    (b"access-control-max-age", b"600"),
+    (b"content-length", b"0"),
+]
+_EXPOSED = (b"access-control-expose-headers", b"x-request-id, retry-after, retry-after-ms")
+_CLOSE_POLICY = 1008
+
+
+class Security:
+    """ASGI middleware; everything else lies behind it."""
+
+    def __init__(self, app: ASGIApp, hub: Hub) -> None:
+        self._app = app
+        self._limits = hub.limits
+        http = hub.settings.http
+        self._hosts = frozenset(host.lower().strip("[]") for host in (*http.allowed_hosts, http.host, "localhost"))
+        self._origins = frozenset(origin.lower().rstrip("/") for origin in http.cors_origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = _interesting(scope["headers"])
+        try:
+            self._check_host(headers)
+            self._check_origin(headers)
+        except RpcError as error:
+            await receive()
+            await send({"type": "websocket.close", "code": _CLOSE_POLICY, "reason": error.message[:120]})
+            return
+        await self._app(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = _interesting(scope["headers"])
+        origin = headers.get(b"origin", "")
+        added = [(b"x-request-id", f"req_{secrets.token_hex(12)}".encode()), *_HEADERS, *self._cors(origin)]
+        send = _adding(send, added)
+        try:
+            self._check_host(headers)
+            if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
+                await self._preflight(headers, send)
+                return
+            if scope["method"] not in SAFE_METHODS:
+                self._check_origin(headers)
+            receive = self._bounded(headers, receive)
+            with self._limits.connection():
+                await self._app(scope, receive, send)
+        except RpcError as error:
+            await send_error(send, error)
+
+    # ---- who asks
+
+    def _check_host(self, headers: dict[bytes, str]) -> None:
+        host = _host_name(headers.get(b"host", ""))
+        if host in self._hosts or host.endswith(".localhost") or _is_address(host):
+            return
+        raise RpcError(
+            Code.PERMISSION_DENIED,
+            f"The hub does not answer to the name {host[:100]!r}; add it to [http] allowed_hosts.",
+            reason="HOST_NOT_ALLOWED",
+        )
+
+    def _check_origin(self, headers: dict[bytes, str]) -> None:
+        origin = headers.get(b"origin", "")
+        if not origin or self._allows(origin) or _authority(origin) == headers.get(b"host", "").lower():
+            return
+        raise RpcError(
+            Code.PERMISSION_DENIED,
+            f"Pages of {origin[:100]!r} may not call the hub; add the origin to [http] cors_origins.",
+            reason="ORIGIN_NOT_ALLOWED",
+        )
+
+    def _allows(self, origin: str) -> bool:
+        return "*" in self._origins or origin.lower() in self._origins
+
+    def _cors(self, origin: str) -> list[tuple[bytes, bytes]]:
+        vary = [(b"vary", b"origin")] if self._origins else []
+        if not origin or not self._allows(origin):
+            return [_SAME_ORIGIN_ONLY, *vary]
+        return [(b"access-control-allow-origin", origin.encode("latin-1")), _EXPOSED, *vary]
+
+    async def _preflight(self, headers: dict[bytes, str], send: Send) -> None:
+        self._check_origin(headers)
+        wanted = headers.get(b"access-control-request-headers", "").encode("latin-1")
+        allowed = [*_PREFLIGHT, (b"access-control-allow-headers", wanted)] if wanted else _PREFLIGHT
+        await send({"type": "http.response.start", "status": 204, "headers": list(allowed)})
+        await send({"type": "http.response.body", "body": b""})
+
+    # ---- how much
+
+    def _bounded(self, headers: dict[bytes, str], receive: Receive) -> Receive:
+        limit = self._limits.max_body_bytes
+        length = headers.get(b"content-length")
+        if length is None:
+            return _counting(receive, limit) if b"transfer-encoding" in headers else receive
+        if not length.isdigit() or int(length) > limit:
+            raise body_too_large(limit)
+        return receive
+
+
+_INTERESTING = frozenset(
+    {
+        b"host",
+        b"origin",
+        b"content-length",
+        b"transfer-encoding",
+        b"access-control-request-method",
+        b"access-control-request-headers",
+    }
+)
+
+
+def _interesting(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, str]:
+    return {name: str(value, "latin-1") for name, value in headers if name in _INTERESTING}
+
+
+def _host_name(header: str) -> str:
+    """The name in a Host header, without its port."""
+    host = header.strip().lower()
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
+
+
+def _is_address(host: str) -> bool:
+    """DNS rebinding needs a name; an address was typed by somebody who meant this machine."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _authority(origin: str) -> str:
+    try:
+        found = urlsplit(origin)
+    except ValueError:
+        return ""
+    return found.netloc.lower() if found.scheme in ("http", "https") else ""
+
+
+def _adding(send: Send, headers: list[tuple[bytes, bytes]]) -> Send:
+    """A `send` that adds headers to the response's start."""
+
+    async def adding(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), *headers]}
+        await send(message)
+
+    return adding
+
+
+def _counting(receive: Receive, limit: int) -> Receive:
+    """A `receive` for bodies of untold length. Raises RESOURCE_EXHAUSTED (MESSAGE_TOO_LARGE) over the limit."""
+    seen = 0
+
+    async def counting() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > limit:
+            raise body_too_large(limit)
+        return message
+
+    return counting
