@@ -1,0 +1,1 @@
+"""The actors: what the hub can do, and what runs them."""

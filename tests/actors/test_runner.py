@@ -5,15 +5,14 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import msgspec
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from actors import runner
+from actors import registry, runner
 from actors.echo import EchoActor
-from actors.registry import UnknownActor
 from actors.runner import UnfitActor
 from bus import Channel, MemoryBroker, MemoryTransport, Message, RpcError, Transport, subjects
 from bus.embedded import EmbeddedServer, connect
@@ -58,7 +57,7 @@ class ContextActor(EchoActor):
     entered = asyncio.Event()
     left = asyncio.Event()
 
-    async def __aenter__(self) -> "ContextActor":
+    async def __aenter__(self) -> Self:
         self.entered.set()
         return self
 
@@ -91,7 +90,7 @@ HERE = {kind.__name__.lower(): kind for kind in (PickyActor, ContextActor, TwoSe
 @pytest.fixture(autouse=True)
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """The classes of this file in place of the registry's: a test file has no import name of its own."""
-    monkeypatch.setattr(runner.registry, "find", lambda name, actors=None: HERE.get(name, EchoActor))
+    monkeypatch.setattr(registry, "find", lambda name, actors=None: HERE.get(name, EchoActor))
 
 
 class Run:
@@ -105,7 +104,7 @@ class Run:
         self.channel = Channel(MemoryTransport(self.broker, "caller-1"))
         self._run = runner.run(name, settings, self.stop, transport=MemoryTransport(self.broker, f"{name}-1"))
 
-    async def __aenter__(self) -> "Run":
+    async def __aenter__(self) -> Self:
         self.presence.subscribe(self.changes.put_nowait)
         await self.presence.start()
         self.task = asyncio.create_task(self._run)
@@ -174,8 +173,9 @@ async def test_running_calls_may_end_and_new_ones_are_refused_while_it_drains(se
         run.stop.set()
         while not any(seen.state == "draining" for seen in run.presence.processes.values()):
             await run.changes.get()
-        with pytest.raises(RpcError):
-            await EchoServiceClient(run.channel).fail({})  # type: ignore[arg-type]  # never gets as far as that
+        with pytest.raises(RpcError) as caught:
+            await client.fail(FailRequest(code=5))
+        assert caught.value.reason in ("NO_RESPONDERS", "SHUTTING_DOWN")
         assert [response.index async for response in responses] == list(range(1, 30))
 
 
@@ -214,7 +214,7 @@ class Process:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
-    async def __aenter__(self) -> "Process":
+    async def __aenter__(self) -> Self:
         self.server = await EmbeddedServer(self.settings.home).__aenter__()
         self.transport = await connect(self.settings, "caller")
         self.presence = Presence(self.transport)
