@@ -151,6 +151,11 @@ export class Call {
     this.#send = null;
   }
 
+  /** What was sent was not heard: unless an earlier connection had more luck, the call is still to be opened. */
+  unheard() {
+    if (!this.answered) this.#sent = false;
+  }
+
   /** A frame of this call has arrived. */
   receive(frame) {
     if (this.epoch && frame.epoch && frame.epoch !== this.epoch) return;

@@ -117,6 +117,7 @@ function nextFilled(lines, at) {
 
 function itemLines(lines, at, end, found) {
   const indent = contentIndent(found);
+  while (lines[end - 1].trim() === "" && end > at + 1) end--;
   const rest = lines.slice(at + 1, end).map((line) => line.slice(Math.min(indent, indentOf(line))));
   return [found[3] ?? "", ...rest];
 }

@@ -14,8 +14,8 @@ const HEADING_SHIFT = 2;
  * A text in an element.
  *   host      the element to fill
  *   document  makes the nodes
- *   copy(text) called when the button of a code block is pressed; its second argument is the button
- *   copyLabel  of these buttons
+ *   copy(text, button) called when the button of a code block is pressed
+ *   copyLabel of these buttons
  */
 export class MarkdownView {
   #host;
@@ -23,7 +23,6 @@ export class MarkdownView {
   #text = "";
   #settled = 0;
   #tail = [];
-  #last = null;
 
   constructor(host, options) {
     this.#host = host;
@@ -35,15 +34,14 @@ export class MarkdownView {
     if (text === this.#text) return;
     if (!text.startsWith(this.#text)) this.clear();
     this.#text = text;
-    const tail = text.slice(this.#settled);
-    const blocks = parse(tail);
-    if (this.#replaceCode(blocks)) return;
-    this.#tail.forEach((node) => node.remove());
-    const nodes = blocks.map((block) => this.#block(block));
-    this.#host.append(...nodes);
-    this.#tail = nodes.slice(-1);
-    if (blocks.length > 1) this.#settled += offsetOf(tail, blocks.at(-1).line);
-    this.#last = blocks.at(-1);
+    const rest = text.slice(this.#settled);
+    const blocks = withSources(parse(rest), rest);
+    let same = 0;
+    while (same < blocks.length && blocks[same].source === this.#tail[same]?.source) same++;
+    this.#replace(same, blocks);
+    const final = finalBlocks(blocks, rest);
+    this.#settled += final > 0 ? blocks[final].offset : 0;
+    this.#tail = blocks.slice(final);
   }
 
   clear() {
@@ -51,16 +49,23 @@ export class MarkdownView {
     this.#text = "";
     this.#settled = 0;
     this.#tail = [];
-    this.#last = null;
+  }
+
+  /** Make the nodes of the blocks from this one on; those before keep theirs. */
+  #replace(same, blocks) {
+    blocks.forEach((block, place) => (block.node = place < same ? this.#tail[place].node : null));
+    if (blocks.length === same + 1 && this.#grow(this.#tail[same], blocks[same])) return;
+    for (const { node } of this.#tail.slice(same)) node.remove();
+    for (const block of blocks.slice(same)) block.node = this.#block(block);
+    this.#host.append(...blocks.slice(same).map(({ node }) => node));
   }
 
   /** A growing code block keeps its nodes, so that its scroll position and its button stay. */
-  #replaceCode(blocks) {
-    const [block] = blocks;
-    const same = blocks.length === 1 && block.type === "code" && this.#last?.type === "code";
-    if (!same || block.language !== this.#last.language) return false;
-    this.#tail[0].querySelector("code").textContent = block.text;
-    this.#last = block;
+  #grow(before, block) {
+    if (this.#tail.at(-1) !== before || before?.type !== "code" || block.type !== "code") return false;
+    if (before.language !== block.language) return false;
+    block.node = before.node;
+    block.node.querySelector("code").textContent = block.text;
     return true;
   }
 
@@ -154,8 +159,23 @@ export class MarkdownView {
   }
 }
 
-function offsetOf(text, line) {
-  let at = 0;
-  for (let passed = 0; passed < line; passed++) at = text.indexOf("\n", at) + 1;
-  return at;
+/** The blocks with where each begins in the text, and its own part of the text. */
+function withSources(blocks, text) {
+  let line = 0;
+  let offset = 0;
+  for (const block of blocks) {
+    for (; line < block.line; line++) offset = text.indexOf("\n", offset) + 1;
+    block.offset = offset;
+  }
+  blocks.forEach((block, place) => (block.source = text.slice(block.offset, blocks[place + 1]?.offset)));
+  return blocks;
+}
+
+/**
+ * How many blocks can no longer change, the last one never being among them. What follows a block decides where it
+ * ends, and a line that is still growing may turn out to be something else; a table is known by its second line.
+ */
+function finalBlocks(blocks, text) {
+  const completeLines = text.split("\n").length - 1;
+  return Math.max(0, blocks.findLastIndex(({ line, type }) => line + (type === "table" ? 1 : 0) < completeLines));
 }

@@ -193,6 +193,7 @@ export class Wire {
     const fault = this.#fault ?? faultOf(closeCode);
     this.#drop();
     if (isOurMistake(fault)) this.#endUnanswered(fault);
+    if (isTurnedAway(fault)) for (const call of this.#calls.values()) call.unheard();
     if (isRefusal(fault)) this.#become({ name: "refused", error: fault });
     else this.#hold(fault);
   }
@@ -214,15 +215,16 @@ export class Wire {
   /** A connection can die without a word: after a silence the hub is asked for a sign of life. */
   #listen() {
     if (!this.#opened) return;
+    if (this.#calls.size > 0) this.#arm(this.#options.pingAfter, () => this.#ping());
+    else this.#options.clearTimeout(this.#watch);
+  }
+
+  #ping() {
     const [call] = this.#calls.values();
-    if (call === undefined) return this.#options.clearTimeout(this.#watch);
-    this.#arm(this.#options.pingAfter, () => {
-      const [asked] = this.#calls.values();
-      if (asked === undefined) return;
-      this.#send({ callId: asked.id, epoch: asked.epoch, ping: { nonce: "1" } });
-      const socket = this.#socket;
-      this.#arm(this.#options.pongWithin, () => this.#lose(socket));
-    });
+    const socket = this.#socket;
+    if (call === undefined) return;
+    this.#arm(this.#options.pongWithin, () => this.#lose(socket));
+    this.#send({ callId: call.id, epoch: call.epoch, ping: { nonce: "1" } });
   }
 
   #arm(delay, act) {
@@ -244,6 +246,11 @@ function faultOf(closeCode) {
 
 function isOurMistake(error) {
   return error?.reason === "MESSAGE_TOO_LARGE" || error?.reason === "MALFORMED_FRAME";
+}
+
+/** Said instead of a welcome: nothing that was sent on this connection was heard. */
+function isTurnedAway(error) {
+  return isRefusal(error) || error?.reason === "TOO_MANY_CONNECTIONS";
 }
 
 function isRefusal(error) {

@@ -1,0 +1,278 @@
+"""A hub in this process whose model says what the test tells it, a wire to it that can be cut, and a browser."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import uvicorn
+from msgspec.structs import replace
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
+
+from bus import Channel, Context, MemoryBroker, MemoryTransport, Server
+from bus.settings import AuthSettings, KeySettings, Settings, load
+from bus.store import MemoryLocations
+from gateway.access import Access, hash_key
+from gateway.app import create_app
+from gateway.catalog import Catalog
+from gateway.hub import Hub
+from gateway.limits import Limits
+from gateway.locations import RememberedLocations
+from gateway.resolver import load_on_demand
+from troupe.chat.v1 import ChatService, Delta, Finish, FinishReason, GenerateRequest, GenerateResponse, Usage
+from troupe.model.v1 import ListModelsRequest, ListModelsResponse, Model, ModelService, ModelState
+
+CHROMIUM = os.environ.get("TROUPE_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+MODEL = "troupe-tiny"
+
+Answer = Callable[[GenerateRequest, Context], AsyncIterator[GenerateResponse]]
+
+
+def said(text: str) -> GenerateResponse:
+    return GenerateResponse(delta=Delta(text=text, tokens=1))
+
+
+def ended(tokens: int = 12) -> list[GenerateResponse]:
+    usage = Usage(prompt_tokens=30, cached_tokens=10, completion_tokens=tokens, decode_seconds=0.25)
+    return [GenerateResponse(finish=Finish(reason=FinishReason.FINISH_REASON_STOP)), GenerateResponse(usage=usage)]
+
+
+class Prompter:
+    """Whispers an answer to the model, piece by piece, when the test wants it said."""
+
+    def __init__(self) -> None:
+        self._pieces: asyncio.Queue[GenerateResponse | Exception | None] = asyncio.Queue()
+        self.requests: list[GenerateRequest] = []
+        self.cancelled = asyncio.Event()
+
+    def say(self, *pieces: str | GenerateResponse | Exception) -> None:
+        for piece in pieces:
+            self._pieces.put_nowait(said(piece) if isinstance(piece, str) else piece)
+
+    def end(self) -> None:
+        self.say(*ended())
+        self._pieces.put_nowait(None)
+
+    async def answer(self, request: GenerateRequest, ctx: Context) -> AsyncIterator[GenerateResponse]:
+        self.requests.append(request)
+        try:
+            while (piece := await self._pieces.get()) is not None:
+                if isinstance(piece, Exception):
+                    raise piece
+                yield piece
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+
+
+class ScriptedModel(ChatService):
+    def __init__(self, prompter: Prompter) -> None:
+        self._prompter = prompter
+
+    async def generate(self, request: GenerateRequest, ctx: Context) -> AsyncIterator[GenerateResponse]:
+        async for response in self._prompter.answer(request, ctx):
+            yield response
+
+
+class ListedModels(ModelService):
+    def __init__(self, models: list[Model]) -> None:
+        self.models = models
+
+    async def list_models(self, request: ListModelsRequest, ctx: Context) -> ListModelsResponse:
+        return ListModelsResponse(models=[each for each in self.models if request.service in each.services])
+
+
+class Proxy:
+    """Lets connections through to a port until they are cut."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self._target = 0
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._pumps: set[asyncio.Task[None]] = set()
+        self.refused = asyncio.Event()
+        self.refusing = False
+
+    async def open(self, target: int) -> None:
+        self._target = target
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.refusing:
+            writer.transport.abort()
+            self.refused.set()
+            return
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        self._writers |= {writer, far_writer}
+        for source, sink in ((reader, far_writer), (far_reader, writer)):
+            pump = asyncio.create_task(_pump(source, sink))
+            self._pumps.add(pump)
+            pump.add_done_callback(self._pumps.discard)
+
+    def cut(self) -> None:
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        self.cut()
+        await asyncio.gather(*self._pumps, return_exceptions=True)
+
+
+async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    try:
+        while data := await source.read(65536):
+            sink.write(data)
+            await sink.drain()
+    except OSError:
+        return
+    finally:
+        sink.transport.abort()
+
+
+class Stage:
+    """The hub: its address for a browser, its model's prompter, and what can go wrong with it."""
+
+    def __init__(self, proxy: Proxy, locations: MemoryLocations, transport: MemoryTransport) -> None:
+        self.proxy = proxy
+        self.locations = locations
+        self.prompter = Prompter()
+        self.listed = ListedModels([chat_model(MODEL)])
+        self.server = Server(transport)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.proxy.port}/"
+
+    async def serve(self) -> None:
+        await self.server.add(self.listed, ModelService.INFO)
+        await self.server.add(ScriptedModel(self.prompter), ChatService.INFO, route=MODEL)
+
+
+def chat_model(name: str, state: ModelState.ValueType = ModelState.MODEL_STATE_READY, error: str = "") -> Model:
+    return Model(name=name, services=["troupe.chat.v1.ChatService"], state=state, error=error)
+
+
+@asynccontextmanager
+async def hub_at_work(settings: Settings) -> AsyncIterator[Stage]:
+    broker, locations = MemoryBroker(), MemoryLocations()
+    transport, serving_transport = MemoryTransport(broker), MemoryTransport(broker)
+    channel = Channel(transport)
+    channel.resolver = load_on_demand(channel)
+    await channel.start()
+    remembered = RememberedLocations(locations)
+    access, limits = Access(settings.auth), Limits(settings.limits)
+    hub = Hub(settings, transport, channel, Catalog(), access, limits, remembered)
+    proxy = Proxy()
+    stage = Stage(proxy, locations, serving_transport)
+    await stage.serve()
+    async with _listening(hub) as port:
+        await proxy.open(port)
+        yield stage
+        await proxy.close()
+    await stage.server.drain(grace=0.1)
+    await remembered.close()
+    await channel.close()
+    await transport.close()
+    await serving_transport.close()
+
+
+@asynccontextmanager
+async def _listening(hub: Hub) -> AsyncIterator[int]:
+    config = uvicorn.Config(
+        create_app(hub), port=0, log_level="error", ws="websockets-sansio", ws_per_message_deflate=False, lifespan="on"
+    )
+    server = uvicorn.Server(config)
+    config.load()
+    listening = config.bind_socket()
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    while not server.started:
+        await asyncio.sleep(0)
+    try:
+        yield int(listening.getsockname()[1])
+    finally:
+        server.should_exit = server.force_exit = True
+        await serving
+
+
+@pytest.fixture
+def page_settings(tmp_path: Path) -> Settings:
+    return load(None, {"TROUPE_HOME": str(tmp_path), "TROUPE_HTTP_PORT": "0", "TROUPE_GRPC_PORT": "0"})
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def stage(page_settings: Settings) -> AsyncIterator[Stage]:
+    async with hub_at_work(page_settings) as working:
+        yield working
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def locked_stage(page_settings: Settings) -> AsyncIterator[Stage]:
+    """A hub that asks for the key tr-open-sesame."""
+    keys = [KeySettings(name="someone", hash=hash_key("tr-open-sesame"))]
+    async with hub_at_work(replace(page_settings, auth=AuthSettings(keys=keys))) as working:
+        yield working
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not there: `apt-get install chromium`, or its path in TROUPE_CHROMIUM")
+    async with async_playwright() as playwright:
+        launched = await playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
+        yield launched
+        await launched.close()
+
+
+class Visitor:
+    """Opens pages, and notes whatever they complain about."""
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._contexts: list[BrowserContext] = []
+        self.complaints: list[str] = []
+
+    async def visit(self, url: str, **context: Any) -> Page:
+        opened = await self._browser.new_context(**{"locale": "en-GB", "viewport": {"width": 1200, "height": 800}, **context})
+        self._contexts.append(opened)
+        opened.set_default_timeout(15_000)
+        page = await opened.new_page()
+        page.on("console", self._note)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        await page.goto(url)
+        return page
+
+    def _note(self, message: ConsoleMessage) -> None:
+        """A connection that was cut on purpose is no fault of the page; the browser notes it all the same."""
+        if message.type in {"error", "warning"} and "WebSocket connection to" not in message.text:
+            self.complaints.append(message.text)
+
+    async def leave(self) -> None:
+        for context in self._contexts:
+            await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def visitor(browser: Browser) -> AsyncIterator[Visitor]:
+    visiting = Visitor(browser)
+    yield visiting
+    await visiting.leave()
+    assert visiting.complaints == []
