@@ -6,6 +6,12 @@ from pathlib import Path
 from typing import Self
 
 import structlog
+
+from actors.llama.catalog import Catalog, Entry, adapter_folders, model_folders
+from actors.llama.launcher import Launcher
+from actors.llama.settings import LlamaSettings
+from actors.llama.supervision import ModelProcess
+from bus import Code, Context, RpcError
 from troupe.model.v1 import (
     GetModelRequest,
     GetModelResponse,
@@ -21,17 +27,14 @@ from troupe.model.v1 import (
 )
 from troupe.rpc.v1 import Progress
 
-from actors.llama.catalog import Catalog, Entry, adapter_folders, model_folders
-from actors.llama.launcher import Launcher
-from actors.llama.settings import LlamaSettings
-from actors.llama.supervision import ModelProcess
-from bus import Code, Context, RpcError
-
 log = structlog.get_logger(__name__)
 
 
 class LlamaActor(ModelService):
-    """Serves the list of models. An async context: entering preloads what the settings name, leaving ends all processes."""
+    """Serves the list of models.
+
+    An async context: entering preloads what the settings name, leaving ends all processes.
+    """
 
     def __init__(self, settings: LlamaSettings, home: Path, launcher: Launcher) -> None:
         self._settings = settings

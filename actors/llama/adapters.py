@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from actors.llama.binding import NativeModel, load_failed
+from actors.llama.binding import NativeContext, NativeModel, load_failed
 from actors.llama.gguf_file import read_header
 
 
@@ -29,8 +29,9 @@ def check_adapter(path: Path, architecture: str) -> None:
 class AdapterShelf:
     """Keeps at most `limit` adapters; the one unused for longest makes room. On the engine's thread."""
 
-    def __init__(self, model: NativeModel, limit: int) -> None:
+    def __init__(self, model: NativeModel, context: NativeContext, limit: int) -> None:
         self._model = model
+        self._context = context
         self._limit = limit
         self._by_use: dict[str, None] = {}
 
@@ -54,4 +55,6 @@ class AdapterShelf:
         idle = [key for key in self._by_use if key not in in_use]
         for key in idle[: max(0, len(self._by_use) - self._limit + 1)]:
             del self._by_use[key]
+            # The context must not hold it any longer: a new adapter may come to lie at the same address.
+            self._context.use_adapter("")
             self._model.free_adapter(key)

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
+from actors.llama.interface import Cost, Ended, EndReason, Event, Prefilling, Queued, Tokens, TokenScore
+from actors.llama.reply import Piece, ReplyParser
 from troupe.chat.v1 import (
     CompleteResponse,
     Delta,
@@ -15,9 +17,6 @@ from troupe.chat.v1 import (
     Usage,
 )
 from troupe.rpc.v1 import Progress
-
-from actors.llama.interface import Cost, Ended, EndReason, Event, Prefilling, Queued, Tokens, TokenScore
-from actors.llama.reply import Piece, ReplyParser
 
 Response = TypeVar("Response", GenerateResponse, CompleteResponse)
 

@@ -1,7 +1,8 @@
 """llama.cpp's model and context as two objects: memory owned, arrays kept alive, errors with sentences.
 
-Only this module, `vocabulary.py`, `sampling.py` and `grammar.py` call the library. Its structs change between releases: the version is
-pinned, and tests/actors/llama/test_binding.py holds what is used here to what the library does.
+Only this module, `vocabulary.py`, `sampling.py` and `grammar.py` call the library. Its structs change between
+releases: the version is pinned, and tests/actors/llama/test_binding.py holds what is used here to what the library
+does.
 """
 
 import ctypes
@@ -35,7 +36,10 @@ _collector = llama.llama_log_callback(_collect)
 
 
 def start_library() -> None:
-    """Initialise llama.cpp and keep its log to ourselves. Its own callback would raise on text cut within a character."""
+    """Initialise llama.cpp and keep its log to ourselves.
+
+    Its own callback would raise on text cut within a character.
+    """
     with _started:
         llama.llama_log_set(_collector, ctypes.c_void_p(0))
         llama.llama_backend_init()
@@ -56,8 +60,7 @@ class NativeModel:
         parameters = llama.llama_model_default_params()
         parameters.n_gpu_layers = gpu_layers
         if progress is not None:
-            callback = llama.llama_progress_callback(lambda share, _: progress(share) or True)
-            parameters.progress_callback = callback
+            parameters.progress_callback = llama.llama_progress_callback(_continuing(progress))
         last_error()
         handle = llama.llama_model_load_from_file(str(path).encode(), parameters)
         if not handle:
@@ -88,6 +91,16 @@ class NativeModel:
         for key in list(self.adapters):
             self.free_adapter(key)
         llama.llama_model_free(self.handle)
+
+
+def _continuing(progress: Callable[[float], None]) -> Callable[[float, object], bool]:
+    """As the library wants it: the answer says whether to go on."""
+
+    def heard(share: float, _: object) -> bool:
+        progress(share)
+        return True
+
+    return heard
 
 
 def load_failed(message: str) -> RpcError:
@@ -141,7 +154,10 @@ class NativeContext:
         threads: int,
         pooling: int | None = None,
     ) -> None:
-        """`pooling` makes it a context for embeddings. Raises RpcError MODEL_LOAD_FAILED when memory does not suffice."""
+        """`pooling` makes it a context for embeddings.
+
+        Raises RpcError MODEL_LOAD_FAILED when memory does not suffice.
+        """
         last_error()
         parameters = _context_parameters(cells, batch, sequences, threads)
         if pooling is not None:
@@ -158,7 +174,10 @@ class NativeContext:
         self._adapter = ""
 
     def decode(self, batch: Batch, tokens: int) -> int:
-        """Compute the first `tokens` of a batch: 0 is success, 1 means that the cache had no room and nothing was done."""
+        """Compute the first `tokens` of a batch.
+
+        0 is success, 1 means that the cache had no room and nothing was done.
+        """
         batch.native.n_tokens = tokens
         return int(llama.llama_decode(self.handle, batch.native))
 

@@ -4,15 +4,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from troupe.chat.v1 import ChatService
-from troupe.embedding.v1 import EmbeddingService
-from troupe.model.v1 import Model
-
 from actors.llama.engine_limits import context_tokens
 from actors.llama.gguf_file import ModelHeader, read_header
 from actors.llama.interface import Engine
 from actors.llama.settings import LlamaSettings
 from bus import Code, RpcError, nearest
+from troupe.chat.v1 import ChatService
+from troupe.embedding.v1 import EmbeddingService
+from troupe.model.v1 import Model
 
 FAMILY = "llama"
 SHIPPED = Path(__file__).parent / "models"
@@ -109,7 +108,10 @@ class AdapterFolders:
         self._folders = folders
 
     async def ensure(self, name: str, engine: Engine) -> None:
-        """Have an adapter loaded, anew if its file has changed. Raises RpcError ADAPTER_NOT_FOUND, MODEL_LOAD_FAILED."""
+        """Have an adapter loaded, anew if its file has changed.
+
+        Raises RpcError ADAPTER_NOT_FOUND, MODEL_LOAD_FAILED.
+        """
         files = dict(reversed(list(_files(self._folders))))
         if name not in files:
             raise not_found("adapter", name, files, "ADAPTER_NOT_FOUND")

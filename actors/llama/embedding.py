@@ -1,7 +1,7 @@
 """Embeddings: several inputs per step, in a context of their own that is made when it is first needed.
 
-Models that bring their own pooling (encoders) compute whole inputs. For all others the embedding is the mean over the tokens'
-last hidden states, summed up here, because llama.cpp pools within one batch only and a long input takes several.
+Models that bring their own pooling (encoders) compute whole inputs. For all others the embedding is the mean over the
+tokens' last hidden states, summed up here, because llama.cpp pools within one batch and a long input takes several.
 """
 
 from collections import deque
@@ -19,7 +19,10 @@ from bus import Code, RpcError
 SEQUENCES = 16
 """Inputs per step."""
 OUTPUT_BYTES = 128 << 20
-"""llama.cpp keeps a row of logits for every token of a batch, wanted or not; this bounds the batch of large vocabularies."""
+"""llama.cpp keeps a row of logits for every token of a batch, wanted or not.
+
+This bounds the batch of large vocabularies.
+"""
 NO_POOLING = 0
 """LLAMA_POOLING_TYPE_NONE."""
 

@@ -20,7 +20,7 @@ from actors.llama.sampling import Candidates, Sampler
 from actors.llama.sequence import RunningJob
 from actors.llama.sequence import Sequence as Choice
 from actors.llama.settings import LlamaSettings, default_threads
-from actors.llama.slots import SlotTable
+from actors.llama.slots import Slot, SlotTable
 from actors.llama.stepper import Stepper
 from actors.llama.stream import EventStream, Outbox
 from actors.llama.vocabulary import Vocabulary
@@ -34,7 +34,7 @@ class LlamaEngine:
 
     def __init__(
         self, model: NativeModel, header: ModelHeader, settings: LlamaSettings, loop: asyncio.AbstractEventLoop
-    ):
+    ) -> None:
         self._model = model
         self._architecture = header.architecture
         self._slots = settings.slots
@@ -57,31 +57,44 @@ class LlamaEngine:
             header.pooling,
             threads,
         )
-        table = SlotTable(settings.slots, cells, reuse=not model.recurrent)
+        table = SlotTable(settings.slots, cells, self._forget, reuse=not model.recurrent)
         self._outbox = Outbox(loop)
         self._stepper = Stepper(model, self._vocabulary, self._context, table, self._embedder, settings, self._outbox)
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self.failure: asyncio.Future[RpcError] = loop.create_future()
         """Has a result when the engine's thread has failed; every job was told."""
         self._loop = loop
+        self._closed = False
 
     @classmethod
     async def open(cls, path: Path, settings: LlamaSettings, progress: Callable[[float], None] | None = None) -> Self:
-        """Load a model; `progress` hears shares from 0 to 1 on the event loop. Raises RpcError MODEL_LOAD_FAILED."""
+        """Load a model and start; `progress` hears shares from 0 to 1 on the event loop. Raises MODEL_LOAD_FAILED."""
         loop = asyncio.get_running_loop()
         tell = None if progress is None else lambda share: _tell(loop, progress, share)
-        engine = await asyncio.to_thread(cls._load, path, settings, tell, loop)
-        engine._thread.start()
+        engine = await asyncio.to_thread(cls.load, path, settings, loop, tell)
+        engine.start()
         return engine
 
     @classmethod
-    def _load(
-        cls, path: Path, settings: LlamaSettings, tell: Callable[[float], None] | None, loop: asyncio.AbstractEventLoop
+    def load(
+        cls,
+        path: Path,
+        settings: LlamaSettings,
+        loop: asyncio.AbstractEventLoop,
+        tell: Callable[[float], None] | None = None,
     ) -> Self:
+        """Load a model without starting: it computes when `step` is called, or after `start`."""
         header = read_header(path)
         start_library()
-        model = NativeModel(path, settings.gpu_layers, tell)
-        return cls(model, header, settings, loop)
+        return cls(NativeModel(path, settings.gpu_layers, tell), header, settings, loop)
+
+    def start(self) -> None:
+        """Compute in a thread of its own from now on, until `close`."""
+        self._thread.start()
+
+    def step(self) -> bool:
+        """Compute one step in the caller's thread; False: there is nothing to do. Not after `start`."""
+        return self._stepper.step()
 
     @property
     def info(self) -> EngineInfo:
@@ -93,16 +106,33 @@ class LlamaEngine:
         """Computations so far; for tests and measurements."""
         return self._stepper.steps
 
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens of prompts that were computed so far, reused ones left out."""
+        return self._stepper.prompt_tokens
+
+    @property
+    def running(self) -> int:
+        """Answers that have a slot."""
+        return self._stepper.running
+
+    @property
+    def waiting(self) -> int:
+        """Answers that wait for a slot."""
+        return len(self._stepper.line.sequences)
+
     def tokenize(self, text: str, *, control: bool, begin: bool = False) -> list[int]:
         """See `interface.Engine`."""
+        self._check_open()
         return self._vocabulary.tokenize(text, control=control, begin=begin)
 
     def submit(self, job: Job) -> EventStream[Event]:
         """See `interface.Engine`."""
+        self._check_open()
         self._check_length(job)
         self._check_queue(job)
         key = self._adapter_key(job.adapter)
-        grammar = Grammar(job.constraint, self._vocabulary) if job.constraint is not None else None
+        grammar = Grammar(job.constraint, self._vocabulary, job.markers) if job.constraint is not None else None
         stream: EventStream[Event] = EventStream(self._stepper.wake)
         running = RunningJob(job, stream, key, grammar, unfinished=job.choices)
         choices = [Choice(running, number, self._sampler(running, number)) for number in range(job.choices)]
@@ -133,11 +163,24 @@ class LlamaEngine:
         self._adapter_keys[name] = key
 
     async def close(self) -> None:
-        """See `interface.Engine`."""
+        """See `interface.Engine`. May be called again."""
+        if self._closed:
+            return
+        self._closed = True
         self._stepper.stop()
-        await asyncio.to_thread(self._thread.join)
+        if self._thread.is_alive():
+            await asyncio.to_thread(self._thread.join)
+        self._stepper.fail_all(_unloading())
+        self._embedder.close()
+        self._context.close()
+        self._model.close()
 
     # ---- checks before a job is taken
+
+    def _check_open(self) -> None:
+        """The library must not be asked about a model that was freed: it ends the process."""
+        if self._closed:
+            raise _unloading()
 
     def _check_length(self, job: Job) -> None:
         used, room = len(job.prompt), self._info.context_tokens
@@ -160,6 +203,9 @@ class LlamaEngine:
         return self._adapter_keys[name] if name else ""
 
     # ---- parts
+
+    def _forget(self, slot: Slot) -> None:
+        self._context.cut(slot.index, 0)
 
     def _sampler(self, running: RunningJob, choice: int) -> Sampler:
         gate = running.grammar.gate() if running.grammar is not None else None
@@ -198,9 +244,6 @@ class LlamaEngine:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._note_failure, problem)
         self._stepper.fail_all(problem)
-        self._embedder.close()
-        self._context.close()
-        self._model.close()
 
     def _note_failure(self, problem: RpcError) -> None:
         if not self.failure.done():

@@ -1,6 +1,7 @@
-"""Reads what a GGUF file says about itself, without the library: quickly, with bounds, and with sentences for what is wrong.
+"""Reads what a GGUF file says about itself, without the library.
 
-llama.cpp trusts files more than a hub may trust what people drop into a folder. The format is described in ggml's docs/gguf.md.
+llama.cpp trusts files more than a hub may trust what people drop into a folder. So this reader is quick, bounds what a
+file may claim, and has a sentence for what is wrong. The format is described in ggml's docs/gguf.md.
 """
 
 import struct

@@ -93,7 +93,10 @@ class Prefilling:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """More of a choice. Text may lag behind tokens: whole characters only, and nothing that may become a stop string."""
+    """More of a choice.
+
+    Text may lag behind tokens: whole characters only, and nothing that may become a stop string.
+    """
 
     choice: int
     text: str

@@ -70,7 +70,8 @@ class CallPart:
 class CallScanner:
     """Reads an object such as {"name": "clock", "arguments": {…}}; the arguments flow as soon as the name is known.
 
-    Keys may come in any order and others are skipped. `failed` is set by what is no such object; `raw` is all that was read.
+    Keys may come in any order and others are skipped. `failed` is set by what is no such object; `raw` is all that
+    was read.
     """
 
     ARGUMENTS = ("arguments", "parameters")

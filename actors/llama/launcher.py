@@ -1,7 +1,7 @@
 """Starting the process of a model, and hearing from it.
 
-The child writes one JSON object per line on its standard output: how loading goes, that it serves, or why it cannot. It ends when
-its standard input is closed, so that no model outlives the actor that watches it.
+The child writes one JSON object per line on its standard output: how loading goes, that it serves, or why it cannot.
+It ends when its standard input is closed, so that no model outlives the actor that watches it.
 """
 
 import asyncio

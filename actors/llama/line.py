@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from actors.llama.interface import Queued
 from actors.llama.sequence import RunningJob, Sequence
@@ -27,7 +27,7 @@ class WaitingLine:
         """How long a job holds its slot, as a running average; 0: not known yet."""
 
     @property
-    def sequences(self) -> Iterable[Sequence]:
+    def sequences(self) -> Collection[Sequence]:
         """All that wait, in order."""
         return self._waiting
 

@@ -37,7 +37,7 @@ def _decimals(low: int, high: int | None, open_low: bool, open_high: bool) -> st
     if high is None or first <= high - 1:
         options.append(f'{_naturals(first, None if high is None else high - 1)} ("." [0-9]{{1,{MOST_DIGITS}}})?')
     if open_low and (high is None or low < high):
-        options.append(f'"{low}." [0-9]{{0,{MOST_DIGITS - 1}}} [1-9]')
+        options.append(f'"{low}." "0"{{0,{MOST_DIGITS - 1}}} [1-9] [0-9]{{0,{MOST_DIGITS - 1}}}')
     if high is not None and not open_high and (high > low or not open_low):
         options.append(f'"{high}" ("." "0"{{1,{MOST_DIGITS}}})?')
     return f"({' | '.join(options)})"

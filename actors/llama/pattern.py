@@ -11,8 +11,8 @@ REPEAT_LIMIT = 1000
 def pattern_expression(pattern: str) -> str:
     """The expression of a pattern; where it is not anchored, any text may precede or follow.
 
-    Known: literals, dots, classes, groups, alternatives, repetition, \\d \\w \\s and their negations. Raises ValueError for
-    the rest, as look-around and back-references.
+    Known: literals, dots, classes, groups, alternatives, repetition, digits, words, spaces and their negations. Raises
+    ValueError for the rest, as look-around and back-references.
     """
     begin = pattern.startswith("^")
     end = pattern.endswith("$") and not pattern.endswith("\\$")

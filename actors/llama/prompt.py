@@ -73,7 +73,10 @@ class ChatTemplate:
         tools: Sequence[Mapping[str, Any]] = (),
         variables: Mapping[str, Any] | None = None,
     ) -> str:
-        """The prompt's text, with spelled control tokens fenced. Raises RpcError INVALID_ARGUMENT with what is wrong."""
+        """The prompt's text, with spelled control tokens fenced.
+
+        Raises RpcError INVALID_ARGUMENT with what is wrong.
+        """
         messages = [self._fenced(message) for message in messages]
         tools = [self._fenced(tool) for tool in tools]
         if not self._knows_tools:
@@ -149,7 +152,11 @@ def _environment() -> jinja2.sandbox.ImmutableSandboxedEnvironment:
 
 
 def _to_json(
-    value: Any, ensure_ascii: bool = False, indent: int | None = None, separators: Any = None, sort_keys: bool = False
+    value: Any,
+    ensure_ascii: bool = False,  # noqa: FBT002  templates pass it by place
+    indent: int | None = None,
+    separators: Any = None,
+    sort_keys: bool = False,  # noqa: FBT002  as above
 ) -> str:
     """What chat templates expect of `tojson`: no escapes for HTML."""
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)

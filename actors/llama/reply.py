@@ -52,6 +52,7 @@ class ReasoningSplitter:
     def __init__(self, *, open_already: bool = False) -> None:
         self._held = ""
         self._state = "thinking" if open_already else "start"
+        self._thought = False
 
     @property
     def thinking(self) -> bool:
@@ -80,7 +81,7 @@ class ReasoningSplitter:
         stripped = text.lstrip()
         if stripped.startswith(THINK_START):
             self._state = "thinking"
-            return stripped[len(THINK_START) :].lstrip("\n")
+            return stripped[len(THINK_START) :]
         if THINK_START.startswith(stripped):
             self._held = text
             return ""
@@ -88,6 +89,9 @@ class ReasoningSplitter:
         return text
 
     def _think(self, text: str) -> tuple[str, str]:
+        if not self._thought:
+            text = text.lstrip("\n")
+            self._thought = bool(text)
         reasoning, ended, rest = split_at(text, THINK_END)
         if not ended:
             self._held = rest

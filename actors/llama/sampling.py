@@ -1,8 +1,8 @@
 """Choosing the next token: a chain of llama.cpp's samplers per sequence, and grammars by rejection.
 
-A plain greedy choice is numpy's argmax, a tenth of the chain's cost at 150,000 tokens. A grammar at the head of the chain
-would test the whole vocabulary at each token; here one token is chosen first and only that one is tested, and the whole
-vocabulary only after a rejection.
+A plain greedy choice is numpy's argmax, a tenth of the chain's cost at 150,000 tokens. A grammar at the head of the
+chain would test the whole vocabulary at each token; here one token is chosen first and only that one is tested, and
+the whole vocabulary only after a rejection.
 """
 
 import ctypes
@@ -31,6 +31,9 @@ class Gate(Protocol):
 
     def allows(self, candidates: "Candidates", token: int) -> bool:
         """Whether the token may come next."""
+
+    def legible(self, token: int) -> bool:
+        """Whether the token goes on with characters, and does not break one off or begin an impossible one."""
 
     def filter(self, candidates: "Candidates") -> None:
         """Set the logit of every candidate that may not come next to minus infinity."""
@@ -68,12 +71,13 @@ class Candidates:
         """Whether the only token was left its logit."""
         return bool(self._one["logit"][0] != -np.inf)
 
+    def bar(self, tokens: list[int]) -> None:
+        """Take these tokens out, right after `fill`."""
+        self._all["logit"][tokens] = -np.inf
+
     def best(self) -> int:
-        """The token with the highest logit. Raises RpcError if none is left."""
-        place = int(self._all["logit"].argmax())
-        if self._all["logit"][place] == -np.inf:
-            raise _dead_end()
-        return int(self._all["id"][place])
+        """The token with the highest logit."""
+        return int(self._all["id"][int(self._all["logit"].argmax())])
 
     def any_left(self) -> bool:
         """Whether any token may come next."""
@@ -148,13 +152,17 @@ class Sampler:
         return self._candidates.apply(self._chain)
 
     def _redraw(self, logits: FloatArray, gate: Gate) -> int:
-        self._candidates.fill(logits)
-        gate.filter(self._candidates)
-        if self._chain is None:
-            return self._candidates.best()
-        if not self._candidates.any_left():
-            raise _dead_end()
-        return self._candidates.apply(self._chain)
+        barred: list[int] = []
+        while True:
+            self._candidates.fill(logits)
+            gate.filter(self._candidates)
+            self._candidates.bar(barred)
+            if not self._candidates.any_left():
+                raise _dead_end()
+            token = self._candidates.best() if self._chain is None else self._candidates.apply(self._chain)
+            if gate.legible(token):
+                return token
+            barred.append(token)
 
 
 def _penalises(settings: SamplingSettings) -> bool:

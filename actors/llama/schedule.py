@@ -93,7 +93,10 @@ class PrefillBudget:
 
 
 def plan(sequences: Sequence[S], budget: PrefillBudget) -> list[Row[S]]:
-    """Rows of one step for sequences of one adapter, longest-placed first: every generating one, then prompts in order."""
+    """Rows of one step for sequences of one adapter, longest-placed first.
+
+    Every generating one, then prompts in order.
+    """
     rows = [Row(sequence, 1) for sequence in sequences if sequence.pending == 1]
     prefilling = [sequence for sequence in sequences if sequence.pending > 1]
     left = budget.tokens(len(rows), len(prefilling)) if prefilling else 0

@@ -38,12 +38,16 @@ PRIMITIVES = {
 
 FORMATS = {
     "date": r'[0-9]{4} "-" ("0" [1-9] | "1" [0-2]) "-" ("0" [1-9] | "1" [0-9] | "2" [0-8])',
-    "time": r'([01] [0-9] | "2" [0-3]) ":" [0-5] [0-9] ":" [0-5] [0-9] ("." [0-9]{1,6})? ("Z" | [-+] [01] [0-9] ":" [0-5] [0-9])',
+    "time": r'clock ":" [0-5] [0-9] ("." [0-9]{1,6})? ("Z" | [-+] clock)',
+    "clock": r'([01] [0-9] | "2" [0-3]) ":" [0-5] [0-9]',
     "uuid": r'[0-9a-f]{8} "-" [0-9a-f]{4} "-" [0-9a-f]{4} "-" [0-9a-f]{4} "-" [0-9a-f]{12}',
     "ipv4": r'ipv4-byte "." ipv4-byte "." ipv4-byte "." ipv4-byte',
     "ipv4-byte": r'"25" [0-5] | "2" [0-4] [0-9] | "1" [0-9] [0-9] | [1-9]? [0-9]',
 }
-"""Formats of strings that are held; others are annotations, as the specification has it. Days end at 28: always valid."""
+"""Formats of strings that are held.
+
+Others are annotations, as the specification has it. Days end at 28: always valid.
+"""
 
 REFUSED = (
     *("not", "if", "then", "else", "multipleOf", "uniqueItems", "contains", "minContains", "maxContains"),
@@ -101,7 +105,10 @@ class SchemaCompiler:
         return name
 
     def grammar(self, root: str) -> str:
-        """The whole grammar; `root` is the expression it begins with. Raises RpcError INVALID_SCHEMA if it is too large."""
+        """The whole grammar.
+
+        `root` is the expression it begins with. Raises RpcError INVALID_SCHEMA if it is too large.
+        """
         text = "\n".join([f"root ::= {root}", *(f"{name} ::= {rule}" for name, rule in self._rules.items())])
         if len(text) > GRAMMAR_LIMIT:
             raise _refuse("schema", f"The schema's grammar has {len(text)} characters; {GRAMMAR_LIMIT} are allowed.")

@@ -5,19 +5,6 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from troupe.chat.v1 import (
-    ChatService,
-    CompleteRequest,
-    CompleteResponse,
-    CountTokensRequest,
-    CountTokensResponse,
-    Delta,
-    GenerateRequest,
-    GenerateResponse,
-    ToolChoice,
-)
-from troupe.embedding.v1 import EmbeddingService, EmbedRequest, EmbedResponse
-
 from actors.llama.answers import AnswerWriter
 from actors.llama.interface import Constraint, Engine, Event, Generation, Job
 from actors.llama.prompt import ChatTemplate, starts_thinking
@@ -36,6 +23,18 @@ from actors.llama.validation import (
     template_tools,
 )
 from bus import Code, Context, RpcError, invalid
+from troupe.chat.v1 import (
+    ChatService,
+    CompleteRequest,
+    CompleteResponse,
+    CountTokensRequest,
+    CountTokensResponse,
+    Delta,
+    GenerateRequest,
+    GenerateResponse,
+    ToolChoice,
+)
+from troupe.embedding.v1 import EmbeddingService, EmbedRequest, EmbedResponse
 
 COMPLETION_DEFAULT = 16
 """Tokens of a completion whose request does not say."""

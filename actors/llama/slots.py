@@ -9,6 +9,7 @@ Pure bookkeeping: tokens and counts in, decisions out; the engine carries them o
 4. Tokens are reused only under the same adapter, because the cache's content depends on it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -43,14 +44,14 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """What the engine must do, in this order: empty `emptied`, cut `slot` to `kept`, copy `copied` cells from `source`."""
+    """What the engine must do, in this order: cut `slot` to `kept` cells, let it share `reused` cells with `source`."""
 
     slot: Slot
     reused: int
     """Tokens of the prompt that are in the cache then."""
     kept: int
     source: Slot | None
-    emptied: list[Slot]
+    """Another slot that lends the beginning; None: what is reused is in the slot already."""
 
 
 def common_prefix(left: TokenArray, right: TokenArray) -> int:
@@ -64,9 +65,11 @@ def common_prefix(left: TokenArray, right: TokenArray) -> int:
 class SlotTable:
     """All slots of an engine and the room they share."""
 
-    def __init__(self, slots: int, capacity: int, *, reuse: bool = True) -> None:
+    def __init__(self, slots: int, capacity: int, forget: Callable[[Slot], None], *, reuse: bool = True) -> None:
+        """`forget` is called for each idle slot that must be emptied at once."""
         self.slots = [Slot(index) for index in range(slots)]
         self.capacity = capacity
+        self._forget = forget
         self._reuse = reuse
         self._clock = 0
 
@@ -81,25 +84,22 @@ class SlotTable:
             return None
         source, reused = self._best_source(tokens, adapter)
         slot = self._target(source, reused)
-        emptied = self._make_room(slot, source, reserve, reused)
-        if emptied is None and source is not None and not source.busy and slot is not source:
-            slot = source
-            emptied = self._make_room(slot, source, reserve, reused)
-        if emptied is None:
-            return None
-        return self._occupy(slot, source, reused, tokens, adapter, reserve, emptied)
-
-    def grow(self, slot: Slot, reserve: int) -> list[Slot] | None:
-        """Reserve more for a placed sequence: the idle slots to empty for it, or None if there is no room."""
-        emptied = []
-        while self.held - slot.reserved + reserve > self.capacity:
-            victim = self._oldest_idle()
-            if victim is None:
+        if not self._make_room(slot, source, reserve, reused):
+            # The last resort: take over what would have been shared.
+            if source is None or source.busy or slot is source:
                 return None
-            self.empty(victim)
-            emptied.append(victim)
+            slot = source
+            if not self._make_room(slot, source, reserve, reused):
+                return None
+        return self._occupy(slot, source, reused, tokens, adapter, reserve)
+
+    def grow(self, slot: Slot, reserve: int) -> bool:
+        """Reserve more for a placed sequence; False: there is no room."""
+        while self.held - slot.reserved + reserve > self.capacity:
+            if not self._empty(self._oldest_idle()):
+                return False
         slot.reserved = reserve
-        return emptied
+        return True
 
     def release(self, slot: Slot) -> None:
         """The sequence has left; what is cached stays for reuse."""
@@ -107,13 +107,19 @@ class SlotTable:
         slot.reserved = 0
         slot.used = self._tick()
 
-    def empty(self, slot: Slot) -> None:
-        """Forget what an idle slot holds."""
+    def _empty(self, slot: Slot | None) -> bool:
+        if slot is None:
+            return False
         self._cut(slot, 0)
         slot.tokens = NO_TOKENS
+        self._forget(slot)
+        return True
 
     def _best_source(self, tokens: TokenArray, adapter: str) -> tuple[Slot | None, int]:
-        """The slot with the longest usable beginning; of equals an idle one, which can be taken over without copying."""
+        """The slot with the longest usable beginning.
+
+        Of equals an idle one, which can be taken over without copying.
+        """
         best, reused = None, 0
         for slot in self.slots:
             if not self._reuse or slot.adapter != adapter or not slot.cached:
@@ -130,15 +136,11 @@ class SlotTable:
         idle = [slot for slot in self.slots if not slot.busy]
         return min(idle, key=lambda slot: (slot is source, slot.cached > 0, slot.used))
 
-    def _make_room(self, slot: Slot, source: Slot | None, reserve: int, reused: int) -> list[Slot] | None:
-        emptied = []
+    def _make_room(self, slot: Slot, source: Slot | None, reserve: int, reused: int) -> bool:
         while self._held_after(slot, source, reserve, reused) > self.capacity:
-            victim = self._oldest_idle(slot, source)
-            if victim is None:
-                return None
-            self.empty(victim)
-            emptied.append(victim)
-        return emptied
+            if not self._empty(self._oldest_idle(slot, source)):
+                return False
+        return True
 
     def _held_after(self, slot: Slot, source: Slot | None, reserve: int, reused: int) -> int:
         kept = reused if slot is source else 0
@@ -151,14 +153,7 @@ class SlotTable:
         return min(idle, key=lambda slot: slot.used, default=None)
 
     def _occupy(
-        self,
-        slot: Slot,
-        source: Slot | None,
-        reused: int,
-        tokens: TokenArray,
-        adapter: str,
-        reserve: int,
-        emptied: list[Slot],
+        self, slot: Slot, source: Slot | None, reused: int, tokens: TokenArray, adapter: str, reserve: int
     ) -> Placement:
         kept = reused if slot is source else 0
         self._cut(slot, kept)
@@ -167,7 +162,7 @@ class SlotTable:
             slot.source, slot.shared = copied_from, reused
         slot.tokens, slot.adapter, slot.cached = tokens, adapter, reused
         slot.busy, slot.reserved, slot.used = True, reserve, self._tick()
-        return Placement(slot, reused, kept, copied_from, emptied)
+        return Placement(slot, reused, kept, copied_from)
 
     def _cut(self, slot: Slot, kept: int) -> None:
         """Give up a slot's cells after the first `kept`; sharers of those become their owners (rule 2)."""

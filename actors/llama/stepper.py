@@ -1,8 +1,8 @@
 """The engine's thread: it alone touches the context, and goes round and round through one step.
 
-A step takes in what callers want (jobs, cancellations, adapters), places waiting sequences, plans rows, computes them, chooses a
-token for each finished row, and hands everything that came of it to the event loop in one call. So a cancellation is
-carried out before the next computation begins, whatever its job was doing.
+A step takes in what callers want (jobs, cancellations, adapters), places waiting sequences, plans rows, computes
+them, chooses a token for each finished row, and hands everything that came of it to the event loop in one call. So a
+cancellation is carried out before the next computation begins, whatever its job was doing.
 """
 
 import threading
@@ -53,9 +53,15 @@ class Stepper:
         self._closing = False
         self._ended = False
         self._placed: list[Sequence] = []
-        self.shelf = AdapterShelf(model, settings.adapter_limit)
+        self.shelf = AdapterShelf(model, context, settings.adapter_limit)
         self.line = WaitingLine(settings.slots, outbox)
         self.steps = 0
+        self.prompt_tokens = 0
+
+    @property
+    def running(self) -> int:
+        """Sequences that have a slot."""
+        return len(self._placed)
 
     # ---- from any thread
 
@@ -98,7 +104,7 @@ class Stepper:
             self._compute()
             self.steps += 1
         self._outbox.flush()
-        return bool(self._placed or self._embedder.busy or self._inbox)
+        return bool(self._placed or self.line.sequences or self._embedder.busy or self._inbox)
 
     def accept(self, running: RunningJob, sequences: list[Sequence]) -> None:
         """Put a job into the line."""
@@ -145,8 +151,6 @@ class Stepper:
 
     def _occupy(self, sequence: Sequence, placement: Placement) -> None:
         slot, context = placement.slot, self._context
-        for other in placement.emptied:
-            context.cut(other.index, 0)
         if not context.cut(slot.index, placement.kept):
             context.cut(slot.index, 0)
             slot.cached = 0
@@ -190,13 +194,11 @@ class Stepper:
             slot = sequence.slot
             if slot is None or sequence.length <= slot.reserved:
                 continue
-            while (emptied := self._table.grow(slot, sequence.reserve(self._ahead))) is None:
+            while not self._table.grow(slot, sequence.reserve(self._ahead)):
                 youngest = self._placed[-1]
                 self._suspend(youngest)
                 if youngest is sequence:
                     break
-            for other in emptied or ():
-                self._context.cut(other.index, 0)
 
     def _suspend(self, sequence: Sequence) -> None:
         """Put a sequence back at the head of the line; what it has computed stays as long as there is room."""
@@ -227,6 +229,8 @@ class Stepper:
         if sequence.slot is None:
             return
         sequence.slot.cached += row.count
+        if not sequence.prefilled:
+            self.prompt_tokens += row.count
         if row.output < 0:
             self._emit(sequence.running, Prefilling(sequence.slot.cached, sequence.length))
             return

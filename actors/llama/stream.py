@@ -12,8 +12,9 @@ Item = TypeVar("Item")
 class EventStream(Generic[Item]):
     """What one job makes, for one reader on the event loop.
 
-    Iterating gives lists: whatever has piled up since the last one. What piles up is bounded by the job itself (its tokens, its
-    inputs), so a slow reader needs no second bound here. `cancelled` is the only thing that the engine's thread reads.
+    Iterating gives lists: whatever has piled up since the last one. What piles up is bounded by the job itself (its
+    tokens, its inputs), so a slow reader needs no second bound here. `cancelled` is the only thing that the engine's
+    thread reads.
     """
 
     def __init__(self, wake: Callable[[], None]) -> None:

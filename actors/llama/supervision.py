@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import structlog
-from troupe.model.v1 import ModelState
 
 from actors.llama.launcher import Launcher, Report
 from actors.llama.restart import RestartBudget
 from actors.llama.settings import LlamaSettings
+from troupe.model.v1 import ModelState
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +45,10 @@ class ModelProcess:
                 self._watch = asyncio.create_task(self._run(), name=f"model {self.name}")
 
     async def changes(self) -> AsyncIterator[None]:
-        """Yields at once and then after each change of state or fraction, until loading is over. Changes may be joined."""
+        """Yields at once and then after each change of state or fraction, until loading is over.
+
+        Changes may be joined.
+        """
         yield
         while not self.settled:
             changed = self._changed

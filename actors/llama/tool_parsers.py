@@ -1,6 +1,7 @@
 """Calls of tools in a model's text, for each family of chat templates, while the text arrives.
 
-Calls are numbered from 0 and get an id when they begin. What looks like a call and is none comes out as the text it was.
+Calls are numbered from 0 and get an id when they begin. What looks like a call and is none comes out as the text it
+was.
 """
 
 import secrets
@@ -103,7 +104,8 @@ class HermesParser:
 class LlamaParser:
     """{"name": …, "parameters": {…}} as the whole answer, perhaps after <|python_tag|>, as Llama 3 writes.
 
-    Several calls are separated by semicolons or space. Only names of offered tools make a call, as an answer may be JSON.
+    Several calls are separated by semicolons or space. Only names of offered tools make a call, as an answer may be
+    JSON.
     """
 
     TAG = "<|python_tag|>"

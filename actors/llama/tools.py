@@ -98,8 +98,8 @@ def tool_constraint(
 ) -> Constraint | None:
     """Hold calls to the tools' schemas. `tools` have name, parameters and strict.
 
-    Demanded calls are all the answer there is. Otherwise the model is free until it begins a call, unless `answer` is a schema
-    that the answer must satisfy if it is no call. Raises RpcError INVALID_SCHEMA.
+    Demanded calls are all the answer there is. Otherwise the model is free until it begins a call, unless `answer` is
+    a schema that the answer must satisfy if it is no call. Raises RpcError INVALID_SCHEMA.
     """
     compiler = SchemaCompiler()
     compiler.primitive("space")

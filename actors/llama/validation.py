@@ -1,4 +1,7 @@
-"""Requests of the contract, checked field by field, as the engine's words. The limits are those of the .proto comments."""
+"""Requests of the contract, checked field by field, as the engine's words.
+
+The limits are those of the .proto comments.
+"""
 
 import json
 import math
@@ -7,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from google.protobuf.struct_pb2 import Struct
-from troupe.chat.v1 import Message, ResponseFormat, Role, Sampling, Tool, ToolCall, ToolChoice
 
 from actors.llama.interface import SamplingSettings
 from bus import Code, RpcError, invalid
+from troupe.chat.v1 import Message, ResponseFormat, Role, Sampling, Tool, ToolCall, ToolChoice
 
 ROLES = {
     Role.ROLE_SYSTEM: "system",

@@ -24,7 +24,10 @@ class Vocabulary:
         self.ends = frozenset(token for token in range(self.size) if llama.llama_vocab_is_eog(self.handle, token))
 
     def tokenize(self, text: str, *, control: bool, begin: bool = False) -> list[int]:
-        """Token ids; with `control`, spellings of control tokens become them; `begin` adds what the model begins with."""
+        """Token ids.
+
+        With `control`, spellings of control tokens become them; `begin` adds what the model begins with.
+        """
         data = text.encode("utf-8", "replace")
         room = len(data) + 16
         tokens = (ctypes.c_int32 * room)()

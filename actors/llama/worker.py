@@ -12,8 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-from troupe.chat.v1 import ChatService
-from troupe.embedding.v1 import EmbeddingService
 
 from actors.llama.catalog import AdapterFolders, adapter_folders
 from actors.llama.engine import LlamaEngine
@@ -23,6 +21,8 @@ from actors.llama.settings import LlamaSettings
 from bus import RpcError, Server, Transport
 from bus.embedded import connect
 from bus.settings import load
+from troupe.chat.v1 import ChatService
+from troupe.embedding.v1 import EmbeddingService
 
 Tell = Callable[[Report], None]
 PROGRESS_STEP = 0.02
