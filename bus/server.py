@@ -47,7 +47,9 @@ log = structlog.get_logger(__name__)
 class ServerCall:
     """One call that this process serves."""
 
-    def __init__(self, server: "Server", protocol: ResponderProtocol, method: MethodInfo, frame: Frame, reply: str) -> None:
+    def __init__(
+        self, server: "Server", protocol: ResponderProtocol, method: MethodInfo, frame: Frame, reply: str
+    ) -> None:
         self.protocol = protocol
         self.method = method
         self.reply = reply
@@ -163,7 +165,9 @@ class ServerCall:
         async with aclosing(self.requests()) as requests:  # type: ignore[type-var]  # mypy: AsyncIterator of a generator
             async for request in requests:
                 return request
-        raise errors.invalid(f"{self.method.full_name} needs one {self.method.request.DESCRIPTOR.full_name}; none came.")
+        raise errors.invalid(
+            f"{self.method.full_name} needs one {self.method.request.DESCRIPTOR.full_name}; none came."
+        )
 
     def _decode(self, payload: bytes) -> Any:
         try:
@@ -222,6 +226,10 @@ class Server:
         """Full names of what is served."""
         return [binding.service.name for binding in self._bindings]
 
+    async def idle(self) -> None:
+        """Return when no call is active."""
+        await self._idle.wait()
+
     async def add(self, actor: object, service: ServiceInfo, route: str = "") -> None:
         """Serve an actor's service; with `route`, its routed methods under that route only."""
         if not self._listening:
@@ -263,13 +271,17 @@ class Server:
                 return None  # the same OPEN once more
             raise RpcError(Code.ALREADY_EXISTS, f"A call with the id {frame.call_id!r} exists.", reason="CALL_EXISTS")
         method = self._check(frame, message, binding)
-        protocol = ResponderProtocol(frame, self._transport.epoch, frame.open.metadata.get(PRINCIPAL, ""), time.monotonic())
+        protocol = ResponderProtocol(
+            frame, self._transport.epoch, frame.open.metadata.get(PRINCIPAL, ""), time.monotonic()
+        )
         return ServerCall(self, protocol, method, frame, message.reply)
 
     def _check(self, frame: Frame, message: Message, binding: _Binding) -> MethodInfo:
         check_opening(frame, len(message.payload))
         if self._draining:
-            raise RpcError(Code.UNAVAILABLE, "This process shuts down; repeat the call.", reason="SHUTTING_DOWN", retry_after=0.5)
+            raise RpcError(
+                Code.UNAVAILABLE, "This process shuts down; repeat the call.", reason="SHUTTING_DOWN", retry_after=0.5
+            )
         if len(self._calls) >= self._max_calls:
             raise RpcError(
                 Code.RESOURCE_EXHAUSTED,
@@ -382,7 +394,9 @@ class Server:
         except RpcError as error:
             return error
         except Exception:
-            failure = RpcError(Code.INTERNAL, "Something went wrong inside the hub; its log tells what, under the reference.")
+            failure = RpcError(
+                Code.INTERNAL, "Something went wrong inside the hub; its log tells what, under the reference."
+            )
             log.exception("call.failed", method=call.method.full_name, reference=failure.reference)
             return failure
         return None

@@ -13,7 +13,7 @@ MAX_PIECE = 48 * 1024
 """Bytes of one payload at most, so that an OPEN with its metadata still fits beside it."""
 
 MAX_MESSAGE = 4 * 1024 * 1024
-"""Bytes of one message at most, gRPC's own default; it travels in pieces. What is larger goes through the blob store."""
+"""Bytes of one message at most, as in gRPC; it travels in pieces. What is larger goes through the blob store."""
 
 DEFAULT_WINDOW = 64
 """Pieces that a responder may send before it needs credit, unless the caller says otherwise."""
@@ -61,7 +61,8 @@ def too_large(size: int) -> RpcError:
     """A message is above MAX_MESSAGE."""
     return RpcError(
         Code.RESOURCE_EXHAUSTED,
-        f"A message of {size:,} bytes is over the limit of {MAX_MESSAGE:,}; put large content into the blob store and send its reference.",
+        f"A message of {size:,} bytes is over the limit of {MAX_MESSAGE:,}; put large content into the blob store "
+        "and send its reference.",
         reason="MESSAGE_TOO_LARGE",
         metadata={"size": str(size), "limit": str(MAX_MESSAGE)},
     )

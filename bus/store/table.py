@@ -315,7 +315,7 @@ def _encoded(value: Message) -> bytes:
     if len(data) > MAX_VALUE_BYTES:
         raise RpcError(
             Code.RESOURCE_EXHAUSTED,
-            f"A value of {len(data):,} bytes is over a table's limit of {MAX_VALUE_BYTES:,}; put it into the blob store.",
+            f"A value of {len(data):,} bytes is over a table's limit of {MAX_VALUE_BYTES:,}; use the blob store.",
             reason="MESSAGE_TOO_LARGE",
             metadata={"size": str(len(data)), "limit": str(MAX_VALUE_BYTES)},
         )

@@ -1,8 +1,36 @@
 """The contracts of the bus as functions that implementers call, faults with a seed, and a server for one test."""
 
+from bus.testing.call_contract import CALL_CONTRACT, call_contract
+from bus.testing.clock import run_at_once
+from bus.testing.faults import (
+    CuttingTransport,
+    DelayingTransport,
+    DuplicatingTransport,
+    FaultyTransport,
+    LosingTransport,
+    ReorderingTransport,
+)
 from bus.testing.nats_server import NatsServer
+from bus.testing.stage import Stage
+from bus.testing.transport_contract import TRANSPORT_CONTRACT, Ear, transport_contract
 
 __all__ = [
-    # Servers
+    # Contracts
+    "CALL_CONTRACT",
+    "TRANSPORT_CONTRACT",
+    "call_contract",
+    "transport_contract",
+    # What they are written with
+    "Ear",
+    "Stage",
+    # Faults
+    "CuttingTransport",
+    "DelayingTransport",
+    "DuplicatingTransport",
+    "FaultyTransport",
+    "LosingTransport",
+    "ReorderingTransport",
+    # Time and servers
     "NatsServer",
+    "run_at_once",
 ]

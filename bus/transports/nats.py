@@ -80,7 +80,9 @@ class NatsTransport:
 
     async def subscribe(self, subject: str, handler: Handler, queue: str = "") -> "_Subscription":
         async def take(message: Msg) -> None:
-            handler(Message(message.subject, message.data, message.reply, _no_responders(message.headers, message.data)))
+            handler(
+                Message(message.subject, message.data, message.reply, _no_responders(message.headers, message.data))
+            )
 
         try:
             subscription = await self.client.subscribe(subject, queue=queue, cb=take)
@@ -102,6 +104,9 @@ class NatsTransport:
 
     async def flush(self) -> None:
         try:
+            # nats-py writes the PING of a flush before what is still pending, a subscription for example. The second
+            # PING is behind it.
+            await self.client.flush()
             await self.client.flush()
         except (NatsError, OSError) as error:
             raise lost(error) from error

@@ -565,11 +565,10 @@ def test_a_lost_credit_is_repaired_in_both_directions() -> None:
     world.up.clear()
     world.down.clear()
     assert world.responder is not None
-    assert not world.responder.outgoing.ready
-    assert not world.caller.outgoing.ready
+    both = (world.responder.outgoing, world.caller.outgoing)
+    assert [outgoing.ready for outgoing in both] == [False, False]
     let_pass(world, PING_SECONDS + 1.0)
-    assert world.responder.outgoing.ready
-    assert world.caller.outgoing.ready
+    assert [outgoing.ready for outgoing in both] == [True, True]
 
 
 def test_a_peer_that_is_silent_is_lost_after_twice_the_ping_time() -> None:

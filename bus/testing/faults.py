@@ -1,0 +1,167 @@
+"""Faults as wrappers round a transport, each with a seed. They compose: Losing(Reordering(transport))."""
+
+import asyncio
+import random
+from collections.abc import Callable
+
+from bus.transports import Handler, Subscription, Transport
+
+
+class FaultyTransport:
+    """Passes everything on; what is published goes through `disturb`, which subclasses define.
+
+    seed: the same seed does the same to the same messages. rate: share of the messages that suffer, 0 to 1.
+    """
+
+    def __init__(self, inner: Transport, *, seed: int, rate: float = 0.05) -> None:
+        self.process = inner.process
+        self.epoch = inner.epoch
+        self.inner = inner
+        self.suffered = 0
+        self._luck = random.Random(seed)
+        self._rate = rate
+
+    def strikes(self) -> bool:
+        """This message suffers."""
+        strikes = self._luck.random() < self._rate
+        self.suffered += strikes
+        return strikes
+
+    async def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
+        await self.disturb(subject, payload, reply)
+
+    async def disturb(self, subject: str, payload: bytes, reply: str) -> None:
+        """What becomes of a message."""
+        await self.inner.publish(subject, payload, reply)
+
+    async def subscribe(self, subject: str, handler: Handler, queue: str = "") -> Subscription:
+        return await self.inner.subscribe(subject, handler, queue)
+
+    def on_reconnect(self, callback: Callable[[], None]) -> None:
+        self.inner.on_reconnect(callback)
+
+    async def flush(self) -> None:
+        await self.inner.flush()
+
+    async def close(self) -> None:
+        await self.inner.close()
+
+
+class LosingTransport(FaultyTransport):
+    """Some messages never arrive."""
+
+    async def disturb(self, subject: str, payload: bytes, reply: str) -> None:
+        if not self.strikes():
+            await self.inner.publish(subject, payload, reply)
+
+
+class DuplicatingTransport(FaultyTransport):
+    """Some messages arrive twice."""
+
+    async def disturb(self, subject: str, payload: bytes, reply: str) -> None:
+        await self.inner.publish(subject, payload, reply)
+        if self.strikes():
+            await self.inner.publish(subject, payload, reply)
+
+
+class DelayingTransport(FaultyTransport):
+    """Some messages, and with them all that follow, arrive up to `delay` seconds later; the order stays."""
+
+    def __init__(self, inner: Transport, *, seed: int, rate: float = 0.05, delay: float = 0.3) -> None:
+        super().__init__(inner, seed=seed, rate=rate)
+        self._delay = delay
+        self._line: asyncio.Queue[tuple[float, str, bytes, str]] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+
+    async def disturb(self, subject: str, payload: bytes, reply: str) -> None:
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
+        delay = self._luck.random() * self._delay if self.strikes() else 0.0
+        self._line.put_nowait((delay, subject, payload, reply))
+
+    async def _run(self) -> None:
+        while True:
+            delay, subject, payload, reply = await self._line.get()
+            await asyncio.sleep(delay)
+            await self.inner.publish(subject, payload, reply)
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+        await super().close()
+
+
+class ReorderingTransport(FaultyTransport):
+    """Some messages arrive after one to three that were sent later, or `patience` seconds later if none are."""
+
+    def __init__(self, inner: Transport, *, seed: int, rate: float = 0.05, patience: float = 0.02) -> None:
+        super().__init__(inner, seed=seed, rate=rate)
+        self._patience = patience
+        self._held: list[tuple[int, str, bytes, str]] = []
+        self._timers: set[asyncio.Task[None]] = set()
+
+    async def disturb(self, subject: str, payload: bytes, reply: str) -> None:
+        if self.strikes():
+            self._held.append((self._luck.randint(1, 3), subject, payload, reply))
+            timer = asyncio.create_task(self._release_late())
+            self._timers.add(timer)
+            timer.add_done_callback(self._timers.discard)
+            return
+        await self.inner.publish(subject, payload, reply)
+        held, self._held = self._held, []
+        for left, *letter in held:
+            if left > 1:
+                self._held.append((left - 1, *letter))  # type: ignore[arg-type]  # the rest of the same tuple
+            else:
+                await self.inner.publish(*letter)  # type: ignore[arg-type]  # as above
+
+    async def _release_late(self) -> None:
+        await asyncio.sleep(self._patience)
+        held, self._held = self._held, []
+        for _, subject, payload, reply in held:
+            await self.inner.publish(subject, payload, reply)
+
+    async def close(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        await super().close()
+
+
+class CuttingTransport(FaultyTransport):
+    """Now and then the connection breaks: the next `length` messages are lost, then it tells that it is back."""
+
+    def __init__(self, inner: Transport, *, seed: int, rate: float = 0.02, length: int = 5, away: float = 0.3) -> None:
+        super().__init__(inner, seed=seed, rate=rate)
+        self._length = length
+        self._away = away
+        self._broken = 0
+        self._callbacks: list[Callable[[], None]] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def disturb(self, subject: str, payload: bytes, reply: str) -> None:
+        if self._broken:
+            self._broken -= 1
+            if not self._broken:
+                self._mend()
+        elif self.strikes():
+            self._broken = self._length
+            self._timer = asyncio.get_running_loop().call_later(self._away, self._mend)
+        else:
+            await self.inner.publish(subject, payload, reply)
+
+    def _mend(self) -> None:
+        self._broken = 0
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for callback in self._callbacks:
+            callback()
+
+    def on_reconnect(self, callback: Callable[[], None]) -> None:
+        self._callbacks.append(callback)
+        super().on_reconnect(callback)
+
+    async def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        await super().close()
