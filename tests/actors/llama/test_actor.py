@@ -1,0 +1,282 @@
+"""The family's actor: its list, and the life of its models' processes."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from actors.llama.actor import LlamaActor
+from actors.llama.launcher import Report
+from actors.llama.settings import LlamaSettings
+from bus import Channel, MemoryBroker, MemoryTransport, RpcError, Server
+from troupe.model.v1 import (
+    GetModelRequest,
+    ListModelsRequest,
+    LoadModelRequest,
+    LoadModelResponse,
+    Model,
+    ModelService,
+    ModelServiceClient,
+    ModelState,
+    UnloadModelRequest,
+)
+
+
+class FakeProcess:
+    """A process that says what it is told to say."""
+
+    def __init__(self) -> None:
+        self.said: asyncio.Queue[Report | None] = asyncio.Queue()
+        self.ending = ""
+        self.stopped = False
+
+    def say(self, *reports: Report) -> None:
+        for report in reports:
+            self.said.put_nowait(report)
+
+    def end(self, ending: str) -> None:
+        self.ending = ending
+        self.said.put_nowait(None)
+
+    async def reports(self) -> AsyncIterator[Report]:
+        while (report := await self.said.get()) is not None:
+            yield report
+
+    async def stop(self, grace: float) -> None:
+        self.stopped = True
+        self.ending = self.ending or "it ended with code 0"
+
+
+class FakeLauncher:
+    """Counts what is started; `script` is run on each new process."""
+
+    def __init__(self, script: Callable[[FakeProcess, int], None]) -> None:
+        self._script = script
+        self._started = asyncio.Condition()
+        self.processes: list[FakeProcess] = []
+
+    async def launch(self, name: str, path: Path) -> FakeProcess:
+        process = FakeProcess()
+        self.processes.append(process)
+        self._script(process, len(self.processes))
+        async with self._started:
+            self._started.notify_all()
+        return process
+
+    async def wait_for(self, count: int) -> None:
+        async with asyncio.timeout(5), self._started:
+            await self._started.wait_for(lambda: len(self.processes) >= count)
+
+
+def serving(process: FakeProcess, _: int) -> None:
+    process.say(Report("loading", fraction=0.5), Report("ready"))
+
+
+def silent(process: FakeProcess, _: int) -> None:
+    """Loads for ever."""
+
+
+class Stage:
+    """An actor on an in-memory bus, in a home with the fixture models."""
+
+    def __init__(self, home: Path, launcher: FakeLauncher, **settings: object) -> None:
+        given = {"preload": [], "restart_backoff_seconds": 0.0, "max_restarts": 2, **settings}
+        self.launcher = launcher
+        self.actor = LlamaActor(LlamaSettings(**given), home, launcher)  # type: ignore[arg-type]
+        broker = MemoryBroker()
+        self.server = Server(MemoryTransport(broker))
+        self.client = ModelServiceClient(Channel(MemoryTransport(broker)))
+
+    async def __aenter__(self) -> "Stage":
+        await self.actor.__aenter__()
+        await self.server.add(self.actor, ModelService.INFO)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.server.drain(1)
+        await self.actor.__aexit__()
+
+    async def load(self, name: str) -> list[LoadModelResponse]:
+        async with asyncio.timeout(5):
+            return [response async for response in self.client.load_model(LoadModelRequest(name=name))]
+
+    async def model(self, name: str) -> Model:
+        return (await self.client.get_model(GetModelRequest(name=name))).model
+
+    async def until(self, name: str, state: ModelState) -> Model:
+        async with asyncio.timeout(5):
+            while (model := await self.model(name)).state != state:
+                await asyncio.sleep(0)
+        return model
+
+
+@pytest.fixture
+def home(models: Path, tmp_path: Path) -> Path:
+    """A home with two models, an adapter among them, and a damaged file."""
+    folder = tmp_path / "models"
+    shutil.copytree(models, folder)
+    (folder / "broken.gguf").write_bytes((models / "fixture.gguf").read_bytes()[:50_000])
+    (tmp_path / "adapters").mkdir()
+    shutil.copy(models / "fixture-lora.gguf", tmp_path / "adapters" / "pirate.gguf")
+    return tmp_path
+
+
+async def test_the_list_names_what_can_be_called(home: Path) -> None:
+    async with Stage(home, FakeLauncher(serving)) as stage:
+        models = (await stage.client.list_models(ListModelsRequest())).models
+    assert [model.name for model in models] == ["broken", "fixture", "fixture-b", "troupe-tiny"]
+    fixture = models[1]
+    assert (fixture.architecture, fixture.quantization, fixture.family) == ("llama", "Q8_0", "llama")
+    assert fixture.state == ModelState.MODEL_STATE_AVAILABLE
+    assert list(fixture.adapters) == ["pirate"]
+    assert list(fixture.services) == ["troupe.chat.v1.ChatService", "troupe.embedding.v1.EmbeddingService"]
+    assert (fixture.owner, models[3].owner) == ("user", "troupe")
+    assert fixture.context_tokens == 2048 and fixture.size_bytes > 0 and fixture.modified.seconds > 0
+
+
+async def test_the_list_can_be_of_one_service(home: Path) -> None:
+    async with Stage(home, FakeLauncher(serving)) as stage:
+        some = await stage.client.list_models(ListModelsRequest(service="troupe.embedding.v1.EmbeddingService"))
+        none = await stage.client.list_models(ListModelsRequest(service="troupe.image.v1.ImageService"))
+    assert len(some.models) == 4
+    assert len(none.models) == 0
+
+
+async def test_a_damaged_file_is_listed_with_what_is_wrong_and_cannot_be_loaded(home: Path) -> None:
+    async with Stage(home, FakeLauncher(serving)) as stage:
+        model = await stage.model("broken")
+        assert model.state == ModelState.MODEL_STATE_FAILED
+        assert "incomplete" in model.error
+        with pytest.raises(RpcError) as refusal:
+            await stage.load("broken")
+    assert refusal.value.reason == "MODEL_LOAD_FAILED"
+    assert "incomplete" in refusal.value.message
+    assert stage.launcher.processes == []
+
+
+async def test_a_file_that_was_replaced_is_read_again(home: Path, models: Path) -> None:
+    async with Stage(home, FakeLauncher(serving)) as stage:
+        await stage.model("broken")
+        shutil.copy(models / "fixture.gguf", home / "models" / "broken.gguf")
+        assert (await stage.model("broken")).state == ModelState.MODEL_STATE_AVAILABLE
+
+
+async def test_an_unknown_model_is_refused_with_the_nearest_names(home: Path) -> None:
+    async with Stage(home, FakeLauncher(serving)) as stage:
+        with pytest.raises(RpcError) as refusal:
+            await stage.load("fixtur")
+    assert refusal.value.reason == "MODEL_NOT_FOUND"
+    assert "fixture" in refusal.value.message and refusal.value.metadata["nearest"]
+
+
+async def test_loading_tells_its_progress_and_ends_with_the_model(home: Path) -> None:
+    async with Stage(home, FakeLauncher(serving)) as stage:
+        *progress, last = await stage.load("fixture")
+        assert last.model.state == ModelState.MODEL_STATE_READY
+        assert all(each.progress.note for each in progress) and progress
+        assert len(await stage.load("fixture")) == 1
+    assert len(stage.launcher.processes) == 1
+
+
+async def test_callers_who_want_the_same_model_share_one_loading(home: Path) -> None:
+    launcher = FakeLauncher(silent)
+    async with Stage(home, launcher) as stage:
+        loads = [asyncio.create_task(stage.load("fixture")) for _ in range(5)]
+        await launcher.wait_for(1)
+        launcher.processes[0].say(Report("ready"))
+        results = await asyncio.gather(*loads)
+    assert all(result[-1].model.state == ModelState.MODEL_STATE_READY for result in results)
+    assert len(launcher.processes) == 1
+
+
+async def test_loading_goes_on_when_who_asked_for_it_leaves(home: Path) -> None:
+    launcher = FakeLauncher(silent)
+    async with Stage(home, launcher) as stage:
+        load = asyncio.create_task(stage.load("fixture"))
+        await launcher.wait_for(1)
+        load.cancel()
+        launcher.processes[0].say(Report("ready"))
+        await stage.until("fixture", ModelState.MODEL_STATE_READY)
+        assert not launcher.processes[0].stopped
+
+
+async def test_what_the_process_says_of_a_bad_file_reaches_the_caller(home: Path) -> None:
+    launcher = FakeLauncher(
+        lambda process, _: (process.say(Report("failed", error="no such tensor.")), process.end("x"))[0]
+    )
+    async with Stage(home, launcher) as stage:
+        with pytest.raises(RpcError, match=r"no such tensor\.") as refusal:
+            await stage.load("fixture")
+        assert (await stage.model("fixture")).state == ModelState.MODEL_STATE_FAILED
+    assert refusal.value.reason == "MODEL_LOAD_FAILED"
+    assert len(launcher.processes) == 1
+
+
+async def test_a_process_that_dies_while_it_loads_fails_the_model_at_once(home: Path) -> None:
+    launcher = FakeLauncher(lambda process, _: process.end("it was ended by SIGABRT"))
+    async with Stage(home, launcher) as stage:
+        with pytest.raises(RpcError, match="SIGABRT"):
+            await stage.load("fixture")
+    assert len(launcher.processes) == 1
+
+
+async def test_a_model_that_crashes_comes_back(home: Path) -> None:
+    launcher = FakeLauncher(serving)
+    async with Stage(home, launcher) as stage:
+        await stage.load("fixture")
+        launcher.processes[0].end("it was ended by SIGSEGV")
+        await launcher.wait_for(2)
+        await stage.until("fixture", ModelState.MODEL_STATE_READY)
+
+
+async def test_a_model_that_keeps_crashing_is_given_up_with_the_reason(home: Path) -> None:
+    def crashing(process: FakeProcess, _: int) -> None:
+        process.say(Report("ready"))
+        process.end("it was ended by SIGSEGV")
+
+    launcher = FakeLauncher(crashing)
+    async with Stage(home, launcher) as stage:
+        await stage.load("fixture")
+        model = await stage.until("fixture", ModelState.MODEL_STATE_FAILED)
+    assert "SIGSEGV" in model.error
+    assert len(launcher.processes) == 3
+
+
+async def test_a_model_that_was_given_up_can_be_loaded_again(home: Path) -> None:
+    def once(process: FakeProcess, number: int) -> None:
+        if number == 1:
+            process.end("it was ended by SIGABRT")
+        else:
+            process.say(Report("ready"))
+
+    async with Stage(home, FakeLauncher(once)) as stage:
+        with pytest.raises(RpcError):
+            await stage.load("fixture")
+        assert (await stage.load("fixture"))[-1].model.state == ModelState.MODEL_STATE_READY
+
+
+async def test_a_model_that_does_not_load_in_time_has_failed(home: Path) -> None:
+    async with Stage(home, FakeLauncher(silent), load_seconds=0.01) as stage:
+        with pytest.raises(RpcError, match="was not loaded within"):
+            await stage.load("fixture")
+        assert stage.launcher.processes[0].stopped
+
+
+async def test_unloading_ends_the_process_and_may_be_repeated(home: Path) -> None:
+    async with Stage(home, FakeLauncher(serving)) as stage:
+        await stage.load("fixture")
+        for _ in range(2):
+            await stage.client.unload_model(UnloadModelRequest(name="fixture"))
+        assert stage.launcher.processes[0].stopped
+        assert (await stage.model("fixture")).state == ModelState.MODEL_STATE_AVAILABLE
+        assert (await stage.load("fixture"))[-1].model.state == ModelState.MODEL_STATE_READY
+    assert len(stage.launcher.processes) == 2
+
+
+async def test_models_named_in_the_settings_are_loaded_at_start_and_ended_at_the_end(home: Path) -> None:
+    launcher = FakeLauncher(serving)
+    async with Stage(home, launcher, preload=["fixture", "missing"]) as stage:
+        await stage.until("fixture", ModelState.MODEL_STATE_READY)
+    assert [process.stopped for process in launcher.processes] == [True]
