@@ -1,0 +1,203 @@
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+import uvicorn
+
+from bus.settings import AuthSettings, KeySettings, SettingsError
+from gateway.app import create_app, uvicorn_config
+from gateway.http_protocol import MAX_HEAD_BYTES
+from gateway.hub import Hub
+
+
+@pytest.fixture(autouse=True)
+async def patience() -> AsyncIterator[None]:
+    async with asyncio.timeout(20):
+        yield
+
+
+@pytest.fixture
+def hub(gateway: Any) -> Hub:
+    found: Hub = gateway.hub
+    return found
+
+
+@pytest.fixture
+async def port(hub: Hub) -> AsyncIterator[int]:
+    config = uvicorn_config(hub, create_app(hub))
+    server = uvicorn.Server(config)
+    config.load()
+    socket = config.bind_socket()
+    serving = asyncio.create_task(server.serve(sockets=[socket]))
+    while not server.started:
+        await asyncio.sleep(0)
+    yield int(socket.getsockname()[1])
+    server.should_exit = server.force_exit = True
+    await serving
+    socket.close()
+
+
+@pytest.fixture
+async def http(port: int) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+        yield client
+
+
+async def exchange(port: int, *pieces: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for piece in pieces:
+        writer.write(piece)
+    answer = await reader.read()
+    writer.close()
+    return answer
+
+
+async def test_the_process_tells_that_it_lives(http: httpx.AsyncClient) -> None:
+    response = await http.get("/healthz")
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+    assert response.headers["cache-control"] == "no-store"
+    assert "server" not in response.headers
+
+
+async def test_readiness_is_503_with_reasons_while_no_actor_is_heard(http: httpx.AsyncClient) -> None:
+    response = await http.get("/readyz")
+    assert response.status_code == 503
+    body = response.json()
+    assert body["ready"] is False
+    assert body["dependencies"]["bus"]["ready"] is True
+
+
+async def test_metrics_are_prometheus_text(http: httpx.AsyncClient) -> None:
+    response = await http.get("/metrics")
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
+
+
+async def test_the_page_and_its_files_are_served_and_nothing_above_them(http: httpx.AsyncClient) -> None:
+    page = await http.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "<title>Troupe</title>" in page.text
+    script = await http.get("/web/page.js")
+    assert "javascript" in script.headers["content-type"]
+    assert script.headers["cache-control"] == "no-cache"
+    for path in ("/web/../python/pyproject.toml", "/web/%2e%2e/%2e%2e/pyproject.toml", "/web/nothing.js"):
+        assert (await http.get(path)).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/v1/nothing", "/nothing", "/v1"])
+async def test_an_unknown_path_is_told_in_openais_shape(http: httpx.AsyncClient, path: str) -> None:
+    response = await http.get(path)
+    assert response.status_code == 404
+    error = response.json()["error"]
+    assert (error["type"], error["code"]) == ("invalid_request_error", "route_not_found")
+    assert path in error["message"]
+
+
+async def test_a_wrong_method_is_told_with_the_right_one(http: httpx.AsyncClient) -> None:
+    response = await http.get("/v1/chat/completions")
+    assert response.status_code == 405
+    assert response.headers["allow"] == "POST"
+    assert response.json()["error"]["code"] == "http_method_not_allowed"
+
+
+async def test_what_nobody_foresaw_is_a_500_in_openais_shape(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: Any, **__: Any) -> bytes:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("gateway.app.gather", broken)
+    transport = httpx.ASGITransport(create_app(hub), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        response = await client.get("/metrics")
+    assert response.status_code == 500
+    assert response.json()["error"]["type"] == "server_error"
+
+
+async def test_a_key_with_an_unknown_scope_does_not_start(hub: Hub) -> None:
+    keys = AuthSettings(keys=[KeySettings(name="one", hash="0" * 64, scopes=["chatt"])])
+    settings = msgspec.structs.replace(hub.settings, auth=keys)
+    with pytest.raises(SettingsError, match="Did you mean chat"):
+        create_app(replace(hub, settings=settings))
+
+
+# ---- the document
+
+
+def references(value: Any) -> set[str]:
+    if isinstance(value, dict):
+        own = {value["$ref"]} if isinstance(value.get("$ref"), str) else set()
+        return own.union(*map(references, value.values()))
+    return set().union(*map(references, value)) if isinstance(value, list) else set()
+
+
+async def test_the_openapi_document_names_every_route_and_resolves(http: httpx.AsyncClient) -> None:
+    document = (await http.get("/openapi.json")).json()
+    assert document["openapi"].startswith("3.1")
+    assert set(document["paths"]) == {
+        "/v1/chat/completions",
+        "/v1/completions",
+        "/v1/embeddings",
+        "/v1/models",
+        "/v1/models/{model}",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+    }
+    schemas = document["components"]["schemas"]
+    assert {name.removeprefix("#/components/schemas/") for name in references(document)} <= set(schemas)
+    request = schemas["ChatRequest"]
+    assert request["required"] == ["model", "messages"]
+    assert request["properties"]["n"]["anyOf"][0]["maximum"] == 16
+    answers = document["paths"]["/v1/chat/completions"]["post"]["responses"]
+    assert set(answers["200"]["content"]) == {"application/json", "text/event-stream"}
+    assert answers["429"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/ErrorBody"}
+    assert json.dumps(document)
+
+
+async def test_every_route_of_the_document_is_really_there(http: httpx.AsyncClient) -> None:
+    document = (await http.get("/openapi.json")).json()
+    for path, operations in document["paths"].items():
+        for method in operations:
+            response = await http.request(method, path.replace("{model}", "x"))
+            assert response.status_code not in (404, 405), path
+
+
+# ---- bytes that are no proper HTTP
+
+
+async def test_a_head_that_never_ends_is_cut(port: int) -> None:
+    filler = b"x-filler: " + b"a" * 8000 + b"\r\n"
+    answer = await exchange(port, b"GET / HTTP/1.1\r\nhost: localhost\r\n", *[filler] * (MAX_HEAD_BYTES // 8000 + 2))
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"head is over" in answer
+
+
+async def test_a_head_within_bounds_may_come_in_pieces(port: int) -> None:
+    head = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nx-filler: " + b"a" * 30_000 + b"\r\n\r\n"
+    answer = await exchange(port, *(head[at : at + 1000] for at in range(0, len(head), 1000)))
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+async def test_a_body_does_not_count_as_head(port: int) -> None:
+    body = b"x" * (3 * MAX_HEAD_BYTES)
+    head = (
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+        % len(body)
+    )
+    answer = await exchange(port, head, body)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"no JSON" in answer
+
+
+async def test_a_connection_that_says_nothing_is_closed(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.http_protocol.HEAD_SECONDS", 0.05)
+    assert await exchange(port, b"GET / HT") == b""
+    assert await exchange(port) == b""
+
+
+async def test_noise_is_answered_with_400(port: int) -> None:
+    assert (await exchange(port, bytes(range(256)) * 4)).startswith(b"HTTP/1.1 400 ")

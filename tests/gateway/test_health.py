@@ -1,0 +1,111 @@
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bus import Code, Context, MemoryTransport, RpcError
+from bus.liveness import Heart, Presence
+from gateway.health import Probe
+from gateway.hub import Hub
+from troupe.health.v1 import (
+    Actor,
+    ActorState,
+    CheckRequest,
+    CheckResponse,
+    HealthService,
+    WatchRequest,
+    WatchResponse,
+)
+
+
+@pytest.fixture(autouse=True)
+async def patience() -> AsyncIterator[None]:
+    async with asyncio.timeout(20):
+        yield
+
+
+class Supervisor(HealthService):
+    def __init__(self, **states: ActorState) -> None:
+        self.actors = [Actor(name=name, state=state, restarts=2) for name, state in states.items()]
+
+    async def check(self, request: CheckRequest, ctx: Context) -> CheckResponse:
+        return CheckResponse(actors=self.actors)
+
+    async def watch(self, request: WatchRequest, ctx: Context) -> AsyncIterator[WatchResponse]:
+        yield WatchResponse(actors=self.actors)
+
+
+class CutTransport(MemoryTransport):
+    async def flush(self) -> None:
+        raise RpcError(Code.UNAVAILABLE, "The bus cannot be reached.")
+
+
+class HungTransport(MemoryTransport):
+    async def flush(self) -> None:
+        await asyncio.Event().wait()
+
+
+@pytest.fixture
+def hub(gateway: Any) -> Hub:
+    found: Hub = gateway.hub
+    return found
+
+
+async def supervised(stage: Any, **states: ActorState) -> None:
+    await stage.server.add(Supervisor(**states), HealthService.INFO)
+
+
+async def test_the_hub_is_ready_when_every_actor_serves(stage: Any, hub: Hub) -> None:
+    serving = ActorState.ACTOR_STATE_SERVING
+    await supervised(stage, llama=serving, echo=serving, gateway=ActorState.ACTOR_STATE_STARTING)
+    found = await Probe(hub, Presence(hub.transport)).readiness()
+    assert found.ready
+    assert set(found.actors) == {"llama", "echo"}
+    assert found.actors["llama"].state == "serving"
+    assert found.actors["llama"].restarts == 2
+    assert found.dependencies["bus"].ready
+
+
+@pytest.mark.parametrize("state", ["STARTING", "BACKING_OFF", "FAILED", "DRAINING", "STOPPED"])
+async def test_one_actor_that_does_not_serve_is_named(stage: Any, hub: Hub, state: str) -> None:
+    await supervised(stage, llama=ActorState.Value(f"ACTOR_STATE_{state}"), echo=ActorState.ACTOR_STATE_SERVING)
+    found = await Probe(hub, Presence(hub.transport)).readiness()
+    assert not found.ready
+    assert (found.actors["llama"].ready, found.actors["llama"].state) == (False, state.lower())
+    assert found.actors["echo"].ready
+
+
+async def test_without_a_supervisor_those_that_are_heard_count(stage: Any, hub: Hub) -> None:
+    presence = Presence(hub.transport)
+    await presence.start()
+    heard = asyncio.Event()
+    presence.subscribe(lambda change: heard.set() if change.seen.actor == "llama" else None)
+    transport = MemoryTransport(stage.broker)
+    heart = Heart(transport, "llama")
+    heart.state = "serving"
+    heart.start()
+    await heard.wait()
+    found = await Probe(hub, presence).readiness()
+    await heart.stop()
+    await presence.stop()
+    assert found.ready
+    assert (found.actors["llama"].state, found.actors["llama"].processes) == ("serving", 1)
+
+
+async def test_an_empty_hub_is_not_ready(hub: Hub) -> None:
+    found = await Probe(hub, Presence(hub.transport)).readiness()
+    assert not found.ready
+    assert found.actors == {}
+
+
+@pytest.mark.parametrize(("kind", "error"), [(CutTransport, "cannot be reached"), (HungTransport, "no answer in time")])
+async def test_a_bus_that_is_away_is_named_and_actors_are_not_asked(
+    hub: Hub, stage: Any, kind: type[MemoryTransport], error: str
+) -> None:
+    cut = replace(hub, transport=kind(stage.broker))
+    found = await Probe(cut, Presence(cut.transport)).readiness()
+    assert not found.ready
+    assert error in found.dependencies["bus"].error
+    assert found.actors == {}
