@@ -12,6 +12,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cli.chat import EVERY_ADDRESS
 from cli.readiness import get
 
 if TYPE_CHECKING:
@@ -133,7 +134,8 @@ def door(name: str, host: str, port: int, variable: str, is_hub: Callable[[str, 
 
 def answers_as_hub(host: str, port: int) -> bool:
     """A Troupe hub serves HTTP there."""
-    name = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(host, host)
+    reachable = "127.0.0.1" if host in EVERY_ADDRESS else host
+    name = f"[{reachable}]" if ":" in reachable else reachable
     try:
         status, _ = get(f"http://{name}:{port}", "/healthz", timeout=2.0)
     except (OSError, HTTPException):

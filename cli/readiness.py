@@ -7,23 +7,30 @@ from http.client import HTTPConnection, HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
-SOON, LATER = 0.3, 2.0
-"""Seconds between two looks: until everything serves, and from then on."""
+LOOK_EVERY_SECONDS = 1.0
 
 LOOK_SECONDS = 10.0
 MAX_BODY = 1024 * 1024
 
 
-async def follow(http: str, tell: Callable[[str], None], look: Callable[[str], Any] | None = None) -> None:
-    """Tell each actor's state, and every change of it, until cancelled. look: another way to ask than /readyz."""
-    known: dict[str, str] = {}
+async def follow(
+    http: str,
+    tell: Callable[[str], None],
+    *,
+    known: Mapping[str, str] | None = None,
+    look: Callable[[str], Any] | None = None,
+) -> None:
+    """Tell every change of an actor's state until cancelled.
+
+    known: the states that were told already. look: another way to ask than GET /readyz.
+    """
+    known = dict(known or {})
     while True:
         now = states(await asyncio.to_thread(look or readyz, http))
         for line in changes(known, now):
             tell(line)
-        known = {**known, **now}
-        settled = bool(known) and all(state == "serving" for state in known.values())
-        await asyncio.sleep(LATER if settled else SOON)
+        known |= now
+        await asyncio.sleep(LOOK_EVERY_SECONDS)
 
 
 def readyz(http: str) -> Any:

@@ -37,11 +37,13 @@ def run(args: argparse.Namespace) -> int:
     from bus.settings import load
 
     settings = load(args.config, environment(args, os.environ))
-    print("Starting the hub; the model is loaded meanwhile.", flush=True)
+    print_line(f"Starting the hub; its data is in {settings.home}.")
     try:
         return process.run(_supervised(settings))
-    except (supervisor.AlreadyRunning, ServerError, UnknownActor) as error:
+    except (ServerError, supervisor.HubFailed) as error:
         raise CommandError(str(error), code=FAILED) from error
+    except UnknownActor as error:
+        raise CommandError(str(error)) from error
 
 
 def environment(args: argparse.Namespace, environ: "os._Environ[str] | dict[str, str]") -> dict[str, str]:
@@ -63,7 +65,7 @@ async def _supervised(settings: "Settings") -> int:
 
     def ready(addresses: "Addresses") -> None:
         print("\n".join(greeting(addresses, keys=bool(settings.auth.keys), command=own_command())), flush=True)
-        following.append(asyncio.create_task(follow(addresses.http, print_line)))
+        following.append(asyncio.create_task(follow(addresses.http, print_line, known=addresses.states)))
 
     try:
         return await supervisor.run(settings, ready=ready)
@@ -81,6 +83,7 @@ def greeting(addresses: "Addresses", *, keys: bool, command: str) -> list[str]:
     """How to talk to the hub. keys: API keys are asked for; command: how `troupe` is called here."""
     bearer = " -H 'Authorization: Bearer tr-…'" if keys else ""
     body = f'{{"model": "troupe-tiny", "messages": [{{"role": "user", "content": "{QUESTION}"}}]}}'
+    states = ", ".join(f"{name} {state.replace('_', ' ')}" for name, state in addresses.states.items())
     return [
         "",
         "Troupe is up. Ctrl-C stops it.",
@@ -91,7 +94,8 @@ def greeting(addresses: "Addresses", *, keys: bool, command: str) -> list[str]:
         f"               -d '{body}'",
         f"  gRPC       {addresses.grpc}, with reflection",
         f"  Bus        {addresses.bus}",
-        f"  Home       {addresses.home}",
+        f"  Home       {addresses.home}; logs in {addresses.home / 'logs'}",
+        f"  Processes  {states}",
         "",
     ]
 
