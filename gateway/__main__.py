@@ -7,12 +7,11 @@ import sys
 import structlog
 import uvicorn
 
-from bus import Channel, RpcError, Transport
-from bus.embedded import connect
+from bus import NatsTransport, RpcError
 from bus.log import configure
+from bus.member import Member
 from bus.settings import Settings, SettingsError, load
 from bus.store import JetStreamLocations
-from bus.telemetry import Telemetry
 from gateway.access import Access, check_exposure
 from gateway.app import create_app, uvicorn_config
 from gateway.catalog import Catalog
@@ -32,25 +31,23 @@ class _HttpServer(uvicorn.Server):
         return
 
 
-async def serve(settings: Settings, transport: Transport, locations: RememberedLocations) -> None:
+async def serve(member: Member, locations: RememberedLocations) -> None:
     """Serve HTTP, WebSocket and gRPC until SIGTERM or SIGINT."""
-    check_exposure(settings)
-    telemetry = Telemetry(settings.telemetry, transport.process)
-    channel = Channel(transport, stamps=(telemetry.stamp,))
+    settings, channel = member.settings, member.channel
     channel.resolver = load_on_demand(channel)
     await channel.start()
-    hub = Hub(settings, transport, channel, Catalog(), Access(settings.auth), Limits(settings.limits), locations)
+    access, limits = Access(settings.auth), Limits(settings.limits)
+    hub = Hub(settings, member.transport, channel, Catalog(), access, limits, locations)
     http = _HttpServer(uvicorn_config(hub, create_app(hub)))
     rpc = GrpcServer(hub)
     await rpc.start()
     serving = asyncio.create_task(http.serve())
     stop = _stop_requested()
+    await member.ready()
     await asyncio.wait({serving, stop}, return_when=asyncio.FIRST_COMPLETED)
     http.should_exit = True
     await asyncio.gather(serving, rpc.stop(settings.supervisor.drain_seconds))
     await locations.close()
-    await channel.close()
-    telemetry.close()
 
 
 def _stop_requested() -> "asyncio.Future[None]":
@@ -61,16 +58,13 @@ def _stop_requested() -> "asyncio.Future[None]":
     return stop
 
 
-async def run() -> int:
-    """Connect to the bus and serve; the exit status."""
-    settings = load()
-    configure(settings.log, "gateway")
-    transport = await connect(settings, "gateway")
-    try:
-        locations = RememberedLocations(await JetStreamLocations.open(transport.client))
-        await serve(settings, transport, locations)
-    finally:
-        await transport.close()
+async def run(settings: Settings) -> int:
+    """Join the bus and serve; the exit status."""
+    check_exposure(settings)
+    async with Member(settings, "gateway") as member:
+        assert isinstance(member.transport, NatsTransport)
+        locations = RememberedLocations(await JetStreamLocations.open(member.transport.client))
+        await serve(member, locations)
     return 0
 
 
@@ -79,7 +73,9 @@ def main() -> int:
     import uvloop
 
     try:
-        return uvloop.run(run())
+        settings = load()
+        configure(settings.log, "gateway")
+        return uvloop.run(run(settings))
     except (RpcError, SettingsError) as error:
         print(f"gateway: {error}", file=sys.stderr)
         return 1

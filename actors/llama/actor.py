@@ -8,7 +8,7 @@ from typing import Self
 import structlog
 
 from actors.llama.catalog import Catalog, Entry, adapter_folders, model_folders
-from actors.llama.launcher import Launcher
+from actors.llama.launcher import Launcher, SubprocessLauncher
 from actors.llama.settings import LlamaSettings
 from actors.llama.supervision import ModelProcess
 from bus import Code, Context, RpcError
@@ -36,9 +36,9 @@ class LlamaActor(ModelService):
     An async context: entering preloads what the settings name, leaving ends all processes.
     """
 
-    def __init__(self, settings: LlamaSettings, home: Path, launcher: Launcher) -> None:
+    def __init__(self, settings: LlamaSettings, home: Path, launcher: Launcher | None = None) -> None:
         self._settings = settings
-        self._launcher = launcher
+        self._launcher = launcher or SubprocessLauncher()
         self._catalog = Catalog(model_folders(home, settings), adapter_folders(home, settings))
         self._processes: dict[str, ModelProcess] = {}
 
