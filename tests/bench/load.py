@@ -11,7 +11,7 @@ import os
 import resource
 import sys
 import time
-from typing import Any
+from typing import Any, cast
 
 import uvloop
 
@@ -19,6 +19,7 @@ from troupe.echo.v1 import RepeatRequest, RepeatResponse
 from troupe.rpc.v1 import Credit, Frame, Open
 
 WINDOW = 256
+TIMEOUT_SECONDS = 120.0
 METHOD = "troupe.echo.v1.EchoService/Repeat"
 
 
@@ -78,10 +79,9 @@ class Stream(asyncio.Protocol):
         self._received = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
         key = base64.b64encode(os.urandom(16)).decode()
-        transport.write(
+        self._transport.write(
             f"GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n"
             f"Sec-WebSocket-Protocol: troupe.v1.binary\r\n\r\n".encode()
@@ -144,7 +144,8 @@ async def websocket(port: int, streams: int, asked: RepeatRequest) -> Tally:
     loop = asyncio.get_running_loop()
     for number in range(streams):
         await loop.create_connection(lambda number=number: Stream(tally, number, asked), "127.0.0.1", port)
-    await tally.done.wait()
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        await tally.done.wait()
     return tally
 
 
