@@ -50,8 +50,10 @@ class Page {
     return speaker(this.#settings.language);
   }
 
-  get language() {
-    return this.#settings.language;
+  /** How dates and numbers are written: as the browser has it, where that is the language that was chosen. */
+  get locale() {
+    const { language } = this.#settings;
+    return navigator.languages.find((each) => each.startsWith(language)) ?? language;
   }
 
   get connected() {
@@ -292,8 +294,8 @@ class Page {
   }
 
   #applySettings() {
-    const { say, language } = this;
-    document.documentElement.lang = language;
+    const { say } = this;
+    document.documentElement.lang = this.#settings.language;
     document.documentElement.dataset.appearance = this.#settings.appearance;
     for (const element of document.querySelectorAll("[data-text]")) element.textContent = say(element.dataset.text);
     for (const element of document.querySelectorAll("[data-placeholder]")) element.placeholder = say(element.dataset.placeholder);

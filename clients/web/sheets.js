@@ -65,14 +65,14 @@ export class HistorySheet {
   }
 
   #row(chat) {
-    const { say, language, current } = this.#page;
+    const { say, locale, current } = this.#page;
     const title = titleOf(chat) || say("untitled");
     const open = button("", () => this.#choose(chat.id));
     open.className = "open-chat";
     open.setAttribute("aria-current", String(chat.id === current()));
     const name = made("span");
     name.append(title);
-    open.append(name, time(chat.updated, language));
+    open.append(name, time(chat.updated, locale));
     const remove = button("×", () => this.#remove(chat.id));
     remove.className = "icon-button";
     remove.setAttribute("aria-label", say("remove", { title }));
@@ -101,10 +101,10 @@ export class HistorySheet {
   }
 }
 
-function time(moment, language) {
+function time(moment, locale) {
   const element = made("time");
   const at = new Date(moment);
   element.dateTime = at.toISOString();
-  element.append(new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }).format(at));
+  element.append(new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" }).format(at));
   return element;
 }

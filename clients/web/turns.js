@@ -8,7 +8,7 @@ const CALM_ENDS = new Set(["stopped", "done"]);
 /**
  * Shows conversations in an element.
  *   host        the element
- *   page        {say, language, connected, copy(text, button), again()}; read anew each time
+ *   page        {say, locale, connected, copy(text, button), again()}; read anew each time
  */
 export class TurnsView {
   #host;
@@ -128,7 +128,7 @@ class AssistantTurn {
   #showCost() {
     const { usage } = this.turn;
     if (!usage) return;
-    const { words, title } = usageWords(usage, this.#page.say, this.#page.language);
+    const { words, title } = usageWords(usage, this.#page.say, this.#page.locale);
     this.#cost.textContent = words;
     this.#cost.title = title;
   }

@@ -53,8 +53,8 @@ function waitWords({ retryAfter }, say) {
 }
 
 /** What an answer cost: {words, title}. */
-export function usageWords({ promptTokens = 0, cachedTokens = 0, completionTokens = 0, decodeSeconds = 0 }, say, language) {
-  const number = new Intl.NumberFormat(language, { maximumFractionDigits: 0 });
+export function usageWords({ promptTokens = 0, cachedTokens = 0, completionTokens = 0, decodeSeconds = 0 }, say, locale) {
+  const number = new Intl.NumberFormat(locale, { maximumFractionDigits: 0 });
   const parts = [say("tokens", { count: number.format(completionTokens) })];
   if (decodeSeconds > LEAST_DECODE_SECONDS && completionTokens > 1) {
     parts.push(say("tokensPerSecond", { rate: number.format((completionTokens - 1) / decodeSeconds) }));

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -39,16 +39,14 @@ CHROMIUM_ARGUMENTS = [
 ]
 MODEL = "troupe-tiny"
 
-Answer = Callable[[GenerateRequest, Context], AsyncIterator[GenerateResponse]]
-
 
 def said(text: str) -> GenerateResponse:
     return GenerateResponse(delta=Delta(text=text, tokens=1))
 
 
-def ended(tokens: int = 12) -> list[GenerateResponse]:
-    usage = Usage(prompt_tokens=30, cached_tokens=10, completion_tokens=tokens, decode_seconds=0.25)
-    return [GenerateResponse(finish=Finish(reason=FinishReason.FINISH_REASON_STOP)), GenerateResponse(usage=usage)]
+def ended(reason: Any) -> list[GenerateResponse]:
+    usage = Usage(prompt_tokens=30, cached_tokens=10, completion_tokens=12, decode_seconds=0.25)
+    return [GenerateResponse(finish=Finish(reason=reason)), GenerateResponse(usage=usage)]
 
 
 class Prompter:
@@ -63,8 +61,8 @@ class Prompter:
         for piece in pieces:
             self._pieces.put_nowait(said(piece) if isinstance(piece, str) else piece)
 
-    def end(self) -> None:
-        self.say(*ended())
+    def end(self, reason: Any = FinishReason.FINISH_REASON_STOP) -> None:
+        self.say(*ended(reason))
         self._pieces.put_nowait(None)
 
     async def answer(self, request: GenerateRequest, ctx: Context) -> AsyncIterator[GenerateResponse]:
@@ -167,8 +165,8 @@ class Stage:
         await self.server.add(ScriptedModel(self.prompter), ChatService.INFO, route=MODEL)
 
 
-def chat_model(name: str, state: ModelState.ValueType = ModelState.MODEL_STATE_READY, error: str = "") -> Model:
-    return Model(name=name, services=["troupe.chat.v1.ChatService"], state=state, error=error)
+def chat_model(name: str) -> Model:
+    return Model(name=name, services=["troupe.chat.v1.ChatService"], state=ModelState.MODEL_STATE_READY)
 
 
 @asynccontextmanager
@@ -198,7 +196,7 @@ async def hub_at_work(settings: Settings) -> AsyncIterator[Stage]:
 @asynccontextmanager
 async def _listening(hub: Hub) -> AsyncIterator[int]:
     config = uvicorn.Config(
-        create_app(hub), port=0, log_level="error", ws="websockets-sansio", ws_per_message_deflate=False, lifespan="on"
+        create_app(hub), port=0, log_level="error", ws="websockets-sansio", ws_per_message_deflate=False, lifespan="off"
     )
     server = uvicorn.Server(config)
     config.load()
@@ -251,7 +249,8 @@ class Visitor:
         self.complaints: list[str] = []
 
     async def visit(self, url: str, **context: Any) -> Page:
-        opened = await self._browser.new_context(**{"locale": "en-GB", "viewport": {"width": 1200, "height": 800}, **context})
+        usual = {"locale": "en-GB", "viewport": {"width": 1200, "height": 800}}
+        opened = await self._browser.new_context(**{**usual, **context})
         self._contexts.append(opened)
         opened.set_default_timeout(15_000)
         page = await opened.new_page()

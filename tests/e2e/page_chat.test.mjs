@@ -15,7 +15,7 @@ const vi = speaker("vi");
 function chatting(answer) {
   const hub = new FakeHub(answer);
   const clock = new ManualClock();
-  const wire = new Wire({ url: "ws://hub/ws", WebSocket: hub.WebSocket, ...clock, setTimeout: clock.setTimeout, clearTimeout: clock.clearTimeout });
+  const wire = new Wire({ url: "ws://hub/ws", WebSocket: hub.WebSocket, setTimeout: clock.setTimeout, clearTimeout: clock.clearTimeout });
   const shown = [];
   const chat = new Chat({ wire, changed: (_, turn) => shown.push({ ...turn }), painted: async () => {} });
   return { hub, clock, chat, shown, conversation: newConversation() };

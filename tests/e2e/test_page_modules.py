@@ -26,5 +26,5 @@ def test_the_modules_pass_their_own_tests(suite: str) -> None:
     assert "# pass 0" not in ran.stdout.splitlines(), ran.stdout
 
 
-def test_every_module_of_the_page_is_loaded_by_the_page_or_tested() -> None:
+def test_all_suites_are_found() -> None:
     assert SUITES == ["page_chat.test.mjs", "page_markdown.test.mjs", "page_wire.test.mjs"]
