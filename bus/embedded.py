@@ -22,7 +22,7 @@ import msgspec
 
 from bus import process, subjects
 from bus.errors import Code, RpcError
-from bus.settings import BusSettings, Settings, SettingsError
+from bus.settings import INSTANCE, BusSettings, Settings, SettingsError
 from bus.transports.nats import NatsTransport
 
 START_SECONDS = 10.0
@@ -260,7 +260,7 @@ async def connect(settings: Settings, actor: str, *, timeout: float = 5.0) -> Na
     actor: first part of the process's name on the bus; what is no letter, digit, _ or - is escaped. timeout: seconds.
     Raises RpcError UNAVAILABLE (BUS_UNREACHABLE), SettingsError for files that cannot be read.
     """
-    actor = subjects.token(actor)
+    actor = subjects.token("-".join(filter(None, [actor, os.environ.get(INSTANCE)])))
     if settings.bus.url:
         return await _connect_external(settings.bus, actor, timeout)
     try:

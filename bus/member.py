@@ -1,5 +1,6 @@
 """A process on the bus with everything that belongs around it: heartbeats, metrics, traces, announcement."""
 
+import asyncio
 from typing import Self
 
 import structlog
@@ -7,6 +8,7 @@ import structlog
 from bus.announcement import Announcement
 from bus.channel import Channel
 from bus.embedded import connect
+from bus.errors import RpcError
 from bus.liveness import Heart
 from bus.metrics import Metrics
 from bus.server import Server
@@ -14,6 +16,9 @@ from bus.service import ServiceInfo
 from bus.settings import Settings
 from bus.telemetry import Telemetry
 from bus.transports import Transport
+
+LEAVE_SECONDS = 2.0
+"""For the last words, if the bus is away."""
 
 log = structlog.get_logger(__name__)
 
@@ -52,10 +57,14 @@ class Member:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.drain(self.settings.supervisor.drain_seconds)
-        await self.channel.close()
-        await self.heart.stop()
-        await self.transport.close()
+        try:
+            await self.drain(self.settings.supervisor.drain_seconds)
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await self.channel.close()
+                await self.heart.stop()
+                await self.transport.close()
+        except (RpcError, TimeoutError) as error:
+            log.warning("process.left", error=repr(error))
         self.telemetry.close()
 
     async def serve(self, actor: object, service: ServiceInfo, route: str = "") -> None:

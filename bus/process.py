@@ -38,10 +38,10 @@ def stop_requested() -> asyncio.Event:
     return stop
 
 
-def dying_with_parent() -> list[str]:
-    """A command prefix that makes the kernel send SIGTERM when the parent ends; empty where there is none."""
+def dying_with_parent(signal_name: str = "TERM") -> list[str]:
+    """A command prefix that makes the kernel send a signal when the parent ends; empty where there is none."""
     setpriv = shutil.which("setpriv") if sys.platform == "linux" else None
-    return [setpriv, "--pdeathsig", "TERM"] if setpriv else []
+    return [setpriv, "--pdeathsig", signal_name] if setpriv else []
 
 
 def watch_parent(grace: float) -> None:

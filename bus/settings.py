@@ -21,7 +21,10 @@ PREFIX = "TROUPE_"
 SUPERVISED = "TROUPE_SUPERVISED"
 """Names the file in which a supervisor hands its settings down."""
 
-NOT_SETTINGS = frozenset({"TROUPE_CONFIG", "TROUPE_HOME", SUPERVISED})
+INSTANCE = "TROUPE_INSTANCE"
+"""Becomes part of the names on the bus of a supervised process and its children, so that its supervisor knows them."""
+
+NOT_SETTINGS = frozenset({"TROUPE_CONFIG", "TROUPE_HOME", SUPERVISED, INSTANCE})
 """Variables that begin like settings and are none."""
 
 TYPO = 0.9
