@@ -68,9 +68,6 @@ class LlamaSettings(Struct, frozen=True, kw_only=True):
 
     restart_window_seconds: Annotated[float, Meta(gt=0)] = 60.0
 
-    restart_backoff_seconds: Seconds = 0.2
-    """Before the first restart; doubled for each further one within the window."""
-
 
 def default_threads() -> int:
     """Threads that serve one model best: the physical cores that this process may use."""

@@ -1,15 +1,17 @@
 """One model's process from start to end: loading, serving, crashing, coming back, giving up."""
 
 import asyncio
+import random
 import time
+from collections import deque
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import structlog
 
 from actors.llama.launcher import Launcher, Report
-from actors.llama.restart import RestartBudget
 from actors.llama.settings import LlamaSettings
+from actors.supervision import Budget
 from troupe.model.v1 import ModelState
 
 log = structlog.get_logger(__name__)
@@ -67,10 +69,11 @@ class ModelProcess:
 
     async def _run(self) -> None:
         settings = self._settings
-        budget = RestartBudget(settings.max_restarts, settings.restart_window_seconds, settings.restart_backoff_seconds)
+        budget = Budget(settings.max_restarts, settings.restart_window_seconds, random.Random())
+        ended: deque[float] = deque()
         while True:
             problem = await self._live()
-            pause = budget.pause(time.monotonic())
+            pause = budget.pause(ended, time.monotonic())
             if self.state == ModelState.MODEL_STATE_FAILED:
                 log.warning("model.failed", model=self.name, error=self.error)
                 return

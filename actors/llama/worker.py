@@ -18,9 +18,11 @@ from actors.llama.engine import LlamaEngine
 from actors.llama.launcher import Report
 from actors.llama.service import LlamaModel
 from actors.llama.settings import LlamaSettings
-from bus import RpcError, Server, Transport
-from bus.embedded import connect
-from bus.settings import load
+from bus import RpcError, process
+from bus.log import configure
+from bus.member import Member
+from bus.settings import Settings, load
+from bus.subjects import escape
 from troupe.chat.v1 import ChatService
 from troupe.embedding.v1 import EmbeddingService
 
@@ -30,30 +32,24 @@ PROGRESS_STEP = 0.02
 
 
 async def serve(
-    transport: Transport,
-    settings: LlamaSettings,
-    name: str,
-    path: Path,
-    *,
-    home: Path,
-    tell: Tell,
-    stop: asyncio.Event,
+    member: Member, settings: LlamaSettings, name: str, path: Path, tell: Tell, stop: asyncio.Event
 ) -> None:
-    """Load a model and serve it until `stop` is set, or until its engine fails, which raises.
+    """Load a model and serve it under its name until `stop` is set, or until its engine fails, which raises.
 
     Raises RpcError MODEL_LOAD_FAILED if the file cannot be loaded. When it returns, running calls have ended or were
     cancelled, and the model is freed.
     """
     engine = await LlamaEngine.open(path, settings, _steps(tell))
     try:
-        model = LlamaModel(engine, AdapterFolders(adapter_folders(home, settings)))
-        server = Server(transport)
-        await server.add(model, EmbeddingService.INFO, route=name)
+        model = LlamaModel(engine, AdapterFolders(adapter_folders(member.settings.home, settings)))
+        member.metrics.queue_depth(lambda: engine.waiting, name)
+        await member.serve(model, EmbeddingService.INFO, route=name)
         if engine.info.generates:
-            await server.add(model, ChatService.INFO, route=name)
+            await member.serve(model, ChatService.INFO, route=name)
+        await member.ready()
         tell(Report("ready"))
         await _until_stopped(engine, stop)
-        await server.drain(settings.drain_seconds)
+        await member.drain(settings.drain_seconds)
     finally:
         await engine.close()
 
@@ -77,15 +73,14 @@ def _steps(tell: Tell) -> Callable[[float], None]:
     return progress
 
 
-async def run(name: str, path: Path) -> int:
+async def run(settings: Settings, name: str, path: Path) -> int:
     """The whole process; returns its exit code."""
-    settings = load()
     stop = asyncio.Event()
     parent = await _parent(stop)
-    transport = await connect(settings, f"llama-{name}")
     try:
         own = settings.actor("llama", LlamaSettings)
-        await serve(transport, own, name, path, home=settings.home, tell=_print, stop=stop)
+        async with Member(settings, "llama", process=f"llama-{escape(name)}") as member:
+            await serve(member, own, name, path, _print, stop)
     except RpcError as problem:
         if problem.reason == "MODEL_LOAD_FAILED":
             _print(Report("failed", error=problem.message))
@@ -93,7 +88,6 @@ async def run(name: str, path: Path) -> int:
         return 1
     finally:
         parent.cancel()
-        await transport.close()
     return 0
 
 
@@ -116,14 +110,16 @@ async def _parent(stop: asyncio.Event) -> "asyncio.Task[bytes]":
     return watcher
 
 
-def main() -> None:
+def main() -> int:
     """Entry point of the module."""
     parser = argparse.ArgumentParser(prog="python -m actors.llama.worker", description="Serve one model on the bus.")
     parser.add_argument("--model", required=True, help="the name that callers use")
     parser.add_argument("--path", required=True, type=Path, help="a GGUF file")
     arguments = parser.parse_args()
-    sys.exit(asyncio.run(run(arguments.model, arguments.path)))
+    settings = load()
+    configure(settings.log, f"llama-{arguments.model}")
+    return process.run(run(settings, arguments.model, arguments.path))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -4,6 +4,7 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -82,14 +83,14 @@ class Stage:
     """An actor on an in-memory bus, in a home with the fixture models."""
 
     def __init__(self, home: Path, launcher: FakeLauncher, **settings: object) -> None:
-        given = {"preload": [], "restart_backoff_seconds": 0.0, "max_restarts": 2, **settings}
+        given = {"preload": [], "max_restarts": 2, **settings}
         self.launcher = launcher
         self.actor = LlamaActor(LlamaSettings(**given), home, launcher)  # type: ignore[arg-type]
         broker = MemoryBroker()
         self.server = Server(MemoryTransport(broker))
         self.client = ModelServiceClient(Channel(MemoryTransport(broker)))
 
-    async def __aenter__(self) -> "Stage":
+    async def __aenter__(self) -> Self:
         await self.actor.__aenter__()
         await self.server.add(self.actor, ModelService.INFO)
         return self
@@ -108,7 +109,7 @@ class Stage:
     async def until(self, name: str, state: ModelState) -> Model:
         async with asyncio.timeout(5):
             while (model := await self.model(name)).state != state:
-                await asyncio.sleep(0)
+                pass
         return model
 
 
@@ -203,9 +204,11 @@ async def test_loading_goes_on_when_who_asked_for_it_leaves(home: Path) -> None:
 
 
 async def test_what_the_process_says_of_a_bad_file_reaches_the_caller(home: Path) -> None:
-    launcher = FakeLauncher(
-        lambda process, _: (process.say(Report("failed", error="no such tensor.")), process.end("x"))[0]
-    )
+    def refusing(process: FakeProcess, _: int) -> None:
+        process.say(Report("failed", error="no such tensor."))
+        process.end("it ended with code 1")
+
+    launcher = FakeLauncher(refusing)
     async with Stage(home, launcher) as stage:
         with pytest.raises(RpcError, match=r"no such tensor\.") as refusal:
             await stage.load("fixture")

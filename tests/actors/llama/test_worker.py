@@ -1,4 +1,4 @@
-"""A model's own process, on a real NATS server: it serves, survives nothing but comes back, and leaves nothing behind."""
+"""A model's own process, on a real NATS server: it serves, comes back when it is killed, and ends with its parent."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from actors.llama.actor import LlamaActor
-from actors.llama.launcher import Report, Subprocess, SubprocessLauncher
+from actors.llama.launcher import Subprocess, SubprocessLauncher
 from actors.llama.settings import LlamaSettings
 from bus import Channel, RpcError, Server
 from bus.embedded import EmbeddedServer, connect
@@ -18,7 +18,7 @@ from bus.settings import load
 from troupe.chat.v1 import ChatServiceClient, CompleteRequest
 from troupe.model.v1 import LoadModelRequest, ModelService, ModelServiceClient, ModelState, UnloadModelRequest
 
-SETTINGS = LlamaSettings(preload=[], threads=1, restart_backoff_seconds=0.0)
+SETTINGS = LlamaSettings(preload=[], threads=1)
 
 
 class RememberingLauncher(SubprocessLauncher):
@@ -27,11 +27,18 @@ class RememberingLauncher(SubprocessLauncher):
     def __init__(self, home: Path) -> None:
         super().__init__({"TROUPE_HOME": str(home), "TROUPE_CONFIG": "", "NATS_URL": ""})
         self.processes: list[Subprocess] = []
+        self._started = asyncio.Condition()
 
     async def launch(self, name: str, path: Path) -> Subprocess:
         process = await super().launch(name, path)
         self.processes.append(process)
+        async with self._started:
+            self._started.notify_all()
         return process
+
+    async def wait_for(self, count: int) -> None:
+        async with asyncio.timeout(30), self._started:
+            await self._started.wait_for(lambda: len(self.processes) >= count)
 
 
 class Hub:
@@ -85,9 +92,7 @@ async def test_a_loaded_model_answers_under_its_name_until_it_is_unloaded(hub: H
 async def test_a_killed_process_is_started_again_and_serves(hub: Hub) -> None:
     await hub.load("fixture")
     os.kill(hub.launcher.processes[0].pid, signal.SIGKILL)
-    async with asyncio.timeout(30):
-        while len(hub.launcher.processes) < 2:
-            await asyncio.sleep(0.01)
+    await hub.launcher.wait_for(2)
     assert await hub.load("fixture") == ModelState.MODEL_STATE_READY
     assert await hub.complete("fixture")
 
@@ -118,9 +123,6 @@ async def test_a_process_ends_when_its_parent_closes_its_input(hub: Hub) -> None
 
 async def test_a_process_without_a_bus_ends_with_a_sentence(models: Path, tmp_path: Path) -> None:
     process = await RememberingLauncher(tmp_path).launch("fixture", models / "fixture.gguf")
-    reports: list[Report] = []
     async with asyncio.timeout(30):
-        async for report in process.reports():
-            reports.append(report)
-    assert reports == []
+        assert [report async for report in process.reports()] == []
     assert process.ending == "it ended with code 1"
