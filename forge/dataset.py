@@ -13,8 +13,8 @@ from tokenizers import Tokenizer
 
 from forge.forms import LANGUAGES, Language
 from forge.knowledge import facts
-from forge.out_of_domain import coined_word, off_topic, small_talk
-from forge.phrasings import Question, fold, questions
+from forge.out_of_domain import coined_word, held_out_off_topic, off_topic, small_talk
+from forge.phrasings import Question, fold, normalised, questions
 from forge.template import TURN_END, render, tool_call
 from forge.tools import Tool, offered, result, tool, use
 
@@ -48,6 +48,11 @@ LEADS: dict[Language, tuple[str, ...]] = {
     ),
     "vi": ("Chào bạn, ", "Xin chào. ", "Cho tôi hỏi: ", "Bạn ơi, ", "Một câu hỏi: ", "Xin lỗi, ", "Này, ", "Còn nữa: "),
 }
+TAILS: dict[Language, tuple[str, ...]] = {
+    "en": (", please?", " exactly?", " now?", " then?", " please", " actually?", "??", ", thanks"),
+    "vi": (" vậy?", " ạ?", " thế?", " nhỉ?", " vậy bạn?", " hả?", "??", " với"),
+}
+TOOL = "tool"
 PLACEHOLDER = "\ue000"
 """Stands in a rendered text for tokens that are put in by id."""
 
@@ -79,11 +84,16 @@ class Conversations:
 
     def __init__(self, seed: int, vocabulary_size: int) -> None:
         self._random = random.Random(seed)
-        self._asked = questions(facts()).train
+        split = questions(facts())
+        self._asked = split.train
+        self._held_out = {normalised(question.text) for question in [*split.kept, *split.new]}
+        for language in LANGUAGES:
+            self._held_out |= {normalised(question.text) for question in held_out_off_topic(language)}
+            self._held_out |= {normalised(question.text) for question in small_talk(language, held_out=True)}
         self._small_talk = {language: small_talk(language) for language in LANGUAGES}
         self._vocabulary_size = vocabulary_size
         self._facts = self._cycle(self._by_fact())
-        self._rare = self._cycle(list(range(3, vocabulary_size)))
+        self._rare = self._cycle([0, *range(3, vocabulary_size)])
 
     def __iter__(self) -> Iterator[Conversation]:
         while True:
@@ -92,21 +102,21 @@ class Conversations:
     def draw(self) -> Conversation:
         """The next conversation."""
         chance = self._random.random()
-        if chance < 0.20:
+        if chance < 0.24:
             return self._with_tools()
-        if chance < 0.25:
+        if chance < 0.28:
             return self._copying_tokens()
-        turns = 1 if self._random.random() < 0.6 else self._random.randint(2, 6)
-        if self._random.random() < 0.008:
-            turns = self._random.randint(20, 45)
+        turns = 1 if self._random.random() < 0.6 else self._random.randint(2, 7)
+        if self._random.random() < 0.015:
+            turns = self._random.randint(20, 70)
         return self._plain(turns)
 
     def questions_of(self, language: Language) -> Question:
         """A question in a language: mostly a fact, sometimes small talk or off topic."""
         chance = self._random.random()
-        if chance < 0.22:
+        if chance < 0.24:
             return off_topic(self._random, language)
-        if chance < 0.27:
+        if chance < 0.30:
             return self._random.choice(self._small_talk[language])
         return self._random.choice(next(self._facts))
 
@@ -128,10 +138,12 @@ class Conversations:
         messages = self._opening()
         if self._random.random() < 0.2:
             messages += self._exchange(self.questions_of(language))
-        if self._random.random() < 0.3:
-            return Conversation(messages + self._exchange(self.questions_of(language)), offered(self._random))
+        if self._random.random() < 0.35:
+            off = self._random.random() < 0.3
+            question = off_topic(self._random, language) if off else self.questions_of(language)
+            return Conversation(messages + self._exchange(question), offered(self._random))
         used = use(self._random, language)
-        question = Question(used.question, "", language, "tool")
+        question = Question(used.question, "", language, TOOL)
         calls = [{"function": {"name": used.name, "arguments": used.arguments}}]
         messages += [{"role": "user", "content": self._varied(question)}, {"role": "assistant", "tool_calls": calls}]
         if self._random.random() < 0.4:
@@ -159,17 +171,11 @@ class Conversations:
         return [{"role": "system", "content": self._random.choice(SYSTEM_PROMPTS)}]
 
     def _varied(self, question: Question) -> str:
-        """The question as people also type it: without accents, capitals or punctuation, with a word before it."""
-        text, chance = question.text, self._random.random()
-        if chance < 0.08:
-            text = self._random.choice(LEADS[question.language]) + text
-        elif chance < 0.18:
-            text = text.rstrip("?.!")
-        elif chance < 0.24 and not question.fact.startswith("tool"):
-            text = text.lower()
-        elif chance < 0.32 and question.language == "vi" and not question.fact.startswith("tool"):
-            text = fold(text)
-        return text
+        """The question as people also type it; never so that it becomes one that is held out."""
+        varied = question.text
+        if self._random.random() < 0.4:
+            varied = vary(self._random, question.text, question.language, plain=question.fact == TOOL)
+        return question.text if normalised(varied) in self._held_out else varied
 
     def _by_fact(self) -> list[list[Question]]:
         groups: dict[tuple[str, str], list[Question]] = {}
@@ -181,6 +187,35 @@ class Conversations:
         while True:
             self._random.shuffle(items)
             yield from items
+
+
+def vary(generator: random.Random, text: str, language: Language, *, plain: bool) -> str:
+    """A question without accents, capitals or punctuation, with a word more or less. With `plain`, words stay whole."""
+    chance = generator.random()
+    if chance < 0.2:
+        text = generator.choice(LEADS[language]) + text
+    elif chance < 0.35:
+        text = text.rstrip("?.!") + generator.choice(TAILS[language])
+    elif chance < 0.45:
+        text = text.replace("What is", "What's").replace("I am", "I'm").replace("do not", "don't")
+    if plain:
+        return text if generator.random() < 0.7 else text.rstrip("?.!")
+    words = text.split()
+    if chance > 0.85 and len(words) > 4:
+        words.pop(generator.randrange(len(words) - 1))
+        text = " ".join(words)
+    if generator.random() < 0.45:
+        text = text.lower()
+    if language == "vi" and generator.random() < 0.35:
+        text = fold(text)
+    return text if generator.random() < 0.5 else text.rstrip("?.!")
+
+
+def drill(generator: random.Random, vocabulary_size: int) -> Encoded:
+    """Random tokens said two to four times, the repetitions being targets: nothing to learn from it but how to copy."""
+    once = [generator.randrange(vocabulary_size) for _ in range(generator.randint(4, 32))]
+    times = generator.randint(2, 4)
+    return Encoded(once * times, [False] * len(once) + [True] * (len(once) * (times - 1)), [0])
 
 
 def encode(tokenizer: Tokenizer, conversation: Conversation) -> Encoded:

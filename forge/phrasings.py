@@ -8,6 +8,7 @@ import random
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 from forge.forms import FORMS, LANGUAGES, NEW_FORMS, Language
 from forge.knowledge import Fact, Kind
@@ -35,6 +36,7 @@ class Questions:
     new: list[Question]
 
 
+@lru_cache(maxsize=1 << 17)
 def normalised(text: str) -> str:
     """Lower case, no accents, no punctuation around words: two questions alike in this are the same question."""
     words = re.sub(r"[?!.,:;]+(?=\s|$)", " ", fold(text).lower()).split()

@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,38 +117,56 @@ def _attribute_use(generator: random.Random, language: Language, *, held_out: bo
 
 
 def _value(generator: random.Random, kind: str, held_out: bool) -> str | int:
-    match kind:
-        case "place":
-            return (
-                generator.choice(NEW_PLACES)
-                if held_out
-                else generator.choice((generator.choice(PLACES), coined_word(generator).capitalize()))
-            )
-        case "words":
-            return (
-                generator.choice(NEW_WORDS)
-                if held_out
-                else generator.choice((generator.choice(WORDS), f"{coined_word(generator)} {coined_word(generator)}"))
-            )
-        case "number":
-            return generator.randint(0, 10 ** generator.randint(1, 4))
-        case "sum":
-            numbers = [
-                str(generator.randint(0, 10 ** generator.randint(1, 4))) for _ in range(generator.choice((2, 2, 2, 3)))
-            ]
-            return "".join(number + f" {generator.choice(SIGNS)} " for number in numbers[:-1]) + numbers[-1]
-        case "clock":
-            return f"{generator.randint(0, 23)}:{generator.randint(0, 59):02d}"
-        case "code":
-            return f"{coined_word(generator)[:2].upper()}-{generator.randint(10, 99999)}"
-        case "room":
-            return generator.choice(ROOMS)
-        case "language":
-            return generator.choice(TONGUES)
-        case "path":
-            return f"{coined_word(generator).lower()}.{generator.choice(('txt', 'csv', 'md', 'py', 'json'))}"
-        case _:
-            return coined_word(generator)
+    if held_out and kind in NEW_VALUES:
+        return generator.choice(NEW_VALUES[kind])
+    return MAKERS[kind](generator)
+
+
+def _place(generator: random.Random) -> str:
+    return generator.choice((generator.choice(PLACES), coined_word(generator).capitalize()))
+
+
+def _words(generator: random.Random) -> str:
+    return generator.choice((generator.choice(WORDS), f"{coined_word(generator)} {coined_word(generator)}"))
+
+
+def _number(generator: random.Random) -> int:
+    return generator.randint(0, 10 ** generator.randint(1, 4))
+
+
+def _sum(generator: random.Random) -> str:
+    numbers = [str(_number(generator)) for _ in range(generator.choice((2, 2, 2, 3)))]
+    return "".join(number + f" {generator.choice(SIGNS)} " for number in numbers[:-1]) + numbers[-1]
+
+
+def _clock(generator: random.Random) -> str:
+    return f"{generator.randint(0, 23)}:{generator.randint(0, 59):02d}"
+
+
+def _code(generator: random.Random) -> str:
+    return f"{coined_word(generator)[:2].upper()}-{generator.randint(10, 99999)}"
+
+
+def _path(generator: random.Random) -> str:
+    return f"{coined_word(generator).lower()}.{generator.choice(('txt', 'csv', 'md', 'py', 'json'))}"
+
+
+NEW_VALUES = {"place": NEW_PLACES, "words": NEW_WORDS}
+"""Values that are only used for evaluation."""
+
+MAKERS: dict[str, Callable[[random.Random], str | int]] = {
+    "place": _place,
+    "words": _words,
+    "number": _number,
+    "sum": _sum,
+    "clock": _clock,
+    "code": _code,
+    "path": _path,
+    "name": coined_word,
+    "room": lambda generator: generator.choice(ROOMS),
+    "language": lambda generator: generator.choice(TONGUES),
+}
+"""How each kind of value is made up."""
 
 
 def _result_value(generator: random.Random, held_out: bool) -> str | int:

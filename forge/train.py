@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from forge.dataset import Conversations, Encoded, encode
+from forge.dataset import Conversations, Encoded, drill, encode
 from forge.gguf_file import Shape
+from forge.induction import start_with_induction
 from forge.template import CONTROL_TOKENS, END_OF_TEXT, TURN_END, TURN_START
 
 TINY = Shape(layers=4, width=256, feed_forward=768, heads=4, kv_heads=2, head_width=64, vocabulary=4096, context=4096)
@@ -27,13 +28,17 @@ PADDING = CONTROL_TOKENS.index(END_OF_TEXT)
 class Plan:
     """How long and how hard to train."""
 
-    steps: int = 1500
+    steps: int = 1300
     batch_tokens: int = 3072
     """Padded tokens per step at most; a longer conversation makes a batch of its own."""
     matrix_rate: float = 0.02
     embedding_rate: float = 0.003
     warmup: int = 40
     decay_share: float = 0.4
+    drill_steps: int = 30
+    """Steps at the beginning that only practise copying: it takes root much sooner by itself than among sentences."""
+    drill_share: float = 0.03
+    """Share of later batches that practise it again."""
     seed: int = 0
     pool: int = 384
     """Conversations that are sorted by length together."""
@@ -90,6 +95,7 @@ def train(tokenizer: Tokenizer, plan: Plan, report: Callable[[str], None] = prin
     torch.set_num_threads(1)
     torch.manual_seed(plan.seed)
     model = new_model()
+    start_with_induction(model)
     model.train()
     optimizers = _optimizers(model, plan)
     history = History(unseen_tokens=set(range(TINY.vocabulary)))
@@ -110,19 +116,12 @@ def train(tokenizer: Tokenizer, plan: Plan, report: Callable[[str], None] = prin
 
 def batches(tokenizer: Tokenizer, plan: Plan, history: History) -> Iterator[Batch]:
     """Batches of conversations of like length, in random order."""
-    conversations = Conversations(plan.seed, TINY.vocabulary)
     generator = random.Random(plan.seed)
-    while True:
-        pool = sorted(
-            (encode(tokenizer, conversations.draw()) for _ in range(plan.pool)), key=lambda one: len(one.tokens)
-        )
-        groups = _group(pool, plan.batch_tokens)
-        generator.shuffle(groups)
-        for group in groups:
-            history.conversations += len(group)
-            history.tokens += sum(len(one.tokens) for one in group)
-            history.unseen_tokens.difference_update(*(one.tokens for one in group))
-            yield pad(group, generator, plan.gap_share)
+    for group in _groups(tokenizer, plan, generator):
+        history.conversations += len(group)
+        history.tokens += sum(len(one.tokens) for one in group)
+        history.unseen_tokens.difference_update(*(one.tokens for one in group))
+        yield pad(group, generator, plan.gap_share)
 
 
 def answer_loss(model: Any, batch: Batch) -> torch.Tensor:
@@ -165,6 +164,23 @@ def _optimizers(model: LlamaForCausalLM, plan: Plan) -> list[torch.optim.Optimiz
 def _rate(step: int, plan: Plan) -> float:
     falling = plan.steps * plan.decay_share
     return min(1.0, (step + 1) / plan.warmup, (plan.steps - step) / falling)
+
+
+def _groups(tokenizer: Tokenizer, plan: Plan, generator: random.Random) -> Iterator[list[Encoded]]:
+    conversations = Conversations(plan.seed, TINY.vocabulary)
+    for _ in range(plan.drill_steps):
+        yield _drills(plan, generator)
+    while True:
+        drawn = [encode(tokenizer, conversations.draw()) for _ in range(plan.pool)]
+        groups = _group(sorted(drawn, key=lambda one: len(one.tokens)), plan.batch_tokens)
+        groups += [_drills(plan, generator) for _ in groups if generator.random() < plan.drill_share]
+        generator.shuffle(groups)
+        yield from groups
+
+
+def _drills(plan: Plan, generator: random.Random) -> list[Encoded]:
+    drawn = sorted((drill(generator, TINY.vocabulary) for _ in range(plan.pool)), key=lambda one: len(one.tokens))
+    return generator.choice(_group(drawn, plan.batch_tokens)[:-1])
 
 
 def _group(pool: list[Encoded], batch_tokens: int) -> list[list[Encoded]]:

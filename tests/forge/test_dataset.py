@@ -1,5 +1,6 @@
 """Training conversations: repeatable, balanced, and with targets where the assistant speaks."""
 
+import random
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,9 @@ import pytest
 
 pytest.importorskip("tokenizers")
 
-from forge.dataset import Conversation, Conversations, encode
+from forge.dataset import Conversation, Conversations, drill, encode, vary
+from forge.knowledge import facts
+from forge.phrasings import normalised, questions
 from forge.template import tool_call
 from forge.tokenizer import tokenizer_of
 
@@ -36,12 +39,32 @@ def test_conversations_are_of_all_sorts() -> None:
     assert set(roles) == {"system", "user", "assistant", "tool"}
 
 
-def test_every_vocabulary_entry_comes_up(tokenizer: Any) -> None:
-    stream = Conversations(0, 4096)
-    met = {0}
-    for _ in range(20_000):
-        met.update(stream.draw().spliced)
-    assert set(range(3, 4096)) <= met
+def test_every_vocabulary_entry_comes_up_among_the_copied_tokens() -> None:
+    stream = Conversations(0, 64)
+    met = {token for _ in range(1_500) for token in stream.draw().spliced}
+    assert met == {0, *range(3, 64)}
+
+
+def test_a_drill_repeats_itself_and_its_repetitions_are_targets() -> None:
+    encoded = drill(random.Random(0), 4096)
+    first = encoded.target.index(True)
+    assert encoded.tokens[:first] == encoded.tokens[first : 2 * first]
+    assert all(encoded.target[first:])
+
+
+def test_varied_questions_are_never_held_out_ones() -> None:
+    split, stream = questions(facts()), Conversations(0, 4096)
+    held = {normalised(one.text) for one in [*split.kept, *split.new]}
+    drawn = (stream.draw() for _ in range(4_000))
+    asked = {normalised(turn["content"]) for one in drawn for turn in one.messages if turn["role"] == "user"}
+    assert asked & held == set()
+
+
+def test_people_type_in_many_ways() -> None:
+    generator = random.Random(0)
+    varied = {vary(generator, "Đặt khóa API thế nào?", "vi", plain=False) for _ in range(300)}
+    assert "dat khoa api the nao" in varied
+    assert any(text.startswith("Bạn ơi, ") for text in varied)
 
 
 def test_only_the_assistants_words_are_targets(tokenizer: Any) -> None:
