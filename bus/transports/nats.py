@@ -100,7 +100,10 @@ class NatsTransport:
             callback()
 
     async def _error(self, error: Exception) -> None:
-        log.warning("bus.error", process=self.process, error=repr(error))
+        if isinstance(error, OSError):  # one of many attempts to reconnect; that the bus is away was said
+            log.debug("bus.unreachable", process=self.process, error=repr(error))
+        else:
+            log.warning("bus.error", process=self.process, error=repr(error))
 
     async def flush(self) -> None:
         try:
@@ -113,7 +116,8 @@ class NatsTransport:
 
     async def close(self) -> None:
         if not self.client.is_closed:
-            await self.client.close()
+            with suppress(NatsError, OSError):  # the server is away, and cannot be told
+                await self.client.close()
 
 
 class _Subscription:

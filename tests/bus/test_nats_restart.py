@@ -1,0 +1,119 @@
+"""The NATS server is killed and started again while streams run over it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from google.protobuf.wrappers_pb2 import StringValue
+
+from bus import NatsTransport, RpcError, Transport
+from bus.testing import NatsServer, Stage
+from bus.testing.stage import COUNT, PROBE, SAY, TALK, WAIT, Probe, text, within
+
+STREAMS = 10
+MESSAGES = 600
+
+
+class Paced(Probe):
+    """Counts slowly enough for a server to end and start in between, and tells how far it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.milestones = [asyncio.Event(), asyncio.Event()]
+
+    async def count(self, request: StringValue, ctx: object) -> AsyncIterator[StringValue]:
+        for index in range(int(request.value)):
+            yield StringValue(value=str(index))
+            if index == MESSAGES // 4:
+                self.milestones[0].set()
+            elif index == MESSAGES // 2:
+                self.milestones[1].set()
+            await asyncio.sleep(0.002)
+
+
+def process_on(server: NatsServer) -> "asyncio.Future[Transport]":
+    return asyncio.ensure_future(NatsTransport.connect(server.url, "process"))
+
+
+async def restarted(server: NatsServer) -> None:
+    await asyncio.to_thread(server.kill)
+    await asyncio.to_thread(server.start)
+
+
+async def test_every_stream_survives_two_kills_of_the_server_whole(nats_server: NatsServer) -> None:
+    async with Stage(lambda: process_on(nats_server)) as stage:
+        probe = Paced()
+        await stage.serve(probe)
+        channels = [await stage.channel() for _ in range(2)]
+
+        async def stream(number: int) -> list[str]:
+            channel = channels[number % 2]
+            return [response.value async for response in channel.server_stream(COUNT, StringValue(value=str(MESSAGES)))]
+
+        streams = [asyncio.create_task(stream(number)) for number in range(STREAMS)]
+        for milestone in probe.milestones:
+            await within(milestone.wait())
+            await restarted(nats_server)
+        async with asyncio.timeout(30):
+            for found in await asyncio.gather(*streams):
+                assert found == [str(number) for number in range(MESSAGES)]
+
+
+async def test_a_conversation_survives_a_kill_of_the_server(nats_server: NatsServer) -> None:
+    async with Stage(lambda: process_on(nats_server)) as stage:
+        await stage.serve(Probe())
+        channel = await stage.channel()
+        killed = asyncio.Event()
+
+        async def words() -> AsyncIterator[StringValue]:
+            for number in range(200):
+                if number == 100:
+                    await restarted(nats_server)
+                    killed.set()
+                yield StringValue(value=str(number))
+
+        found = []
+        async with asyncio.timeout(30):
+            async for response in channel.bidi_stream(TALK, words()):
+                found.append(response.value)
+        assert killed.is_set()
+        assert found == [str(number) for number in range(200)]
+
+
+async def test_a_quiet_call_survives_and_new_calls_are_served_after_the_restart(nats_server: NatsServer) -> None:
+    async with Stage(lambda: process_on(nats_server)) as stage:
+        probe = Probe()
+        await stage.serve(probe)
+        channel = await stage.channel()
+        call = await stage.open(channel, WAIT, "")
+        assert text(await within(anext(call))) == "waiting"
+        await restarted(nats_server)
+
+        async def served() -> bool:
+            try:
+                await channel.unary(SAY, StringValue(value="x"), timeout=2.0)
+            except RpcError:
+                return False
+            return True
+
+        async with asyncio.timeout(20):
+            while not await served():
+                pass
+        assert not call.closed
+        assert not probe.cancelled.is_set()
+        call.cancel()
+        await within(probe.cancelled.wait())
+
+
+async def test_a_server_that_stays_away_ends_the_calls_with_unavailable(nats_server: NatsServer) -> None:
+    async with Stage(lambda: process_on(nats_server)) as stage:
+        await stage.serve(Probe(), PROBE)
+        channel = await stage.channel()
+        call = await stage.open(channel, WAIT, "")
+        await within(anext(call))
+        await asyncio.to_thread(nats_server.kill)
+        async with asyncio.timeout(20):
+            with pytest.raises(RpcError) as caught:
+                await anext(call)
+        assert caught.value.reason == "PEER_LOST"
+        await asyncio.to_thread(nats_server.start)
