@@ -15,6 +15,7 @@ COMMANDS = {
     "models": "list, load and unload models",
     "call": "call any method with JSON",
     "key": "make an API key",
+    "alive": "say whether a part of the hub serves, for health checks",
     "doctor": "say what is missing on this machine, and the command that mends it",
     "version": "say what is installed",
 }

@@ -2,7 +2,7 @@
 # Sets up what `make` needs: a virtual environment in .venv and, where this user may install them, system packages.
 #   deploy/setup.sh hub      what a hub needs
 #   deploy/setup.sh tests    the same, the checkers, and a browser for the page's tests
-# PYTHON names another interpreter; TEST_EXTRAS other extras for the tests (default: llama,forge,dev).
+# PYTHON names another interpreter; TEST_EXTRAS other extras for the tests (default: llama,dev; CI adds forge, whose tests need torch).
 # Says each step in one line; what the tools say goes to .venv/setup.log. A second run takes no time.
 set -eu
 cd "$(dirname "$0")/.."
@@ -128,7 +128,7 @@ hub)
     ;;
 tests)
     need_environment
-    install_packages tests "${TEST_EXTRAS:-llama,forge,dev}"
+    install_packages tests "${TEST_EXTRAS:-llama,dev}"
     want_browser
     ;;
 *)
