@@ -105,7 +105,10 @@ async def test_a_quiet_call_survives_and_new_calls_are_served_after_the_restart(
         await within(probe.cancelled.wait())
 
 
-async def test_a_server_that_stays_away_ends_the_calls_with_unavailable(nats_server: NatsServer) -> None:
+async def test_a_server_that_stays_away_ends_the_calls_with_unavailable(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bus.protocol.PING_SECONDS", 1.0)
     async with Stage(lambda: process_on(nats_server)) as stage:
         await stage.serve(Probe(), PROBE)
         channel = await stage.channel()
