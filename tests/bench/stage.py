@@ -83,6 +83,7 @@ class Stage:
             "TROUPE_LOG_LEVEL": "warning",
             "TROUPE_LIMITS_MESSAGES_PER_SECOND": "1000000",
             "TROUPE_LIMITS_MESSAGE_BURST": "1000000",
+            "TROUPE_ACTORS_LLAMA_SLOTS": "1",
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "proto" / "gen")]),
         }
 
