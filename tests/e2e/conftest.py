@@ -153,6 +153,7 @@ class Stage:
         self.proxy = proxy
         self.locations = locations
         self.prompter = Prompter()
+        self.model = ScriptedModel(self.prompter)
         self.listed = ListedModels([chat_model(MODEL)])
         self.server = Server(transport)
 
@@ -162,7 +163,7 @@ class Stage:
 
     async def serve(self) -> None:
         await self.server.add(self.listed, ModelService.INFO)
-        await self.server.add(ScriptedModel(self.prompter), ChatService.INFO, route=MODEL)
+        await self.server.add(self.model, ChatService.INFO, route=MODEL)
 
 
 def chat_model(name: str) -> Model:

@@ -75,7 +75,7 @@ async def test_a_vietnamese_browser_gets_a_vietnamese_page(visitor: Any, stage: 
     page = await visitor.visit(stage.url, locale="vi-VN")
     await expect(page.get_by_role("heading", name="Bạn muốn biết điều gì?")).to_be_visible()
     assert await page.locator("html").get_attribute("lang") == "vi"
-    await page.get_by_role("button", name="Troupe dùng những cổng nào?").click()
+    await page.get_by_role("button", name="HTTP dùng cổng nào?").click()
     stage.prompter.say(waiting(Progress.STATE_QUEUED, position=2, eta=7))
     await expect(page.locator(".waiting")).to_have_text("Đang xếp hàng ở vị trí 2, khoảng 7 giây…")
     stage.prompter.say("Cổng **8080** cho HTTP, ", "và `50051` cho gRPC — đều ở máy này.")
