@@ -18,6 +18,8 @@ OK, FAILED, UNREACHABLE, INTERRUPTED = 0, 1, 2, 130
 
 KEY_VARIABLE = "TROUPE_KEY"
 
+EVERY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104  (what a hub listens on; nobody can call it)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `troupe chat` understands."""
@@ -68,7 +70,7 @@ def target_of(args: argparse.Namespace, settings: "Settings") -> str:
     if args.target:
         return str(args.target)
     host = args.host or settings.grpc.host
-    if host in ("0.0.0.0", "::", ""):
+    if host in EVERY_ADDRESS:
         host = "127.0.0.1"
     bracketed = f"[{host}]" if ":" in host and not host.startswith("[") else host
     return f"{bracketed}:{args.port or settings.grpc.port}"

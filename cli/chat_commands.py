@@ -171,17 +171,17 @@ class Commands:
         return said
 
     async def _save(self, name: str) -> str:
-        words, path = self._words, Path(name).expanduser()
         if not self._conversation.messages:
-            self._say(words.nothing_to_save)
+            self._say(self._words.nothing_to_save)
         elif not name:
-            self._say(words.save_where)
+            self._say(self._words.save_where)
         else:
-            text = as_json(self._conversation) if path.suffix == ".json" else as_markdown(self._conversation)
-            self._write(path, text)
+            self._write(name)
         return ""
 
-    def _write(self, path: Path, text: str) -> None:
+    def _write(self, name: str) -> None:
+        path = Path(name).expanduser()
+        text = as_json(self._conversation) if path.suffix == ".json" else as_markdown(self._conversation)
         try:
             with path.open("x", encoding="utf-8") as file:
                 file.write(text)

@@ -1,4 +1,4 @@
-"""An answer as it appears in the terminal: finished blocks stay, the last one is redrawn, a status line tells of waiting."""
+"""An answer in the terminal: finished blocks stay, the last one is redrawn, a status line tells of waiting."""
 
 import asyncio
 import time

@@ -152,7 +152,8 @@ VIETNAMESE = Words(
     running="Đang xử lý",
     thinking="Đang suy nghĩ",
     reconnecting="Mất kết nối; đang tìm lại hub",
-    not_running="Không có hub Troupe nào trả lời tại {target}.\nKhởi động hub bằng:  troupe up   (trong kho mã cũng có: make up)\n"
+    not_running="Không có hub Troupe nào trả lời tại {target}.\n"
+    "Khởi động hub bằng:  troupe up   (trong kho mã cũng có: make up)\n"
     "Nếu hub chạy ở nơi khác, hãy chỉ rõ:  troupe chat --target MÁY:CỔNG",
     nothing_asked='Không có câu hỏi nào. Hãy dùng: troupe chat "…", hoặc: echo "…" | troupe chat',
     too_much_asked="Dữ liệu vào quá {limit} byte; hãy hỏi ít hơn mỗi lần.",

@@ -226,10 +226,16 @@ class ScriptedDoor(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic
 
 
 @pytest.fixture
-async def patience() -> AsyncIterator[None]:
-    """No test waits for ever: after a while everything is cancelled."""
+async def patience(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """No test waits for ever."""
     loop = asyncio.get_running_loop()
-    handle = loop.call_later(LONGEST_TEST_SECONDS, lambda: [task.cancel() for task in asyncio.all_tasks(loop)])
+
+    def give_up() -> None:
+        for task in asyncio.all_tasks(loop):
+            if getattr(task.get_coro(), "__name__", "") == request.function.__name__:
+                task.cancel("the test took too long")
+
+    handle = loop.call_later(LONGEST_TEST_SECONDS, give_up)
     yield
     handle.cancel()
 

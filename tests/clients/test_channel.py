@@ -115,11 +115,9 @@ async def test_what_the_requests_raise_is_raised_and_ends_the_call(served: Hub) 
 
     with pytest.raises(ValueError, match="no more"):
         await served.echo.collect(breaking())
-    heard = []
     with pytest.raises(ValueError, match="no more"):
         async for response in served.echo.converse(breaking()):
-            heard.append(response.text)
-    assert heard in ([], ["a"])
+            assert response.text == "a"
 
 
 async def test_an_error_of_the_actor_ends_a_call_whose_requests_still_come(served: Hub) -> None:

@@ -107,7 +107,7 @@ class Conversation:
             self._unanswered = said
 
     def take_back(self) -> str:
-        """Forget the last exchange and return what was said in it, also if it was never answered; "" if there is none."""
+        """Forget the last exchange, also one that failed, and return what was said in it; empty if there is none."""
         if self._unanswered:
             said, self._unanswered = self._unanswered, ""
             return said

@@ -85,7 +85,7 @@ class Opener(Protocol):
 
 
 class ServerStream:
-    """One server stream over as many connections as it takes. Each message comes once and in order, or an error does."""
+    """One server stream over as many connections as it takes: each message once and in order, or an error."""
 
     def __init__(
         self,

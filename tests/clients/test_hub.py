@@ -1,0 +1,31 @@
+import subprocess
+import sys
+
+import troupe_client
+
+
+def test_the_public_surface_is_what_it_says() -> None:
+    assert sorted(troupe_client.__all__) == [
+        "Code",
+        "ConnectionLost",
+        "Conversation",
+        "DEFAULT_MODEL",
+        "GrpcChannel",
+        "Hub",
+        "HubUnreachable",
+        "RpcError",
+        "connect",
+        "text_of",
+        "turn",
+    ]
+    assert all(hasattr(troupe_client, name) for name in troupe_client.__all__)
+
+
+def test_a_hub_is_made_outside_of_an_event_loop_and_connects_to_nothing() -> None:
+    assert not troupe_client.connect("127.0.0.1:1").channel.connected
+
+
+def test_importing_the_client_takes_none_of_the_hub_along() -> None:
+    script = "import sys, troupe_client; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"gateway", "actors", "cli", "prompt_toolkit", "uvicorn", "starlette"} & set(loaded)
