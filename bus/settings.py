@@ -269,14 +269,17 @@ def decode(kind: type[Kind], data: Mapping[str, Any], source: str, section: str,
     missing = [found.name for found in known.values() if found.required and found.name not in values]
     if missing:
         raise SettingsError(source, f"[{section}] {missing[0]}", "is missing.")
-    return kind(**values)
+    try:
+        return kind(**values)
+    except ValueError as error:  # what the Struct itself finds wrong
+        raise SettingsError(source, f"[{section}]", str(error)) from error
 
 
 def _value(kind: Any, value: Any, source: str, key: str, strict: bool) -> Any:
     items = get_args(kind)
-    if get_origin(kind) is list and isinstance(value, str) and not strict:
+    if get_origin(kind) in (list, tuple) and isinstance(value, str) and not strict:
         value = [part.strip() for part in value.split(",") if part.strip()]
-    if get_origin(kind) is list and isinstance(value, list) and issubclass(items[0], Struct):
+    if isinstance(value, list) and items and isinstance(items[0], type) and issubclass(items[0], Struct):
         return [_item(items[0], item, source, key, strict) for item in value]
     try:
         return msgspec.convert(value, kind, strict=strict)
