@@ -45,7 +45,7 @@ class JsonForm:
         except (msgspec.DecodeError, UnicodeEncodeError) as error:
             raise MalformedFrame(f"This text is no JSON: {error}.") from error
         if not isinstance(raw, dict):
-            raise MalformedFrame("A frame is a JSON object, for example {\"callId\": \"…\", \"cancel\": {}}.")
+            raise MalformedFrame('A frame is a JSON object, for example {"callId": "…", "cancel": {}}.')
         payloads = raw.pop("payload", [])
         if not isinstance(payloads, list):
             raise MalformedFrame("payload is a list of messages.")
@@ -60,6 +60,9 @@ class JsonForm:
         if frame.payload and assembler is not None:
             fed = assembler.feed(Pieces(frame.payload, frame.sequence, frame.more))
             messages = [payload for payload, _ in fed]
+            if fed:
+                # A client resumes after the last message that it has, never in the middle of the next one.
+                frame.sequence = fed[-1][1]
             del frame.payload[:]
             frame.more = False
         raw = json_format.MessageToDict(frame)
@@ -81,4 +84,3 @@ def payload_of(method: MethodInfo, value: Any) -> list[bytes]:
     except (json_format.ParseError, ValueError, TypeError, RecursionError) as error:
         raise invalid(f"The payload is no {name}: {error}.", "payload") from error
     return split(message.SerializeToString())
-
