@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 import uvicorn
 from msgspec.structs import replace
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
 from bus import Channel, Context, MemoryBroker, MemoryTransport, Server
 from bus.settings import AuthSettings, KeySettings, Settings, load
@@ -38,6 +38,8 @@ CHROMIUM_ARGUMENTS = [
     "--disable-sync",
 ]
 MODEL = "troupe-tiny"
+PATIENCE_MS = 30_000
+"""A busy machine is no fault of the page."""
 
 
 def said(text: str) -> GenerateResponse:
@@ -235,6 +237,7 @@ async def locked_stage(page_settings: Settings) -> AsyncIterator[Stage]:
 async def browser() -> AsyncIterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("Chromium is not there: `apt-get install chromium`, or its path in TROUPE_CHROMIUM")
+    expect.set_options(timeout=PATIENCE_MS)
     async with async_playwright() as playwright:
         launched = await playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
         yield launched
@@ -253,7 +256,7 @@ class Visitor:
         usual = {"locale": "en-GB", "viewport": {"width": 1200, "height": 800}}
         opened = await self._browser.new_context(**{**usual, **context})
         self._contexts.append(opened)
-        opened.set_default_timeout(15_000)
+        opened.set_default_timeout(PATIENCE_MS)
         page = await opened.new_page()
         page.on("console", self._note)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))

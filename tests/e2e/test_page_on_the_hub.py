@@ -144,6 +144,10 @@ async def always_likeliest(page: Page) -> None:
     await page.keyboard.press("Escape")
 
 
+async def answered(page: Page, count: int = 1) -> None:
+    await expect(page.locator('.turn.assistant[aria-busy="false"]')).to_have_count(count)
+
+
 def answers(page: Page) -> Any:
     return page.locator(".turn.assistant .answer")
 
@@ -163,8 +167,7 @@ async def test_a_conversation_with_the_shipped_model(
     said: list[str] = []
     for number, question in enumerate(questions, 1):
         await ask(page, question)
-        await expect(page.locator(".cost")).to_have_count(number)
-        await expect(page.locator("#send")).to_be_visible()
+        await answered(page, number)
         said += [question, await hub.answer(*said, question)]
         await expect(answers(page).last).to_have_text(said[-1])
     await expect(page.get_by_role("article", name="troupe-tiny")).to_have_count(2)
@@ -178,7 +181,7 @@ async def test_an_answer_of_the_shipped_model_outlives_its_gateway(visitor: Any,
     expected = await hub.answer(question)
     await ask(page, question)
     hub.kill_gateway()
-    await expect(page.locator(".cost")).to_be_visible(timeout=60_000)
+    await answered(page)
     await expect(answers(page)).to_have_text(expected)
     assert await hub.answer(question) == expected
 
@@ -195,10 +198,10 @@ async def test_a_text_outlives_three_gateways_with_nothing_lost_or_doubled(
         slow_hub.kill_gateway()
         await expect(page.get_by_text("The connection to the hub is lost.")).to_be_visible()
         stage.prompter.say(*words[start + 60 : start + 100])
-        await expect(answers(page)).to_contain_text(f"w{start + 99}", timeout=60_000)
+        await expect(answers(page)).to_contain_text(f"w{start + 99}")
     stage.prompter.say(*words[300:])
     stage.prompter.end()
-    await expect(page.locator(".cost")).to_be_visible()
+    await answered(page)
     assert (await answers(page).inner_text()).split() == "".join(words).split()
     assert len(stage.prompter.requests) == 1
 
@@ -210,6 +213,7 @@ async def test_stop_reaches_the_model_and_the_next_answer_comes(visitor: Any, sl
     await expect(answers(page)).to_have_text("On and on")
     await page.get_by_role("button", name="Stop").click()
     await stage.prompter.cancelled.wait()
+    await answered(page)
     await expect(page.get_by_text("Stopped.")).to_be_visible()
     await ask(page, "And now?")
     stage.prompter.say("Here.")
