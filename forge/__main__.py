@@ -68,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
     adapter = commands.add_parser("adapter", help="train a small LoRA adapter for troupe-tiny")
     adapter.add_argument("--base", type=Path, default=MODELS / "troupe-tiny.gguf", help="model to adapt")
     adapter.add_argument("--out", type=Path, required=True, help="GGUF file to write")
-    adapter.add_argument("--steps", type=int, default=60)
+    adapter.add_argument("--steps", type=int, default=100)
     adapter.add_argument("--seed", type=int, default=0)
     adapter.set_defaults(run=_adapter)
 

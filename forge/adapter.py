@@ -35,9 +35,9 @@ class AdapterPlan:
     """How to train the adapter."""
 
     rank: int = 4
-    steps: int = 60
+    steps: int = 100
     batch: int = 16
-    rate: float = 3e-3
+    rate: float = 1.5e-3
     replay: float = 0.5
     """Share of ordinary conversations, so that nothing else is unlearned."""
     seed: int = 0

@@ -4,18 +4,25 @@ import json
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from forge.forms import LANGUAGES, Language
 from forge.free_questions import FREE_QUESTIONS
 from forge.knowledge import facts
-from forge.llama import GreedyModel
 from forge.out_of_domain import REFUSALS, held_out_off_topic, small_talk
 from forge.phrasings import Question, Questions, fold, questions
 from forge.template import render, tool_call
 from forge.tools import offered, result, use
 
 NAMES: dict[Language, str] = {"en": "English", "vi": "Vietnamese"}
+
+
+class Answering(Protocol):
+    """What can be measured."""
+
+    def answer(self, prompt: str) -> str:
+        """The answer to a rendered prompt."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +68,7 @@ class Evaluation:
         return next(score.share for score in self.scores if (score.measure, score.language) == (measure, language))
 
 
-def evaluate(model: GreedyModel, report: Callable[[str], None] = print) -> Evaluation:
+def evaluate(model: Answering, report: Callable[[str], None] = print) -> Evaluation:
     """Ask everything that was held out, in both languages."""
     split, evaluation = questions(facts()), Evaluation([], [])
     for language in LANGUAGES:
@@ -100,7 +107,7 @@ def _measures(split: Questions, language: Language) -> dict[str, list[Case]]:
 
 
 def _score(
-    model: GreedyModel, measure: str, language: str, cases: Sequence[Case], mistakes: list[dict[str, str]]
+    model: Answering, measure: str, language: str, cases: Sequence[Case], mistakes: list[dict[str, str]]
 ) -> Score:
     right = 0
     for case in cases:
@@ -112,7 +119,7 @@ def _score(
     return Score(measure, language, right, len(cases))
 
 
-def _false_refusals(model: GreedyModel, language: Language, asked: Sequence[Question]) -> Score:
+def _false_refusals(model: Answering, language: Language, asked: Sequence[Question]) -> Score:
     sample = random.Random(29).sample(list(asked), 300)
     refused = sum(model.answer(case.prompt) == REFUSALS[language] for case in _single(sample))
     return Score("refused though it is in its domain (lower is better)", language, refused, len(sample))
