@@ -464,7 +464,7 @@ class ResponderProtocol:
     # ---- what happens to it
 
     def receive(self, frame: Frame, now: float) -> None:
-        """A frame of the caller has come. Raises OUT_OF_RANGE for a RESUME that reaches too far back; nothing changes."""
+        """A frame of the caller has come. Raises OUT_OF_RANGE, and changes nothing, for a RESUME too far back."""
         if frame.epoch not in (self.epoch, 0):
             return
         if frame.HasField("resume"):

@@ -3,7 +3,6 @@
 import binascii
 from typing import Any
 
-import google.rpc.error_details_pb2  # noqa: F401  (its types appear inside google.protobuf.Any)
 import msgspec
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError

@@ -41,13 +41,13 @@ _STATUS = {status.value[0]: status for status in grpc.StatusCode}
 log = structlog.get_logger(__name__)
 
 
-class Door(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc-stubs have it as Any
+class Door(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in the stubs alone
     """Turns each gRPC call into a call on the bus."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
         name = handler_call_details.method
         if name.startswith("/grpc."):
             return None
@@ -65,7 +65,7 @@ class Door(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc-stubs have it 
         return grpc.stream_stream_rpc_method_handler(serve)
 
 
-def _refusing(error: RpcError) -> grpc.RpcMethodHandler:
+def _refusing(error: RpcError) -> "grpc.RpcMethodHandler[bytes, bytes]":
     async def refuse(requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> None:
         await _abort(context, error)
 
@@ -118,7 +118,9 @@ class _Passage:
                 relay.cancel("the client stopped it")
             return relay
         first = await anext(aiter(self._requests), None)
-        opening = Opening(self._opening_frame(), first=first, half_closed=first is None or not self._method.client_streaming)
+        opening = Opening(
+            self._opening_frame(), first=first, half_closed=first is None or not self._method.client_streaming
+        )
         opening.batches = list(_batches(first, 0)) if first is not None else []
         return Relay.open(self._hub, opening, principal, lambda _: self._ready.set())
 
@@ -201,8 +203,8 @@ def _travels(key: str, value: Any) -> bool:
 class OnTheWay:
     """What was written and may not have arrived, and would be lost with the connection.
 
-    gRPC does not tell what the other program has taken. The youngest bytes and pieces therefore do not count as consumed,
-    so that the responder keeps them for a resume.
+    gRPC does not tell what the other program has taken. The youngest bytes and pieces therefore do not count as
+    consumed, so that the responder keeps them for a resume.
     """
 
     def __init__(self) -> None:

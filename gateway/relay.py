@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class Opening:
-    """What a door has of a call before it begins: the OPEN, and the caller's pieces until the first request is whole."""
+    """What a door has of a call before it begins: the OPEN, and pieces until the first request is whole."""
 
     frame: Frame
     batches: list[Pieces] = field(default_factory=list)
@@ -80,8 +80,9 @@ class Relay(CallDriver):
 
     @classmethod
     def open(cls, hub: Hub, opening: Opening, principal: Principal, ready: Callable[["Relay"], None]) -> "Relay":
-        """Begin a call. Raises what is wrong with it: UNIMPLEMENTED, PERMISSION_DENIED, INVALID_ARGUMENT,
-        DEADLINE_EXCEEDED, ALREADY_EXISTS.
+        """Begin a call.
+
+        Raises UNIMPLEMENTED, PERMISSION_DENIED, INVALID_ARGUMENT, DEADLINE_EXCEEDED, ALREADY_EXISTS.
         """
         asked = opening.frame.open
         method = hub.catalog.method(asked.method)
@@ -103,10 +104,8 @@ class Relay(CallDriver):
             protocol.half_close()
 
     @classmethod
-    async def resume(
-        cls, hub: Hub, frame: Frame, principal: Principal, ready: Callable[["Relay"], None]
-    ) -> "Relay":
-        """Continue a call that began elsewhere. Raises NOT_FOUND (CALL_NOT_FOUND) or PERMISSION_DENIED (RESUME_REFUSED)."""
+    async def resume(cls, hub: Hub, frame: Frame, principal: Principal, ready: Callable[["Relay"], None]) -> "Relay":
+        """Continue a call that began elsewhere. Raises CALL_NOT_FOUND, RESUME_REFUSED."""
         location = await _locate(hub, frame.call_id)
         known = location.resume_key_digest == digest(frame.resume.resume_key)
         if not known or location.principal != principal.name:
@@ -171,7 +170,7 @@ class Relay(CallDriver):
     async def _resolve(self, event: Closed) -> None:
         """Have the route served, tell how that goes, and open the call again."""
         resolver = self._hub.channel.resolver
-        assert resolver is not None and self._opening is not None
+        assert resolver is not None
         try:
             async for progress in resolver(self.method, self._route):
                 self._tell(progress)
@@ -293,7 +292,9 @@ def route_of(method: MethodInfo, first: bytes | None) -> str:
     if not field_name:
         return ""
     if first is None:
-        raise invalid(f"{method.full_name} is routed by {field_name!r}: send the first request with the OPEN.", field_name)
+        raise invalid(
+            f"{method.full_name} is routed by {field_name!r}: send the first request with the OPEN.", field_name
+        )
     try:
         route = method.route_of(method.request.FromString(first))
     except DecodeError as error:

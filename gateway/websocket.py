@@ -12,8 +12,8 @@ from starlette.types import Message as AsgiMessage
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from bus import Code, RpcError, invalid
-from bus.protocol import PROTOCOL_VERSION
 from bus.opening import version_mismatch
+from bus.protocol import PROTOCOL_VERSION
 from bus.stream import MAX_FRAME, REQUEST_WINDOW, Assembler, Incoming, Pieces
 from gateway.access import Principal
 from gateway.codec import BinaryForm, JsonForm, MalformedFrame, payload_of
@@ -202,7 +202,9 @@ class Connection:
 
     def _open(self, frame: Frame, form: BinaryForm | JsonForm, payloads: list[Any]) -> None:
         if frame.call_id in self._calls:
-            raise RpcError(Code.ALREADY_EXISTS, f"The call {frame.call_id!r} is open; choose another id.", reason="CALL_EXISTS")
+            raise RpcError(
+                Code.ALREADY_EXISTS, f"The call {frame.call_id!r} is open; choose another id.", reason="CALL_EXISTS"
+            )
         if frame.open.protocol_version != PROTOCOL_VERSION:
             raise version_mismatch(frame.open.protocol_version)
         limit = self._hub.settings.limits.max_calls_per_connection

@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.compiler import plugin_pb2
@@ -125,14 +126,17 @@ class Generator:
         argument = f"requests: AsyncIterator[{request}]" if method.client_streaming else f"request: {request}"
         head = "def" if method.server_streaming else "async def"
         result = f"AsyncIterator[{response}]" if method.server_streaming else response
-        return f"    {head} {snake(method.name)}(self, {argument}, {rest}) -> {result}:\n", argument.split(":")[0]
+        name, _, _ = argument.partition(":")
+        return f"    {head} {snake(method.name)}(self, {argument}, {rest}) -> {result}:\n", name
 
     def _protocol(self, file: descriptor_pb2.FileDescriptorProto, index: int, comments: Comments) -> str:
         service = file.service[index]
         full = f"{file.package}.{service.name}"
         rows = "".join(f"            {self._method_row(full, method)},\n" for method in service.method)
         text = f"class {service.name}(Protocol):\n{comments.docstring((6, index), '    ')}\n"
-        text += f"    INFO: ClassVar[ServiceInfo] = ServiceInfo(\n        {full!r},\n        [\n{rows}        ],\n    )\n"
+        text += (
+            f"    INFO: ClassVar[ServiceInfo] = ServiceInfo(\n        {full!r},\n        [\n{rows}        ],\n    )\n"
+        )
         for number, method in enumerate(service.method):
             signature, _ = self._signature(method, "ctx: Context")
             text += f"\n{signature}{comments.docstring((6, index, 2, number), '        ')}"
@@ -146,7 +150,7 @@ class Generator:
         return f"MethodInfo({names}, {request}, {response}, {flags}, {self._policy_of(method).render()})"
 
     def _policy_of(self, method: descriptor_pb2.MethodDescriptorProto) -> Policy:
-        options = self._options_class.FromString(method.options.SerializeToString())
+        options: Any = self._options_class.FromString(method.options.SerializeToString())
         given = options.Extensions[self._policy]
         return Policy(given.route_by, given.public, given.scope, given.idempotent)
 
@@ -171,7 +175,7 @@ def packages(files: list[descriptor_pb2.FileDescriptorProto]) -> Iterator[tuple[
         folder, stem = file.name.removesuffix(".proto").rsplit("/", 1)
         for depth in range(1, folder.count("/") + 1):
             exports.setdefault("/".join(folder.split("/")[:depth]), [])
-        names = [kind.name for kind in (*file.message_type, *file.enum_type)]
+        names = [*(kind.name for kind in file.message_type), *(kind.name for kind in file.enum_type)]
         lines = exports.setdefault(folder, [])
         lines += [f"from .{stem}_pb2 import {name} as {name}" for name in names]
         lines += [f"from .{stem}_bus import {s.name}{x} as {s.name}{x}" for s in file.service for x in ("", "Client")]

@@ -8,9 +8,9 @@ import asyncio
 import time
 
 import websockets
+
 from stage import stage
 from table import Table, median
-
 from troupe.chat.v1 import GenerateRequest, GenerateResponse, Message, Part, Role, Sampling
 from troupe.rpc.v1 import Cancel, Credit, Frame, Open
 
@@ -29,6 +29,9 @@ def opening(call_id: str) -> Frame:
     return Frame(call_id=call_id, open=open_, sequence=1, payload=[request.SerializeToString()], half_close=True)
 
 
+BINARY = websockets.Subprotocol("troupe.v1.binary")
+
+
 class Client:
     """One connection with both calls."""
 
@@ -41,12 +44,14 @@ class Client:
     async def token_of(self, call_id: str) -> float:
         """When the call's next token came."""
         while True:
-            frame = Frame.FromString(await self._socket.recv())
+            frame = Frame.FromString(await self._socket.recv(decode=False))
             if frame.call_id != call_id:
                 continue
             assert not frame.HasField("close"), frame.close
             if any(GenerateResponse.FromString(payload).HasField("delta") for payload in frame.payload):
-                await self.send(Frame(call_id=call_id, credit=Credit(granted=frame.sequence + 1024, consumed=frame.sequence)))
+                await self.send(
+                    Frame(call_id=call_id, credit=Credit(granted=frame.sequence + 1024, consumed=frame.sequence))
+                )
                 return time.perf_counter()
 
 
@@ -57,14 +62,14 @@ async def main() -> None:
             url = f"ws://127.0.0.1:{running.http_port}/ws"
             while True:
                 try:
-                    async with websockets.connect(url, proxy=None, subprotocols=["troupe.v1.binary"]) as socket:
+                    async with websockets.connect(url, proxy=None, subprotocols=[BINARY]) as socket:
                         await Client(socket).send(opening("warm-up"))
                         await Client(socket).token_of("warm-up")
                         break
                 except AssertionError:
                     await asyncio.sleep(0.5)
         for number in range(ROUNDS):
-            async with websockets.connect(url, proxy=None, subprotocols=["troupe.v1.binary"], compression=None) as socket:
+            async with websockets.connect(url, proxy=None, subprotocols=[BINARY], compression=None) as socket:
                 client = Client(socket)
                 first, second = f"first-{number}", f"second-{number}"
                 await client.send(opening(first))
@@ -80,9 +85,11 @@ async def main() -> None:
         "cancel",
         "Cancel: from CANCEL at the WebSocket to the first token of the request that waited for the slot",
         ("median", "highest", "one engine step", "rounds"),
-        notes=["One slot, troupe-tiny. The time holds the way of CANCEL to the engine, the rest of the running step, reading "
-               "the next prompt, one step, and the way of the token back. That the slot is free within one step is "
-               "tested with the engine's own step counter."],
+        notes=[
+            "One slot, troupe-tiny. It holds the way of CANCEL to the engine, the rest of the running step, "
+            "reading the next prompt, one step, and the way of the token back. That the slot is free within one step is "
+            "tested with the engine's own step counter."
+        ],
     )
     row = (f"{median(freed) * 1e3:.2f} ms", f"{max(freed) * 1e3:.2f} ms", f"{median(steps) * 1e3:.2f} ms", str(ROUNDS))
     table.rows.append(row)

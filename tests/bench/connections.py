@@ -5,6 +5,7 @@ import contextlib
 import sys
 
 import websockets
+
 from stage import Stage, stage
 from table import Table
 from token_path import load
@@ -14,12 +15,20 @@ ACTIVE = 50
 STREAM_TOKENS = 500
 INTERVAL_MS = 20.0
 
+BINARY = websockets.Subprotocol("troupe.v1.binary")
+
 
 async def main() -> None:
     table = Table(
         "connections",
         f"{IDLE:,} idle WebSockets beside {ACTIVE} streams of 50 tokens/s",
-        ("gateway RSS before", "with idle connections", "per idle connection", "stream p50 before", "stream p50 beside them"),
+        (
+            "gateway RSS before",
+            "with idle connections",
+            "per idle connection",
+            "stream p50 before",
+            "stream p50 beside them",
+        ),
         notes=["Asked for: at most 40 KiB per idle connection. RSS is of the gateway's process."],
     )
     async with stage("echo") as running:
@@ -40,7 +49,7 @@ async def main() -> None:
 async def open_idle(running: Stage, stack: contextlib.AsyncExitStack) -> None:
     url = f"ws://127.0.0.1:{running.http_port}/ws"
     for _ in range(IDLE):
-        connecting = websockets.connect(url, compression=None, subprotocols=["troupe.v1.binary"], proxy=None)
+        connecting = websockets.connect(url, compression=None, subprotocols=[BINARY], proxy=None)
         await stack.enter_async_context(connecting)
 
 

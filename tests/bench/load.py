@@ -1,11 +1,12 @@
 """A client process that opens streams at a door, counts tokens and takes their time. Prints one JSON object.
 
-    python load.py ws|grpc PORT STREAMS COUNT INTERVAL_MS
+python load.py ws|grpc PORT STREAMS COUNT INTERVAL_MS
 """
 
 import array
 import asyncio
 import base64
+import functools
 import json
 import os
 import resource
@@ -96,7 +97,9 @@ class Stream(asyncio.Protocol):
         frame.call_id = self._call_id
         data = frame.SerializeToString()
         # A mask of zeros is a mask; it leaves the bytes as they are.
-        head = bytes([0x82, 0x80 | len(data)]) if len(data) < 126 else bytes([0x82, 0xFE, len(data) >> 8, len(data) & 255])
+        head = (
+            bytes([0x82, 0x80 | len(data)]) if len(data) < 126 else bytes([0x82, 0xFE, len(data) >> 8, len(data) & 255])
+        )
         self._transport.write(head + b"\0\0\0\0" + data)
 
     def data_received(self, data: bytes) -> None:
@@ -143,7 +146,7 @@ async def websocket(port: int, streams: int, asked: RepeatRequest) -> Tally:
     tally = Tally(streams)
     loop = asyncio.get_running_loop()
     for number in range(streams):
-        await loop.create_connection(lambda number=number: Stream(tally, number, asked), "127.0.0.1", port)
+        await loop.create_connection(functools.partial(Stream, tally, number, asked), "127.0.0.1", port)
     async with asyncio.timeout(TIMEOUT_SECONDS):
         await tally.done.wait()
     return tally
@@ -154,7 +157,7 @@ async def grpc_door(port: int, streams: int, asked: RepeatRequest) -> Tally:
 
     tally = Tally(streams)
     options = (("grpc.use_local_subchannel_pool", 1),)
-    channels = [grpc.aio.insecure_channel(f"127.0.0.1:{port}", options) for _ in range(min(streams, 4))]
+    channels: list[Any] = [grpc.aio.insecure_channel(f"127.0.0.1:{port}", options) for _ in range(min(streams, 4))]
 
     async def one(number: int) -> None:
         call = channels[number % len(channels)].unary_stream(f"/{METHOD}")(asked.SerializeToString())

@@ -5,6 +5,7 @@ The upstream writes into each token when it was made (see upstream.py), so a tok
 """
 
 import asyncio
+import functools
 import json
 import re
 import statistics
@@ -60,7 +61,7 @@ async def main() -> None:
     endings = []
     for _ in range(count):
         done = loop.create_future()
-        _, stream = await loop.create_connection(lambda done=done: Stream(body, done), "127.0.0.1", port)
+        _, stream = await loop.create_connection(functools.partial(Stream, body, done), "127.0.0.1", port)
         streams.append(stream)
         endings.append(done)
         await asyncio.sleep(0.02)  # people do not arrive together

@@ -48,7 +48,14 @@ async def start_upstream(running: Stage) -> int:
 async def start_litellm(running: Stage, upstream: int, models: list[str]) -> Contender:
     port = free_port()
     entries = [
-        {"model_name": model, "litellm_params": {"model": f"openai/{model}", "api_base": f"http://127.0.0.1:{upstream}/v1", "api_key": "x"}}
+        {
+            "model_name": model,
+            "litellm_params": {
+                "model": f"openai/{model}",
+                "api_base": f"http://127.0.0.1:{upstream}/v1",
+                "api_key": "x",
+            },
+        }
         for model in models
     ]
     config = running.home / "litellm.yaml"
@@ -105,7 +112,7 @@ async def main() -> None:
         f"In front of the same upstream, {RATE} tokens/s per stream, OpenAI streaming",
         ("streams", "", "added to first token", "added per token p50", "CPU per token", "RSS"),
         notes=[
-            "Added: as seen by the client through the proxy, less the same straight from the upstream in the same round. "
+            "Added: as seen by the client through the proxy, less the same straight from the upstream in that round. "
             f"Medians of {ROUNDS} interleaved rounds. Troupe is gateway, NATS server and actor together.",
             "Asked for, of LiteLLM's: first token 10 %, per token 50 %, CPU 25 %, RSS 25 %.",
         ],
@@ -134,10 +141,16 @@ async def compare(
             result["per_token"] -= base["per_token"]
             added[contender.name].append(result)
     for name, rows in added.items():
-        ttft, per_token, cpu, rss = (median([row[key] for row in rows]) for key in ("ttft", "per_token", "cpu_us", "rss"))
-        table.rows.append((str(streams), name, f"{ttft:.2f} ms", f"{per_token:.3f} ms", f"{cpu:.0f} µs", f"{rss:.0f} MiB"))
+        ttft, per_token, cpu, rss = (
+            median([row[key] for row in rows]) for key in ("ttft", "per_token", "cpu_us", "rss")
+        )
+        table.rows.append(
+            (str(streams), name, f"{ttft:.2f} ms", f"{per_token:.3f} ms", f"{cpu:.0f} µs", f"{rss:.0f} MiB")
+        )
     pairs = list(zip(added["Troupe"], added["LiteLLM"], strict=True))
-    shares = [median([mine[key] / theirs[key] for mine, theirs in pairs]) for key in ("ttft", "per_token", "cpu_us", "rss")]
+    shares = [
+        median([mine[key] / theirs[key] for mine, theirs in pairs]) for key in ("ttft", "per_token", "cpu_us", "rss")
+    ]
     table.rows.append((str(streams), "Troupe / LiteLLM", *(f"{share:.1%}" for share in shares)))
 
 

@@ -1,6 +1,6 @@
 """What NATS itself does here, by nats-py: round trip, and a sink that only receives. Prints one JSON object.
 
-    python raw_nats.py echo PORT | rtt PORT COUNT | sink PORT COUNT | flood PORT COUNT
+python raw_nats.py echo PORT | rtt PORT COUNT | sink PORT COUNT | flood PORT COUNT
 """
 
 import asyncio

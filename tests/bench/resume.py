@@ -11,9 +11,9 @@ import time
 from collections import Counter
 
 import websockets
+
 from stage import Stage, stage
 from table import Table
-
 from troupe.echo.v1 import RepeatRequest, RepeatResponse
 from troupe.rpc.v1 import Credit, Frame, Open, Resume
 
@@ -23,6 +23,8 @@ TOKENS = 3000
 INTERVAL_MS = 4
 WINDOW = 64
 KEY = b"a secret of sixteen or more bytes"
+
+BINARY = websockets.Subprotocol("troupe.v1.binary")
 
 
 class Reader:
@@ -39,7 +41,7 @@ class Reader:
         self.resumed = 0
 
     async def run(self) -> None:
-        frame = self._opening()
+        frame: Frame | None = self._opening()
         while frame is not None:
             try:
                 frame = await self._read(frame)
@@ -51,7 +53,9 @@ class Reader:
     def _opening(self) -> Frame:
         request = RepeatRequest(count=TOKENS)
         request.interval.FromMilliseconds(INTERVAL_MS)
-        opening = Open(protocol_version=1, method="troupe.echo.v1.EchoService/Repeat", initial_credit=WINDOW, resume_key=KEY)
+        opening = Open(
+            protocol_version=1, method="troupe.echo.v1.EchoService/Repeat", initial_credit=WINDOW, resume_key=KEY
+        )
         payload = [request.SerializeToString()]
         return Frame(call_id=self.call_id, open=opening, payload=payload, sequence=1, half_close=True)
 
@@ -62,12 +66,14 @@ class Reader:
     async def _read(self, first: Frame) -> Frame | None:
         """Until the end (None) or a cut (raises); another frame to begin with where the hub asks to come back."""
         url = f"ws://127.0.0.1:{self._running.http_port}/ws"
-        async with websockets.connect(url, compression=None, subprotocols=["troupe.v1.binary"], proxy=None, open_timeout=5) as socket:
+        async with websockets.connect(
+            url, compression=None, subprotocols=[BINARY], proxy=None, open_timeout=5
+        ) as socket:
             self.socket = socket
             await socket.send(first.SerializeToString())
             while True:
                 async with asyncio.timeout(20):
-                    frame = Frame.FromString(await socket.recv())
+                    frame = Frame.FromString(await socket.recv(decode=False))
                 self.epoch = self.epoch or frame.epoch
                 self.indexes += [RepeatResponse.FromString(payload).index for payload in frame.payload]
                 self.last = max(self.last, frame.sequence)
@@ -115,7 +121,9 @@ async def main() -> None:
                 failed += bool(reader.error) or len(reader.indexes) < TOKENS
                 lost += TOKENS - len(set(reader.indexes))
                 doubled += len(reader.indexes) - len(set(reader.indexes))
-                disordered += sum(after < before for before, after in zip(reader.indexes, reader.indexes[1:], strict=False))
+                disordered += sum(
+                    after < before for before, after in zip(reader.indexes, reader.indexes[1:], strict=False)
+                )
                 if reader.error:
                     print("stream ended with:", reader.error)
             seed += 1
@@ -123,7 +131,10 @@ async def main() -> None:
         "resume",
         "Cuts during streams of known text",
         ("cuts", "streams", "tokens", "lost", "doubled", "out of order", "streams that failed"),
-        notes=[", ".join(f"{count} × {kind}" for kind, count in cuts.items()) + f"; seeds 0 to {seed - 1}; asked for: 0, 0, 0."],
+        notes=[
+            ", ".join(f"{count} × {kind}" for kind, count in cuts.items())
+            + f"; seeds 0 to {seed - 1}; asked for: 0, 0, 0."
+        ],
     )
     figures = (sum(cuts.values()), streams, streams * TOKENS, lost, doubled, disordered, failed)
     table.rows.append(tuple(f"{figure:,}" for figure in figures))

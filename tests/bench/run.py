@@ -15,7 +15,10 @@ def main(names: list[str]) -> int:
     """The exit status."""
     unknown = set(names) - {*QUICK, *LONG}
     if unknown:
-        print(f"There is no benchmark {', '.join(sorted(unknown))}. There are: {', '.join(QUICK + LONG)}.", file=sys.stderr)
+        print(
+            f"There is no benchmark {', '.join(sorted(unknown))}. There are: {', '.join(QUICK + LONG)}.",
+            file=sys.stderr,
+        )
         return 2
     for name in names or QUICK:
         print(f"-- {name}", flush=True)

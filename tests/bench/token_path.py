@@ -73,8 +73,14 @@ async def paced(stage: Stage, table: Table) -> None:
         websocket = [row[0] for row in found[("ws", streams)]]
         to_websocket = median([mine[0] / theirs for mine, theirs in zip(rows, websocket, strict=True)])
         table.rows.append(
-            (f"{door}, {streams} streams", f"{p50:,.0f} µs", f"{p99:,.0f} µs", f"{raw:,.0f} µs", f"{ratio:.2f}",
-             f"{to_websocket:.2f}" if door == "grpc" else "")
+            (
+                f"{door}, {streams} streams",
+                f"{p50:,.0f} µs",
+                f"{p99:,.0f} µs",
+                f"{raw:,.0f} µs",
+                f"{ratio:.2f}",
+                f"{to_websocket:.2f}" if door == "grpc" else "",
+            )
         )
 
 
@@ -102,15 +108,19 @@ async def main() -> None:
         "token_path_paced",
         "Token path, 50 tokens/s per stream: producer to client",
         ("door", "p50", "p99", "NATS round trip p50", "p50 / round trip", "p50 / WebSocket"),
-        notes=["Asked for: WebSocket at most 4 round trips, gRPC at most 2x the WebSocket. Medians of "
-               f"{ROUNDS} interleaved rounds of {PACED_SECONDS} s; client, gateway, NATS and actor share the cores."],
+        notes=[
+            "Asked for: WebSocket at most 4 round trips, gRPC at most 2x the WebSocket. Medians of "
+            f"{ROUNDS} interleaved rounds of {PACED_SECONDS} s; client, gateway, NATS and actor share the cores."
+        ],
     )
     rates = Table(
         "token_path_unpaced",
         "Token path, as fast as it goes: tokens at the WebSocket client",
         ("", "tokens", "receive-only sink", "tokens / sink"),
-        notes=["Asked for: one to one at least 0.45 of the sink, coalesced at least 1. The sink is one nats-py subscriber "
-               "that gets one message per token from a publisher of its own."],
+        notes=[
+            "Asked for: one to one at least 0.45 of the sink, coalesced at least 1. The sink is one nats-py subscriber "
+            "that gets one message per token from a publisher of its own."
+        ],
     )
     async with stage("echo") as running:
         await start_echo(running)

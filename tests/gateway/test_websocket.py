@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import websockets
+from msgspec.structs import replace
 from websockets.asyncio.client import ClientConnection
 
 from bus import RpcError
@@ -216,7 +217,10 @@ async def test_sending_without_credit_ends_the_call(gateway: Any) -> None:
 WRONG = [
     (opening("bad", "Nothing"), "METHOD_NOT_FOUND"),
     (opening("bad", "Echo", EchoRequest(text="x"), version=9), "VERSION_MISMATCH"),
-    (Frame(call_id="bad", open=Open(protocol_version=1, method=f"{ECHO}/Echo"), payload=[b"\xff"], half_close=True), "MALFORMED_FRAME"),
+    (
+        Frame(call_id="bad", open=Open(protocol_version=1, method=f"{ECHO}/Echo"), payload=[b"\xff"], half_close=True),
+        "MALFORMED_FRAME",
+    ),
     (opening("bad", "Echo"), "INVALID_ARGUMENT"),
     (Frame(call_id="not/allowed", open=Open(protocol_version=1)), "INVALID_ARGUMENT"),
     (Frame(call_id="bad", ping=Ping()), "CALL_NOT_FOUND"),
@@ -321,9 +325,11 @@ async def test_a_connection_may_not_have_too_many_calls(gateway: Any) -> None:
 
 
 async def test_a_flood_of_messages_ends_the_connection(stage: Any, door_settings: Settings) -> None:
-    door_settings.limits.messages_per_second = 10
-    door_settings.limits.message_burst = 20
-    async with stage.gateway(door_settings) as gateway, connected(gateway.websocket_url, "troupe.v1.binary") as socket:
+    limits = replace(door_settings.limits, messages_per_second=10, message_burst=20)
+    async with (
+        stage.gateway(replace(door_settings, limits=limits)) as gateway,
+        connected(gateway.websocket_url, "troupe.v1.binary") as socket,
+    ):
         with pytest.raises(websockets.ConnectionClosedError):
             for number in range(1000):
                 await send(socket, opening(f"call-{number}", "Echo", EchoRequest(text="x")))
