@@ -12,14 +12,14 @@ import numpy as np
 from actors.llama.adapters import adapter_key, check_adapter
 from actors.llama.binding import NativeContext, NativeModel, start_library
 from actors.llama.embedding import Embedder, EmbeddingWork
-from actors.llama.engine_limits import cache_tokens, context_tokens, embedding_tokens
+from actors.llama.engine_limits import cache_tokens, context_tokens, embedding_tokens, threads
 from actors.llama.gguf_file import ModelHeader, read_header
 from actors.llama.grammar import Grammar
 from actors.llama.interface import Embedding, EngineInfo, Event, Job
 from actors.llama.sampling import Candidates, Sampler
 from actors.llama.sequence import RunningJob
 from actors.llama.sequence import Sequence as Choice
-from actors.llama.settings import LlamaSettings, default_threads
+from actors.llama.settings import LlamaSettings
 from actors.llama.slots import Slot, SlotTable
 from actors.llama.stepper import Stepper
 from actors.llama.stream import EventStream, Outbox
@@ -44,18 +44,16 @@ class LlamaEngine:
         self._adapter_keys: dict[str, str] = {}
         self._unfinished: list[EventStream[Event]] = []
         self._info = describe(header, self._vocabulary, settings)
-        threads = settings.threads or default_threads()
+        count = threads(header, settings)
         cells = cache_tokens(header, settings) if self._info.generates else settings.batch
-        self._context = NativeContext(
-            model, cells=cells, batch=settings.batch, sequences=settings.slots, threads=threads
-        )
+        self._context = NativeContext(model, cells=cells, batch=settings.batch, sequences=settings.slots, threads=count)
         self._embedder = Embedder(
             model,
             self._vocabulary.size,
             header.embedding_dimensions,
             self._info.embedding_tokens,
             header.pooling,
-            threads,
+            count,
         )
         table = SlotTable(settings.slots, cells, self._forget, reuse=not model.recurrent)
         self._outbox = Outbox(loop)

@@ -1,10 +1,18 @@
 """What a model may use, from its file and the settings; known without loading it."""
 
 from actors.llama.gguf_file import ModelHeader
-from actors.llama.settings import LlamaSettings
+from actors.llama.settings import LlamaSettings, physical_cores
 
 CONTEXT_DEFAULT = 8192
 """Tokens of context where neither settings nor model ask for less."""
+
+PARAMETERS_PER_THREAD = 50_000_000
+"""Below this a second thread costs more by waiting for the first than it computes."""
+
+
+def threads(header: ModelHeader, settings: LlamaSettings) -> int:
+    """Threads that compute: the physical cores, fewer for very small models."""
+    return settings.threads or min(physical_cores(), 1 + header.parameters // PARAMETERS_PER_THREAD)
 
 
 def context_tokens(header: ModelHeader, settings: LlamaSettings) -> int:

@@ -25,7 +25,7 @@ class LlamaSettings(Struct, frozen=True, kw_only=True):
     """Tokens that one engine step computes at most."""
 
     threads: Annotated[int, Meta(ge=0, le=1024)] = 0
-    """Threads of one model; 0: one per physical core."""
+    """Threads of one model; 0: one per physical core, and one for very small models."""
 
     gpu_layers: int = -1
     """Layers that go to the GPU, if llama.cpp was built for one; -1: all."""
@@ -69,15 +69,9 @@ class LlamaSettings(Struct, frozen=True, kw_only=True):
     restart_window_seconds: Annotated[float, Meta(gt=0)] = 60.0
 
 
-def default_threads() -> int:
-    """Threads that serve one model best: the physical cores that this process may use."""
+def physical_cores() -> int:
+    """The physical cores that this process may use; where the system does not tell them, its processors."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(usable, _physical_cores() or usable))
-
-
-def _physical_cores() -> int:
-    """Physical cores as Linux tells them; 0 where it does not."""
-    found = set()
-    for core in Path("/sys/devices/system/cpu").glob("cpu[0-9]*/topology/thread_siblings_list"):
-        found.add(core.read_text().strip())
-    return len(found)
+    siblings = Path("/sys/devices/system/cpu").glob("cpu[0-9]*/topology/thread_siblings_list")
+    cores = {path.read_text().strip() for path in siblings}
+    return min(usable, len(cores) or usable)
