@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, MutableMapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +27,9 @@ Resolver = Callable[[MethodInfo, str], AsyncIterator[Progress]]
 
 Stamp = Callable[[MethodInfo, Metadata], None]
 """Adds to the metadata of each call that goes out, for example the trace context."""
+
+Trace = Callable[[str, MutableMapping[str, str]], Callable[[RpcError | None], None]]
+"""Begins a span for a call, by its method's full name and metadata, which it may change; what it returns ends it."""
 
 LINGER_SECONDS = 10.0
 """A call that was stopped here is remembered for so long, to tell its responder again if it talks on."""
@@ -59,6 +62,7 @@ class CallDriver:
         self.closed_at = 0.0
         self.trailers: Metadata = {}
         self.deadline: asyncio.TimerHandle | None = None
+        self.traced: Callable[[RpcError | None], None] | None = None
         self._channel = channel
         self._subject = subject
         self._reply = subjects.reply(channel.process, protocol.call_id)
@@ -158,7 +162,10 @@ class Call(CallDriver):
         if isinstance(event, Received):
             self._collect(event.pieces)
         elif isinstance(event, AskedAgain):
-            self.protocol.cancel("lost", RpcError(Code.UNAVAILABLE, "A part of the request was lost. Repeat the call.", reason="STREAM_GAP"))
+            self.protocol.cancel(
+                "lost",
+                RpcError(Code.UNAVAILABLE, "A part of the request was lost. Repeat the call.", reason="STREAM_GAP"),
+            )
 
     def _collect(self, pieces: Pieces) -> None:
         try:
@@ -209,12 +216,15 @@ class Channel:
     resolver: asked when nobody serves a route; the call is then repeated. stamps: see Stamp.
     """
 
-    def __init__(self, transport: Transport, *, resolver: Resolver | None = None, stamps: tuple[Stamp, ...] = ()) -> None:
+    def __init__(
+        self, transport: Transport, *, resolver: Resolver | None = None, stamps: tuple[Stamp, ...] = ()
+    ) -> None:
         self.process = transport.process
         self.pump = Pump(transport, self._tick)
         self._transport = transport
         self.resolver = resolver
         self._stamps = stamps
+        self.trace: Trace | None = None
         self._calls: dict[str, CallDriver] = {}
         self._lingering: deque[CallDriver] = deque()
         self._starting: asyncio.Task[None] | None = None
@@ -370,6 +380,8 @@ class Channel:
         if known is not None and not known.closed:
             raise call_exists(call.call_id)
         self._calls[call.call_id] = call
+        if self.trace is not None and call.protocol._open is not None:
+            call.traced = self.trace(call.protocol._open.method, call.protocol._open.metadata)
         if seconds is not None:
             call.deadline = asyncio.get_running_loop().call_later(max(0.0, seconds), self._expire, call)
         self.pump.mark(call)
@@ -388,6 +400,8 @@ class Channel:
 
     def ended(self, call: CallDriver) -> None:
         """A call has ended; it is remembered for a while if its responder may not know."""
+        if call.traced is not None:
+            call.traced(call.error)
         if call.protocol.has_last_words:
             self._lingering.append(call)
             while len(self._lingering) > MAX_LINGERING:
@@ -398,6 +412,11 @@ class Channel:
     def _forget(self, call: CallDriver) -> None:
         if self._calls.get(call.call_id) is call:
             del self._calls[call.call_id]
+
+    @property
+    def open_calls(self) -> int:
+        """Calls that have not ended."""
+        return sum(not call.closed for call in self._calls.values())
 
     async def start(self) -> None:
         """Listen for answers. Calls do it by themselves."""
@@ -420,7 +439,9 @@ class Channel:
         try:
             call.deliver(message, time.monotonic())
         except DecodeError:
-            call.protocol.cancel("bad frame", RpcError(Code.INTERNAL, "The responder sent a frame that cannot be read."))
+            call.protocol.cancel(
+                "bad frame", RpcError(Code.INTERNAL, "The responder sent a frame that cannot be read.")
+            )
             call.settle()
 
     def _gone(self, message: Message) -> None:

@@ -47,11 +47,13 @@ class Member:
         self.metrics = Metrics(process, self.actor)
         self.telemetry = Telemetry(self.settings.telemetry, process)
         self.channel = Channel(self.transport, stamps=(self.telemetry.stamp,))
+        self.channel.trace = self.telemetry.trace
         interceptors = (*self.metrics.interceptors, *self.telemetry.interceptors)
         self.server = Server(self.transport, interceptors=interceptors)
         self.heart = Heart(self.transport, self.actor, lambda: self._served)
         self._announcement = Announcement(self.transport, self.actor, self.metrics)
         self.metrics.watch(self.server)
+        self.metrics.gauge("troupe_calls_open", "Calls of this process to others.", lambda: self.channel.open_calls)
         await self.metrics.serve(self.transport)
         self.heart.start()
         return self

@@ -5,11 +5,12 @@ context that comes in still travels on with the calls made on its behalf.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING
 
 import structlog
 
+from bus.channel import Trace
 from bus.context import current_context
 from bus.errors import Code, RpcError
 from bus.interceptor import Interceptor, Next
@@ -65,17 +66,19 @@ class Telemetry:
             if context is not None:
                 metadata.update({key: context.metadata[key] for key in TRACE_KEYS if key in context.metadata})
 
-    def begin(self, method: MethodInfo, metadata: Metadata, kind: str = "door") -> Ended:
-        """A span for a call that passes through; its context replaces the one in `metadata`.
+    @property
+    def trace(self) -> Trace | None:
+        """For a Channel: a span for each call that goes out; None when nothing is recorded.
 
-        For doors: the call arrives with the client's trace context and goes on with the door's.
+        At a door the call arrives with the client's trace context and goes on with the span's.
         """
-        if self._tracer is None:
-            return _nothing
+        return self._begin if self._tracer else None
+
+    def _begin(self, method: str, metadata: MutableMapping[str, str]) -> Ended:
         from opentelemetry import trace
 
-        span = _start(self._tracer, method, metadata, trace.SpanKind.SERVER)
-        span.set_attribute("troupe.hop", kind)
+        assert self._tracer is not None
+        span = _start(self._tracer, method, metadata, trace.SpanKind.CLIENT)
         for key in TRACE_KEYS:
             metadata.pop(key, None)
         _inject(metadata, span)
@@ -85,7 +88,7 @@ class Telemetry:
         from opentelemetry import trace
 
         assert self._tracer is not None
-        span = _start(self._tracer, call.method, call.context.metadata, trace.SpanKind.SERVER)
+        span = _start(self._tracer, call.method.full_name, call.context.metadata, trace.SpanKind.SERVER)
         span.set_attribute("troupe.call_id", call.context.call_id)
         _note_first_message(call, span)
         error: RpcError | None = None
@@ -132,15 +135,16 @@ def _otlp(endpoint: str) -> "SpanExporter":
     return OTLPSpanExporter(endpoint=address if address.endswith("/v1/traces") else f"{address}/v1/traces", timeout=5)
 
 
-def _start(tracer: "Tracer", method: MethodInfo, metadata: Mapping[str, str], kind: "SpanKind") -> "Span":
+def _start(tracer: "Tracer", method: str, metadata: Mapping[str, str], kind: "SpanKind") -> "Span":
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-    parent = TraceContextTextMapPropagator().extract(metadata)
-    attributes = {"rpc.system": "troupe", "rpc.service": method.service, "rpc.method": method.name}
-    return tracer.start_span(method.full_name, context=parent, kind=kind, attributes=attributes)
+    parent = TraceContextTextMapPropagator().extract(dict(metadata))
+    service, _, name = method.partition("/")
+    attributes = {"rpc.system": "troupe", "rpc.service": service, "rpc.method": name}
+    return tracer.start_span(method, context=parent, kind=kind, attributes=attributes)
 
 
-def _inject(metadata: Metadata, span: "Span | None" = None) -> None:
+def _inject(metadata: MutableMapping[str, str], span: "Span | None" = None) -> None:
     from opentelemetry import trace
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -170,7 +174,3 @@ def _note_first_message(call: "ServerCall", span: "Span") -> None:
             following()
 
     call.on_sent = sent
-
-
-def _nothing(error: RpcError | None) -> None:
-    """Nothing is recorded."""

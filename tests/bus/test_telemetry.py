@@ -40,6 +40,10 @@ class Traced:
     telemetry: Telemetry
     client: EchoServiceClient
 
+    async def served(self) -> ReadableSpan:
+        """The server's span of the only call."""
+        return next(span for span in await self.spans(2) if span.kind is SpanKind.SERVER)
+
     async def spans(self, count: int) -> list[ReadableSpan]:
         """The first spans that ended, once there are so many."""
         while len(self.exporter.get_finished_spans()) < count:
@@ -61,6 +65,7 @@ async def traced() -> AsyncIterator[Traced]:
 async def untraced() -> AsyncIterator[EchoServiceClient]:
     telemetry = Telemetry(TelemetrySettings(), "echo-1")
     assert telemetry.interceptors == ()
+    assert telemetry.trace is None
     async with asyncio.timeout(10):
         async for client in serve(telemetry):
             yield client
@@ -71,6 +76,7 @@ async def serve(telemetry: Telemetry) -> AsyncIterator[EchoServiceClient]:
     broker = MemoryBroker()
     transport = MemoryTransport(broker, "echo-1")
     channel = Channel(transport, stamps=(telemetry.stamp,))
+    channel.trace = telemetry.trace
     server = Server(transport, interceptors=(*Metrics("echo-1", "echo").interceptors, *telemetry.interceptors))
     await server.add(AskingEcho(channel), EchoService.INFO)
     yield EchoServiceClient(channel)
@@ -78,38 +84,47 @@ async def serve(telemetry: Telemetry) -> AsyncIterator[EchoServiceClient]:
     await server.drain(1)
 
 
+def span_id(span: ReadableSpan) -> str:
+    assert span.context is not None
+    assert f"{span.context.trace_id:032x}" == TRACE
+    return f"{span.context.span_id:016x}"
+
+
+def chain(*spans: ReadableSpan) -> list[str]:
+    """From the caller's span down to the innermost, each the child of the one before."""
+    children = {f"{span.parent.span_id:016x}": span for span in spans if span.parent is not None}
+    found = ["b7ad6b7169203331"]
+    while found[-1] in children:
+        found.append(span_id(children[found[-1]]))
+    return found
+
+
 def attributes(span: ReadableSpan) -> dict[str, object]:
     return dict(span.attributes or {})
 
 
-async def test_a_call_is_a_span_that_belongs_to_the_callers_trace(traced: Traced) -> None:
+async def test_a_call_is_a_span_on_either_side_in_the_callers_trace(traced: Traced) -> None:
     response = await traced.client.echo(EchoRequest(text="hi"), metadata={"traceparent": PARENT})
-    assert response.text == PARENT
-    (span,) = await traced.spans(1)
-    assert span.name == "troupe.echo.v1.EchoService/Echo"
-    assert span.kind is SpanKind.SERVER
-    assert span.context is not None
-    assert f"{span.context.trace_id:032x}" == TRACE
-    assert span.parent is not None
-    assert f"{span.parent.span_id:016x}" == "b7ad6b7169203331"
-    assert attributes(span)["rpc.grpc.status_code"] == 0
-    assert span.resource.attributes["service.instance.id"] == "echo-1"
+    server, client = await traced.spans(2)
+    assert (client.kind, server.kind) == (SpanKind.CLIENT, SpanKind.SERVER)
+    assert client.name == server.name == "troupe.echo.v1.EchoService/Echo"
+    assert chain(server, client) == ["b7ad6b7169203331", span_id(client), span_id(server)]
+    assert response.text == f"00-{TRACE}-{span_id(client)}-01"
+    assert attributes(server)["rpc.grpc.status_code"] == attributes(client)["rpc.grpc.status_code"] == 0
+    assert server.resource.attributes["service.instance.id"] == "echo-1"
 
 
 async def test_a_call_made_on_behalf_of_another_is_its_child(traced: Traced) -> None:
-    response = await traced.client.echo(EchoRequest(text="another"), metadata={"traceparent": PARENT})
-    inner, outer = await traced.spans(2)
-    assert inner.context is not None
-    assert outer.context is not None
-    assert inner.parent is not None
-    assert inner.parent.span_id == outer.context.span_id
-    assert response.text == f"00-{TRACE}-{outer.context.span_id:016x}-01"
+    await traced.client.echo(EchoRequest(text="another"), metadata={"traceparent": PARENT})
+    spans = await traced.spans(4)
+    assert chain(*spans)[:1] == ["b7ad6b7169203331"]
+    assert len(chain(*spans)) == 5
 
 
 async def test_a_failure_tells_code_and_reason(traced: Traced) -> None:
     with pytest.raises(RpcError):
         await traced.client.fail(FailRequest(code=14, reason="PEER_LOST"))
-    (span,) = await traced.spans(1)
+    span = await traced.served()
     assert attributes(span).items() >= {"rpc.grpc.status_code": 14, "troupe.reason": "PEER_LOST"}.items()
     assert span.status.status_code is StatusCode.ERROR
 
@@ -117,21 +132,21 @@ async def test_a_failure_tells_code_and_reason(traced: Traced) -> None:
 async def test_a_callers_mistake_is_no_error_of_the_hub(traced: Traced) -> None:
     with pytest.raises(RpcError):
         await traced.client.fail(FailRequest(code=3))
-    (span,) = await traced.spans(1)
+    span = await traced.served()
     assert span.status.status_code is StatusCode.UNSET
 
 
 async def test_what_an_unexpected_exception_says_stays_out_of_the_span(traced: Traced) -> None:
     with pytest.raises(RpcError):
         await traced.client.echo(EchoRequest(text="broken"))
-    (span,) = await traced.spans(1)
+    span = await traced.served()
     assert "somebody" not in span.to_json()
     assert span.events == ()
 
 
 async def test_nothing_is_recorded_per_message_but_the_first(traced: Traced) -> None:
     assert len([_ async for _ in traced.client.repeat(RepeatRequest(text="a", count=100))]) == 100
-    (span,) = await traced.spans(1)
+    span = await traced.served()
     assert [event.name for event in span.events] == ["first_message"]
 
 
@@ -139,20 +154,8 @@ async def test_a_stopped_call_ends_its_span_as_cancelled(traced: Traced) -> None
     responses = traced.client.repeat(RepeatRequest(text="a", count=10, interval=Duration(seconds=60)))
     await anext(aiter(responses))
     await responses.aclose()  # type: ignore[attr-defined]  # an async generator, announced as an iterator
-    (span,) = await traced.spans(1)
+    span = await traced.served()
     assert attributes(span)["rpc.grpc.status_code"] == 1
-
-
-async def test_a_door_puts_its_own_span_between_client_and_actor(traced: Traced) -> None:
-    method, metadata = EchoService.INFO.methods["Echo"], {"traceparent": PARENT, "other": "stays"}
-    ended = traced.telemetry.begin(method, metadata)
-    assert metadata["other"] == "stays"
-    assert metadata["traceparent"].split("-")[1] == TRACE
-    assert metadata["traceparent"] != PARENT
-    ended(None)
-    (span,) = await traced.spans(1)
-    assert span.context is not None
-    assert metadata["traceparent"].split("-")[2] == f"{span.context.span_id:016x}"
 
 
 async def test_switched_off_the_trace_context_still_travels_on(untraced: EchoServiceClient) -> None:
@@ -191,7 +194,8 @@ async def test_spans_go_to_the_endpoint_by_otlp_over_http() -> None:
     server = await asyncio.start_server(collector, "127.0.0.1", 0)
     endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     telemetry = Telemetry(TelemetrySettings(otlp_endpoint=endpoint), "echo-1")
-    telemetry.begin(EchoService.INFO.methods["Echo"], {})(None)
+    assert telemetry.trace is not None
+    telemetry.trace("troupe.echo.v1.EchoService/Echo", {})(None)
     async with asyncio.timeout(10):
         await asyncio.to_thread(telemetry.close)
         assert await asked.get() == "POST /v1/traces HTTP/1.1 True"
