@@ -3,9 +3,12 @@
 docs/storage.md says which kind of data belongs where, and what each view promises.
 """
 
+from bus.store.blobs import Blob, Blobs, JetStreamBlobs, MemoryBlobs
+from bus.store.event_log import Delivery, Event, EventLog, JetStreamEventLog, MemoryEventLog, Page
 from bus.store.jetstream import JetStream
 from bus.store.locations import JetStreamLocations, Locations, MemoryLocations
 from bus.store.table import Change, Entry, JetStreamTable, MemoryTable, Table
+from bus.store.work_queue import DeadLetter, JetStreamWorkQueue, Job, MemoryWorkQueue, WorkQueue
 
 __all__ = [
     # Connection
@@ -20,4 +23,22 @@ __all__ = [
     "JetStreamLocations",
     "Locations",
     "MemoryLocations",
+    # What has happened
+    "Delivery",
+    "Event",
+    "EventLog",
+    "JetStreamEventLog",
+    "MemoryEventLog",
+    "Page",
+    # What is to be done
+    "DeadLetter",
+    "JetStreamWorkQueue",
+    "Job",
+    "MemoryWorkQueue",
+    "WorkQueue",
+    # What is large
+    "Blob",
+    "Blobs",
+    "JetStreamBlobs",
+    "MemoryBlobs",
 ]

@@ -3,15 +3,18 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.errors import ConnectionClosedError, MaxPayloadError, NoRespondersError, OutboundBufferLimitError
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.api import Header, StreamConfig
+from nats.js.client import JetStreamContext
 from nats.js.errors import APIError, NoStreamResponseError, ServerError, ServiceUnavailableError
 
 from bus.errors import Code, RpcError
@@ -76,6 +79,8 @@ class JetStream:
             try:
                 return await operation()
             except _TRANSIENT as error:
+                if isinstance(error, APIError) and error.err_code in _FULL:  # said with the code of "away"
+                    raise translated(error) from error
                 if time.monotonic() > ends:
                     raise unavailable(error) from error
             except (NatsError, ConnectionClosedError) as error:
@@ -88,6 +93,35 @@ class JetStream:
             await self.repeat(lambda: self.context.add_stream(config))
         except NameInUseError:
             await self.repeat(lambda: self.context.update_stream(config))
+
+    async def next_batch(
+        self, subscription: JetStreamContext.PullSubscription, count: int, timeout: float = TRY_SECONDS
+    ) -> list[Msg]:
+        """Up to `count` messages of a pull consumer; none if none came in `timeout` seconds, also while it is away.
+
+        Raises UNAVAILABLE (STORE_UNAVAILABLE) if the connection was closed for good.
+        """
+        try:
+            return await subscription.fetch(count, timeout=timeout)
+        except _TRANSIENT:
+            if self.client.is_closed:
+                raise unavailable(ConnectionClosedError()) from None
+            if not self.client.is_connected:
+                await asyncio.sleep(RETRY_SECONDS)
+            return []
+        except NatsError as error:
+            raise translated(error) from error
+
+    async def give_back(self, messages: Iterable[Msg]) -> None:
+        """Let others have them at once."""
+        with suppress(NatsError):  # else they come again after their time
+            for message in messages:
+                await message.nak()
+
+    async def leave(self, subscription: JetStreamContext.PullSubscription) -> None:
+        """Unsubscribe; does nothing where the connection is gone."""
+        with suppress(NatsError):
+            await subscription.unsubscribe()
 
 
 class NameInUseError(Exception):

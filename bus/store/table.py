@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -19,7 +19,7 @@ from bus.store.jetstream import JetStream, WrongRevisionError, decoded
 
 MAX_KEY_BYTES = 200
 MAX_VALUE_BYTES = 512 * 1024
-MAX_TABLE_BYTES = 256 * 1024 * 1024
+MAX_TABLE_BYTES = 64 * 1024 * 1024
 WATCH_EVENTS = 1024
 """Changes that wait for a watcher; one that is slower is told so with an error, never skipped in silence."""
 
@@ -67,7 +67,7 @@ class Table(Protocol[M]):
     async def keys(self) -> list[str]:
         """All keys, in no order."""
 
-    def watch(self) -> AsyncIterator[Change[M] | None]:
+    def watch(self) -> AsyncGenerator[Change[M] | None, None]:
         """What is there now, then None, then every change as it comes. Values that cannot be read are left out."""
 
 
@@ -177,7 +177,7 @@ class JetStreamTable(Generic[M]):
                     found.append(subjects.unescape(change.key))
         return found
 
-    async def watch(self) -> AsyncIterator[Change[M] | None]:
+    async def watch(self) -> AsyncGenerator[Change[M] | None, None]:
         async with aclosing(self._changes(meta_only=False)) as changes:
             async for change in changes:
                 if change is None:
@@ -249,7 +249,7 @@ class MemoryTable(Generic[M]):
         self._expire()
         return list(self._entries)
 
-    async def watch(self) -> AsyncIterator[Change[M] | None]:
+    async def watch(self) -> AsyncGenerator[Change[M] | None, None]:
         changes: asyncio.Queue[Change[M]] = asyncio.Queue(WATCH_EVENTS)
         present = [
             Change(key, self._kind.FromString(data), revision) for key, (data, revision, _) in self._entries.items()

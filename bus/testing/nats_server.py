@@ -33,6 +33,11 @@ class NatsServer:
         """Where it listens."""
         return f"nats://127.0.0.1:{self.port}"
 
+    @property
+    def is_down(self) -> bool:
+        """It was killed or stopped, or has not been started."""
+        return self._process is None
+
     def start(self) -> None:
         """Start it, on the same port and data as before; returns when it takes connections."""
         self.folder.mkdir(parents=True, exist_ok=True)

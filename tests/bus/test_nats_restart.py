@@ -72,10 +72,8 @@ async def test_a_conversation_survives_a_kill_of_the_server(nats_server: NatsSer
                     killed.set()
                 yield StringValue(value=str(number))
 
-        found = []
         async with asyncio.timeout(30):
-            async for response in channel.bidi_stream(TALK, words()):
-                found.append(response.value)
+            found = [response.value async for response in channel.bidi_stream(TALK, words())]
         assert killed.is_set()
         assert found == [str(number) for number in range(200)]
 

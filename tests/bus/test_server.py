@@ -4,6 +4,7 @@ import asyncio
 import random
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 import structlog
@@ -134,10 +135,8 @@ async def test_a_handler_that_ignores_its_cancellation_can_send_nothing_more() -
     class Stubborn(Probe):
         async def wait(self, request: StringValue, ctx: Context) -> AsyncIterator[StringValue]:
             yield StringValue(value="waiting")
-            try:
+            with suppress(asyncio.CancelledError):
                 await asyncio.get_running_loop().create_future()
-            except asyncio.CancelledError:
-                pass
             try:
                 await ctx.progress(Progress.STATE_RUNNING)
             except RpcError as error:
