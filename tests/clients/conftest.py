@@ -151,7 +151,7 @@ class ScriptedDoor(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic
         self.refusals: list[RpcError] = []
         self.detached: list[str] = []
         self.cancelled = asyncio.Event()
-        self.announce = True
+        self.epoch = "7"
         self.port = 0
         self._methods = {
             f"/{method.full_name}": method
@@ -199,8 +199,7 @@ class ScriptedDoor(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic
             call_id, start = f"call-{len(self.calls)}", 0
             call = self._begun(method, await anext(aiter(requests)), metadata)
             self.calls[call_id] = call
-        if self.announce:
-            await context.send_initial_metadata((("troupe-call-id", call_id), ("troupe-epoch", "7")))
+        await context.send_initial_metadata((("troupe-call-id", call_id), ("troupe-epoch", self.epoch)))
         try:
             async for payload in call.after(start):
                 await context.write(payload)
@@ -216,7 +215,7 @@ class ScriptedDoor(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic
         call = self.calls.get(call_id)
         if call is None:
             raise RpcError(Code.NOT_FOUND, f"No call {call_id!r} is known.", reason="CALL_NOT_FOUND")
-        if call.key != metadata["troupe-resume-key-bin"] or metadata["troupe-resume-epoch"] != "7":
+        if call.key != metadata["troupe-resume-key-bin"] or metadata["troupe-resume-epoch"] != self.epoch:
             raise RpcError(Code.PERMISSION_DENIED, "Somebody else's call.", reason="RESUME_REFUSED")
         if "troupe-cancel" in metadata:
             call.cancel()

@@ -30,17 +30,21 @@ class Speaker:
 
     def __init__(self) -> None:
         self.asked = 0
-        self._pieces: asyncio.Queue[str | None] = asyncio.Queue()
+        self._events: asyncio.Queue[GenerateResponse | None] = asyncio.Queue()
 
     def say(self, *pieces: str | None) -> None:
         """Generate these; None ends the answer."""
         for piece in pieces:
-            self._pieces.put_nowait(piece)
+            self._events.put_nowait(None if piece is None else GenerateResponse(delta=Delta(text=piece)))
+
+    def tell(self, progress: Progress) -> None:
+        """What the answer waits for."""
+        self._events.put_nowait(GenerateResponse(progress=progress))
 
     async def __call__(self, request: GenerateRequest) -> AsyncIterator[GenerateResponse]:
         self.asked += 1
-        while (piece := await self._pieces.get()) is not None:
-            yield GenerateResponse(delta=Delta(text=piece))
+        while (event := await self._events.get()) is not None:
+            yield event
 
 
 @pytest.fixture
@@ -124,6 +128,28 @@ async def test_a_call_that_the_hub_has_forgotten_is_never_begun_again(
     forgotten.cancel()
     assert caught.value.reason == "CALL_NOT_FOUND"
     assert speaker.asked == 1
+
+
+@pytest.mark.parametrize(("epoch", "asked"), [("0", 2), ("7", 1)])
+async def test_a_call_that_nobody_had_accepted_is_begun_again(
+    door: Any, wire: Any, hub: Hub, speaker: Speaker, epoch: str, asked: int
+) -> None:
+    door.epoch = epoch
+    speaker.tell(Progress(state=Progress.STATE_LOADING))
+    request = GenerateRequest(model="troupe-tiny")
+    responses: Any = hub.chat.generate(request)
+    async with aclosing(responses):
+        assert (await anext(responses)).progress.state == Progress.STATE_LOADING
+        door.calls.pop("call-0").cancel()
+        wire.cut()
+        speaker.say("Hello")
+        outcome = await asyncio.gather(anext(responses), return_exceptions=True)
+    assert speaker.asked == asked
+    if asked == 2:
+        assert outcome == [GenerateResponse(delta=Delta(text="Hello"))]
+    else:
+        assert isinstance(outcome[0], RpcError)
+        assert outcome[0].reason == "CALL_NOT_FOUND"
 
 
 async def test_leaving_the_iterator_tells_the_hub_to_stop(door: Any, hub: Hub, speaker: Speaker) -> None:
