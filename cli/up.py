@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bus.settings import Settings
 
 QUESTION = "What is a lease?"
+USUAL_GRPC = "127.0.0.1:50051"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,6 +82,7 @@ def print_line(line: str) -> None:
 
 def greeting(addresses: "Addresses", *, keys: bool, command: str) -> list[str]:
     """How to talk to the hub. keys: API keys are asked for; command: how `troupe` is called here."""
+    chat = f"{command} chat" if addresses.grpc == USUAL_GRPC else f"{command} chat --target {addresses.grpc}"
     bearer = " -H 'Authorization: Bearer tr-…'" if keys else ""
     body = f'{{"model": "troupe-tiny", "messages": [{{"role": "user", "content": "{QUESTION}"}}]}}'
     states = ", ".join(f"{name} {state.replace('_', ' ')}" for name, state in addresses.states.items())
@@ -89,7 +91,7 @@ def greeting(addresses: "Addresses", *, keys: bool, command: str) -> list[str]:
         "Troupe is up. Ctrl-C stops it.",
         "",
         f"  Chat page  {addresses.http}/",
-        f"  Terminal   {command} chat",
+        f"  Terminal   {chat}",
         f"  OpenAI     curl {addresses.http}/v1/chat/completions{bearer} -H 'Content-Type: application/json' \\",
         f"               -d '{body}'",
         f"  gRPC       {addresses.grpc}, with reflection",

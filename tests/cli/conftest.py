@@ -1,0 +1,136 @@
+"""A hub's gRPC door with an echo and a models actor, and the command line as a program of its own."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from actors.echo import EchoActor
+from bus import Channel, Code, Context, MemoryBroker, MemoryTransport, RpcError, Server
+from bus.settings import load
+from bus.store import MemoryLocations
+from gateway.access import Access
+from gateway.catalog import Catalog
+from gateway.grpc_server import GrpcServer
+from gateway.hub import Hub
+from gateway.limits import Limits
+from gateway.locations import RememberedLocations
+from troupe.echo.v1 import EchoService
+from troupe.model.v1 import (
+    GetModelRequest,
+    GetModelResponse,
+    ListModelsRequest,
+    ListModelsResponse,
+    LoadModelRequest,
+    LoadModelResponse,
+    Model,
+    ModelService,
+    ModelState,
+    UnloadModelRequest,
+    UnloadModelResponse,
+)
+from troupe.rpc.v1 import Progress
+
+PATIENCE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Awaitable[Ended]]
+
+
+def environment(home: Path) -> dict[str, str]:
+    """A shell's environment without settings of whoever runs the tests."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("TROUPE_", "NATS_"))}
+    return {**kept, "TROUPE_HOME": str(home), "PYTHONUTF8": "1"}
+
+
+@pytest.fixture
+def troupe(tmp_path: Path) -> Run:
+    """Run `troupe` with these arguments in a process of its own; `given` is its stdin, `env` joins its environment."""
+
+    async def run(*arguments: str, given: str = "", env: dict[str, str] | None = None) -> Ended:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "cli",
+            *arguments,
+            cwd=tmp_path,
+            env=environment(tmp_path / "home") | (env or {}),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            out, err = await process.communicate(given.encode())
+        assert process.returncode is not None
+        return Ended(process.returncode, out.decode(), err.decode())
+
+    return run
+
+
+class OneModel(ModelService):
+    """Knows one model, which it can load."""
+
+    def __init__(self) -> None:
+        self.model = Model(
+            name="tiny",
+            services=["troupe.chat.v1.ChatService"],
+            state=ModelState.MODEL_STATE_AVAILABLE,
+            architecture="llama",
+            quantization="Q8_0",
+            size_bytes=3 * 1024 * 1024,
+            context_tokens=2048,
+            description="Nhỏ và nhanh.",
+        )
+
+    async def list_models(self, request: ListModelsRequest, ctx: Context) -> ListModelsResponse:
+        return ListModelsResponse(models=[self.model])
+
+    async def get_model(self, request: GetModelRequest, ctx: Context) -> GetModelResponse:
+        if request.name != self.model.name:
+            raise RpcError(Code.NOT_FOUND, "There is no such model. Did you mean tiny?", reason="MODEL_NOT_FOUND")
+        return GetModelResponse(model=self.model)
+
+    async def load_model(self, request: LoadModelRequest, ctx: Context) -> AsyncIterator[LoadModelResponse]:
+        yield LoadModelResponse(progress=Progress(state=Progress.STATE_LOADING, fraction=0.5))
+        self.model.state = ModelState.MODEL_STATE_READY
+        yield LoadModelResponse(model=self.model)
+
+    async def unload_model(self, request: UnloadModelRequest, ctx: Context) -> UnloadModelResponse:
+        self.model.state = ModelState.MODEL_STATE_AVAILABLE
+        return UnloadModelResponse()
+
+
+@pytest.fixture
+async def door(tmp_path: Path) -> AsyncIterator[str]:
+    """Host and port of a gRPC door behind which both actors serve."""
+    settings = load(None, {"TROUPE_HOME": str(tmp_path), "TROUPE_HTTP_PORT": "0", "TROUPE_GRPC_PORT": "0"})
+    broker = MemoryBroker()
+    serving, calling = MemoryTransport(broker), MemoryTransport(broker)
+    server, channel = Server(serving), Channel(calling)
+    await server.add(EchoActor(), EchoService.INFO)
+    await server.add(OneModel(), ModelService.INFO)
+    await channel.start()
+    locations = RememberedLocations(MemoryLocations())
+    hub = Hub(settings, calling, channel, Catalog(), Access(settings.auth), Limits(settings.limits), locations)
+    rpc = GrpcServer(hub)
+    await rpc.start()
+    yield f"127.0.0.1:{rpc.port}"
+    await rpc.stop(0.1)
+    await locations.close()
+    await channel.close()
+    await server.drain(grace=0.1)
+    await serving.close()
+    await calling.close()

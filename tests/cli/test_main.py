@@ -1,0 +1,63 @@
+"""The command line as a whole."""
+
+import subprocess
+import sys
+
+import pytest
+
+from bus import Code, RpcError
+from cli import version
+from cli.__main__ import COMMANDS, main
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["--help"])
+    said = capsys.readouterr().out
+    assert left.value.code == 0
+    assert [name for name in COMMANDS if f"    {name}" not in said] == []
+
+
+def test_an_unknown_command_is_a_misuse(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["sing"])
+    assert (left.value.code, "sing" in capsys.readouterr().err) == (2, True)
+
+
+def test_wrong_settings_end_with_a_sentence_that_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TROUPE_HTTP_PORT", "eighty")
+    assert main(["call", "Echo"]) == 2
+    assert "TROUPE_HTTP_PORT" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [(KeyboardInterrupt(), 130), (RpcError(Code.NOT_FOUND, "Gone."), 1), (BrokenPipeError(), 1)],
+)
+def test_each_kind_of_end_has_its_exit_code(
+    raised: BaseException, code: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def end(_: object) -> int:
+        raise raised
+
+    monkeypatch.setattr(version, "run", end)
+    assert main(["version"]) == code
+
+
+def test_a_fault_of_the_program_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> int:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(version, "run", fail)
+    with pytest.raises(ZeroDivisionError):
+        main(["version"])
+
+
+def test_the_program_starts_without_loading_what_a_command_does_not_need() -> None:
+    script = "import sys; from cli.__main__ import parser; parser(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "cli.chat" in loaded
+    assert loaded.isdisjoint({"grpc", "torch", "llama_cpp", "nats", "starlette", "rich"})

@@ -1,0 +1,63 @@
+"""`troupe models`, as a program that talks to a hub, and its texts."""
+
+import json
+
+import pytest
+
+from cli.models import columns, progress_text, size_text
+from troupe.rpc.v1 import Progress
+
+from .conftest import Run
+
+
+async def test_the_list_has_a_line_per_model(troupe: Run, door: str) -> None:
+    ended = await troupe("models", "--target", door)
+    head, line = ended.out.splitlines()
+    assert head.split() == ["NAME", "STATE", "FORMAT", "SIZE", "CONTEXT", "OFFERS"]
+    assert line.split() == ["tiny", "available", "llama", "Q8_0", "3.0", "MiB", "2048", "chat"]
+
+
+async def test_the_list_as_json_is_the_contracts_message(troupe: Run, door: str) -> None:
+    ended = await troupe("models", "list", "--json", "--target", door)
+    assert json.loads(ended.out)["sizeBytes"] == "3145728"
+
+
+async def test_one_model_is_shown_with_what_is_known_of_it(troupe: Run, door: str) -> None:
+    ended = await troupe("models", "show", "tiny", "--target", door)
+    assert "description   Nhỏ và nhanh." in ended.out
+    assert "adapters" not in ended.out
+
+
+async def test_loading_tells_its_progress_and_ends_with_the_state(troupe: Run, door: str) -> None:
+    ended = await troupe("models", "load", "tiny", "--target", door)
+    assert (ended.code, ended.out, ended.err) == (0, "tiny: ready\n", "tiny: loading 50%\n")
+    ended = await troupe("models", "unload", "tiny", "--target", door)
+    assert (ended.code, ended.out) == (0, "tiny: unloaded\n")
+
+
+async def test_an_unknown_model_is_the_hubs_refusal(troupe: Run, door: str) -> None:
+    ended = await troupe("models", "show", "tinny", "--target", door)
+    assert (ended.code, "Did you mean tiny?" in ended.err) == (1, True)
+
+
+async def test_an_action_on_a_model_needs_its_name(troupe: Run) -> None:
+    ended = await troupe("models", "load")
+    assert (ended.code, "needs a name" in ended.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(0, ""), (1023, "1023 B"), (1536, "1.5 KiB"), (5 * 1024**3, "5.0 GiB"), (1024**4, "1024.0 GiB")]
+)
+def test_sizes_are_told_in_the_unit_that_fits(size: int, text: str) -> None:
+    assert size_text(size) == text
+
+
+def test_columns_stand_below_each_other_and_lines_end_with_their_last_word() -> None:
+    assert columns([("a", "bb", ""), ("ccc", "d", "")]) == ["a    bb", "ccc  d"]
+
+
+def test_progress_tells_state_place_and_share() -> None:
+    queued = Progress(state=Progress.STATE_QUEUED, position=3)
+    assert progress_text(queued) == "queued position 3"
+    loading = Progress(state=Progress.STATE_LOADING, fraction=0.25, note="Reading.")
+    assert progress_text(loading) == "loading 25% Reading."

@@ -1,0 +1,90 @@
+"""`troupe up`: what it says, and a hub that it starts and stops."""
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+from pathlib import Path
+
+from actors.supervisor import Addresses
+from cli.__main__ import parser
+from cli.up import environment, greeting
+
+from .conftest import PATIENCE_SECONDS, Run
+from .conftest import environment as shell
+
+HERE = Addresses(
+    "http://127.0.0.1:8080",
+    "127.0.0.1:50051",
+    "nats://127.0.0.1:4",
+    Path("/h"),
+    {"echo": "serving", "llama": "backing_off"},
+)
+
+
+def test_the_greeting_tells_every_way_in_and_how_the_processes_are() -> None:
+    said = "\n".join(greeting(HERE, keys=False, command="troupe"))
+    for words in (
+        "http://127.0.0.1:8080/\n",
+        "troupe chat\n",
+        "/v1/chat/completions -H",
+        "127.0.0.1:50051",
+        "llama backing off",
+    ):
+        assert words in said
+    assert "Bearer" not in said
+
+
+def test_the_body_that_it_shows_is_json() -> None:
+    line = next(line for line in greeting(HERE, keys=True, command="troupe") if " -d '" in line)
+    assert json.loads(line.partition("'")[2].rstrip("'"))["model"] == "troupe-tiny"
+
+
+def test_a_hub_with_keys_is_asked_with_one() -> None:
+    assert "Authorization: Bearer" in "\n".join(greeting(HERE, keys=True, command="troupe"))
+
+
+def test_another_port_is_named_to_the_chat() -> None:
+    other = Addresses(HERE.http, "127.0.0.1:6000", HERE.bus, HERE.home, HERE.states)
+    assert "troupe chat --target 127.0.0.1:6000" in "\n".join(greeting(other, keys=False, command="troupe"))
+
+
+def test_options_win_over_the_environment() -> None:
+    args = parser().parse_args(["up", "--http-port", "9", "--actors", "echo"])
+    assert isinstance(args, argparse.Namespace)
+    found = environment(args, {"TROUPE_HTTP_PORT": "8", "TROUPE_GRPC_PORT": "7"})
+    assert found == {"TROUPE_HTTP_PORT": "9", "TROUPE_GRPC_PORT": "7", "TROUPE_SUPERVISOR_ACTORS": "echo"}
+
+
+async def test_a_hub_starts_answers_and_stops_at_ctrl_c(troupe: Run, tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "cli", "up", "--http-port", "0", "--grpc-port", "0", "--actors", "echo",
+        cwd=tmp_path, env=shell(tmp_path / "hub"), stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            target = ""
+            while not target:
+                line = (await process.stdout.readline()).decode()
+                assert line, "the hub ended"
+                if line.strip().startswith("gRPC"):
+                    target = line.split()[1].rstrip(",")
+            ended = await troupe("call", "Echo", '{"text": "chào"}', "--target", target)
+            assert (ended.code, ended.out) == (0, '{"text": "chào"}\n')
+            alive = await troupe("alive", "echo", env={"TROUPE_HOME": str(tmp_path / "hub")})
+            assert (alive.code, alive.out) == (0, "echo serves\n")
+            process.send_signal(signal.SIGINT)
+            assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    alive = await troupe("alive", "echo", env={"TROUPE_HOME": str(tmp_path / "hub")})
+    assert alive.code == 1
+
+
+async def test_an_unknown_actor_is_refused_before_anything_starts(troupe: Run) -> None:
+    ended = await troupe("up", "--actors", "eco")
+    assert (ended.code, "Did you mean echo?" in ended.err) == (2, True)
