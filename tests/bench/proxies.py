@@ -60,7 +60,9 @@ async def start_litellm(running: Stage, upstream: int, models: list[str]) -> Con
     ]
     config = running.home / "litellm.yaml"
     config.write_text(json.dumps({"model_list": entries, "litellm_settings": {"telemetry": False}}))
-    command = (os.environ["LITELLM"], "--config", str(config), "--port", str(port), "--host", "127.0.0.1")
+    # Neither side asks for keys here; LiteLLM wants that said.
+    bare = ("env", "-u", "PYTHONPATH", "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY=true")
+    command = (*bare, os.environ["LITELLM"], "--config", str(config), "--port", str(port), "--host", "127.0.0.1")
     process = await running.start("litellm", *command, "--telemetry", "False")
     await reachable(port)
     return Contender("LiteLLM", port, [process])
