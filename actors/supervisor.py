@@ -1,7 +1,7 @@
 """Runs a whole hub on this machine: bus, gateway and each actor in a process of its own, started again if it ends.
 
 What is decided is in actors/supervision.py; here it is done. SIGTERM and SIGINT stop the hub, a second one stops it at
-once, SIGHUP starts what has failed once more. What the processes print lies in `<home>/logs`, of bounded size.
+once, SIGUSR1 starts what has failed once more. What the processes print lies in `<home>/logs`, of bounded size.
 """
 
 import asyncio
@@ -89,7 +89,7 @@ async def run(settings: Settings, *, ready: Callable[[Addresses], None]) -> int:
         # First, so that a second hub in this home hears of the first and not of its ports.
         server = None if settings.bus.url else await stack.enter_async_context(EmbeddedServer(settings.home))
         supervisor = Supervisor(_with_ports(settings), commands, server=server, ready=ready)
-        return await supervisor.run(process.stop_requested())
+        return await supervisor.run(process.stop_requested(again=supervisor.stop_now))
 
 
 def _with_ports(settings: Settings) -> Settings:
@@ -184,10 +184,10 @@ class Supervisor:
         await self._member.serve(self._health, HealthService.INFO)
         await self._member.ready()
         stack.push_async_callback(self._member.drain, LEAVE_SECONDS)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._revive)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self._revive)
 
     async def _end_tasks(self, watching: list["asyncio.Task[None]"]) -> None:
-        asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGUSR1)
         for running in self._running.values():
             with suppress(ProcessLookupError):
                 running.process.kill()
@@ -206,6 +206,10 @@ class Supervisor:
             self.supervision.silent(seen.actor, seen.process, time.monotonic())
         else:
             self._do(self.supervision.heard(seen.actor, seen.process, seen.state, time.monotonic()))
+
+    def stop_now(self) -> None:
+        """Wait for nothing any more: after `stop`, kill what still runs."""
+        self._do(self.supervision.stop(time.monotonic()))
 
     def _revive(self) -> None:
         self._do(self.supervision.revive(time.monotonic()))

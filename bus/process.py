@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 PARENT_POLL_SECONDS = 1.0
@@ -23,17 +23,25 @@ def run(main: Coroutine[Any, Any, int]) -> int:
         return runner.run(main)
 
 
-def stop_requested() -> asyncio.Event:
-    """Set by the first SIGTERM or SIGINT; a second one ends the process at once."""
+def stop_requested(again: Callable[[], None] | None = None) -> asyncio.Event:
+    """Set by SIGTERM, Ctrl-C, or the end of the terminal (unless that is ignored, as under nohup).
+
+    again: called when it is asked for once more; without it the process then ends at once.
+    """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
 
     def asked() -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
+        if stop.is_set() and again is not None:
+            again()
         stop.set()
+        for number in numbers if again is None else ():
+            loop.remove_signal_handler(number)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in numbers:
         loop.add_signal_handler(number, asked)
     return stop
 

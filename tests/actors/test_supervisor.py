@@ -12,7 +12,6 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from actors import supervision, supervisor
-from actors.output import Output
 from actors.registry import UnknownActor
 from actors.supervisor import Addresses, AlreadyRunning, HubFailed, Supervisor
 from bus import Channel, Message, NatsTransport, RpcError, liveness, process, subjects
@@ -46,6 +45,7 @@ class Hub:
         self.echo = EchoServiceClient(self.channel)
         self.health = HealthServiceClient(self.channel)
         self.addresses: asyncio.Future[Addresses] = asyncio.get_running_loop().create_future()
+        self.supervisor: Supervisor
         self.running: asyncio.Task[int]
 
     async def actor(self, name: str, fits: Callable[[Actor], bool]) -> Actor:
@@ -69,8 +69,8 @@ class Hub:
 async def hub(settings: Settings, **commands: Sequence[str]) -> AsyncIterator[Hub]:
     async with asyncio.timeout(40), EmbeddedServer(settings.home) as server:
         own = Hub(server, await connect(settings, "caller"), asyncio.Event())
-        runner = Supervisor(settings, commands, server=server, ready=own.addresses.set_result)
-        own.running = asyncio.create_task(runner.run(own.stop))
+        own.supervisor = Supervisor(settings, commands, server=server, ready=own.addresses.set_result)
+        own.running = asyncio.create_task(own.supervisor.run(own.stop))
         yield own
         own.stop.set()
         await own.channel.close()
@@ -114,7 +114,7 @@ async def test_an_actor_that_cannot_live_fails_with_an_event_and_harms_no_other(
         assert "warming up" in (tmp_path / "logs" / "painter.log").read_text()
 
 
-async def test_what_has_failed_is_started_again_on_sighup(tmp_path: Path) -> None:
+async def test_what_has_failed_is_started_again_on_sigusr1(tmp_path: Path) -> None:
     mended = tmp_path / "mended"
     waiting = (
         f"import os, sys; os.path.exists({str(mended)!r}) or sys.exit('still broken'); os.execv(sys.executable, {ECHO})"
@@ -122,7 +122,7 @@ async def test_what_has_failed_is_started_again_on_sighup(tmp_path: Path) -> Non
     async with hub(settings_of(tmp_path, max_restarts=0), echo=script(waiting)) as own:
         await own.actor("echo", lambda actor: actor.state == ActorState.ACTOR_STATE_FAILED)
         mended.touch()
-        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGUSR1)
         await own.serving()
 
 
@@ -142,20 +142,36 @@ async def test_a_stop_lets_running_streams_end(tmp_path: Path) -> None:
         assert await own.running == 0
 
 
+STUBBORN = script(
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
+)
+
+
+async def deaf(own: Hub, home: Path) -> int:
+    """The number of the stubborn process, once it ignores what it is told."""
+    pid = (await own.actor("stubborn", lambda actor: actor.pid > 0)).pid
+    while "ready" not in (home / "logs" / "stubborn.log").read_text():
+        await own.health.check(CheckRequest())
+    return pid
+
+
 async def test_a_process_that_ignores_the_stop_is_killed_when_its_time_is_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervision, "KILL_SECONDS", 0.1)
-    stubborn = script(
-        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
-    )
-    log = tmp_path / "logs" / "stubborn.log"
-    async with hub(settings_of(tmp_path, drain_seconds=0.1), echo=ECHO, stubborn=stubborn) as own:
-        pid = (await own.actor("stubborn", lambda actor: actor.pid > 0)).pid
-        await own.serving()
-        while "ready" not in log.read_text():
-            await own.health.check(CheckRequest())
+    async with hub(settings_of(tmp_path, drain_seconds=0.1), stubborn=STUBBORN) as own:
+        pid = await deaf(own, tmp_path)
         own.stop.set()
+        assert await own.running == 0
+        assert not psutil.pid_exists(pid)
+
+
+async def test_a_second_stop_waits_for_nobody(tmp_path: Path) -> None:
+    async with hub(settings_of(tmp_path, drain_seconds=1000), stubborn=STUBBORN) as own:
+        pid = await deaf(own, tmp_path)
+        own.stop.set()
+        await own.actor("stubborn", lambda actor: actor.state == ActorState.ACTOR_STATE_DRAINING)
+        own.supervisor.stop_now()
         assert await own.running == 0
         assert not psutil.pid_exists(pid)
 
@@ -202,7 +218,7 @@ async def test_a_gateway_that_cannot_live_ends_the_hub_with_its_last_words(tmp_p
 
 async def test_a_hub_is_ready_when_gateway_and_actors_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stop = asyncio.Event()
-    monkeypatch.setattr(process, "stop_requested", lambda: stop)
+    monkeypatch.setattr(process, "stop_requested", lambda **_: stop)
     monkeypatch.setattr(supervisor, "configure", lambda *_: None)
     ready: asyncio.Future[Addresses] = asyncio.get_running_loop().create_future()
     async with asyncio.timeout(40):
@@ -265,23 +281,3 @@ async def test_nothing_outlives_a_supervisor_that_is_killed(tmp_path: Path) -> N
         await hub.communicate()
         _, alive = await asyncio.to_thread(psutil.wait_procs, children, 10)
         assert alive == []
-
-
-def test_output_is_cut_when_it_is_too_long_and_writers_go_on(tmp_path: Path) -> None:
-    with Output(tmp_path / "logs" / "echo.log", max_bytes=100) as output:
-        os.write(output.fileno(), b"a" * 60 + b"\n")
-        output.trim()
-        assert output.path.stat().st_size == 61
-        os.write(output.fileno(), b"b" * 60 + b"\n")
-        output.trim()
-        os.write(output.fileno(), b"last words\n{}\n")
-        assert output.path.read_bytes() == b"last words\n{}\n"
-        assert output.path.with_name("echo.log.1").stat().st_size == 100
-        assert output.last_line() == "last words"
-
-
-def test_the_last_line_is_of_this_run_only(tmp_path: Path) -> None:
-    with Output(tmp_path / "echo.log") as before:
-        os.write(before.fileno(), b"old words\n")
-    with Output(tmp_path / "echo.log") as output:
-        assert output.last_line() == ""
