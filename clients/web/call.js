@@ -162,7 +162,7 @@ export class Call {
     this.epoch = frame.epoch || this.epoch;
     this.answered = true;
     if (frame.payload?.length) this.#accept(frame.payload, Number(frame.sequence));
-    if (frame.close) this.#closed(frame.close.status);
+    if (frame.close) this.#closed(frame.close.status, Number(frame.sequence ?? 0));
   }
 
   /** Nothing more can come. */
@@ -215,11 +215,17 @@ export class Call {
     this.#send?.({ callId: this.id, epoch: this.epoch, credit });
   }
 
-  #closed(status = {}) {
-    if (!status.code) return this.end(null);
+  /** A CLOSE carries the number of the last message, so that what is missing before it shows. */
+  #closed(status = {}, sequence = 0) {
+    if (!status.code) return sequence > this.#seen && !this.#cancelled ? this.#askAgain() : this.end(null);
     const error = WireError.fromStatus(status);
     if (error.reason === "CALL_NOT_FOUND" && this.#mayRepeat()) this.#repeat();
     else this.end(error);
+  }
+
+  #askAgain() {
+    if (this.#resumeKey && this.#repeats++ < MAX_REPEATS) this.#resume();
+    else this.end(new WireError(Code.DATA_LOSS, "A part of the answer is missing.", { reason: "STREAM_GAP" }));
   }
 
   /** Opening again is only safe while the reader has had no part of the answer. */

@@ -294,6 +294,26 @@ test("frames of another run of the responder are not part of the call", async ()
   assert.equal(result.text, textOf(words(4)));
 });
 
+test("what is missing before the end is asked for, and missed where it cannot be had", async () => {
+  const { hub, clock, wire } = connected(() => words(4));
+  const result = reading(wire.call(METHOD, {}));
+  await settle();
+  hub.step(2);
+  const [call] = hub.calls.values();
+  call.socket.say({ callId: call.id, epoch: 7, sequence: "4", close: { status: {} } });
+  await finish(hub, clock, result);
+  assert.equal(result.text, textOf(words(4)));
+  assert.equal(hub.with("resume")[0].resume.after, "2");
+
+  const lossy = connected(() => words(4));
+  const other = reading(lossy.wire.call(METHOD, {}, { resumable: false }));
+  await settle();
+  const [lost] = lossy.hub.calls.values();
+  lost.socket.say({ callId: lost.id, epoch: 7, sequence: "4", close: { status: {} } });
+  await other.done;
+  assert.equal(other.error.reason, "STREAM_GAP");
+});
+
 test("numbers may be skipped where messages came in pieces", async () => {
   const { hub, clock, wire } = connected(() => words(1));
   const result = reading(wire.call(METHOD, {}));
