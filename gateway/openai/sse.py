@@ -135,6 +135,7 @@ class EventStream:
         watching = asyncio.create_task(disconnected(self._receive))
         producing.add_done_callback(lambda _: self._wake.set())
         watching.add_done_callback(self._leave)
+        self._sent_at = time.monotonic()
         self._timer = loop.call_later(self._hold, self._tick)
         try:
             async with self._stall:
@@ -162,13 +163,13 @@ class EventStream:
                 return
 
     async def _flush(self) -> None:
+        self._sending_since = time.monotonic()
         if not self._started:
             self._started = True
             await self._send(_START)
         parts, self._parts = self._parts, []
         self._waiting_bytes = 0
-        body = parts[0] if len(parts) == 1 else b"".join(parts)
-        self._sending_since = time.monotonic()
+        body = b"".join(parts)
         await self._send({"type": "http.response.body", "body": body, "more_body": True})
         self._sent_at, self._sending_since = self._sending_since, None
         self._room.set()
@@ -180,13 +181,10 @@ class EventStream:
         if error is not None:
             self.write(b"data: " + encoded(error) + b"\n\n")
         self._held = False
-        await self._flush_rest()
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def _flush_rest(self) -> None:
         if self._parts or not self._started:
-            self._parts.append(b"")
             await self._flush()
+        self._sending_since = time.monotonic()
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _tick(self) -> None:
         """Every now and then: let the status go, fill a silence, give up a client that takes nothing."""

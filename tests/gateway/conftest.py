@@ -26,6 +26,23 @@ from gateway.resolver import load_on_demand
 from gateway.websocket import serve_websocket
 from troupe.echo.v1 import EchoService
 
+LONGEST_TEST_SECONDS = 20.0
+
+
+@pytest.fixture(autouse=True)
+async def patience(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """No test waits for ever. The test runs in a task of its own, which a timeout in this one would not reach."""
+    loop = asyncio.get_running_loop()
+
+    def give_up() -> None:
+        for task in asyncio.all_tasks(loop):
+            if getattr(task.get_coro(), "__name__", "") == request.function.__name__:
+                task.cancel("the test took too long")
+
+    handle = loop.call_later(LONGEST_TEST_SECONDS, give_up)
+    yield
+    handle.cancel()
+
 
 @dataclass
 class Gateway:

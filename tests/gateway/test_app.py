@@ -15,12 +15,6 @@ from gateway.http_protocol import MAX_HEAD_BYTES
 from gateway.hub import Hub
 
 
-@pytest.fixture(autouse=True)
-async def patience() -> AsyncIterator[None]:
-    async with asyncio.timeout(20):
-        yield
-
-
 @pytest.fixture
 def hub(gateway: Any) -> Hub:
     found: Hub = gateway.hub

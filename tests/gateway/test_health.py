@@ -20,12 +20,6 @@ from troupe.health.v1 import (
 )
 
 
-@pytest.fixture(autouse=True)
-async def patience() -> AsyncIterator[None]:
-    async with asyncio.timeout(20):
-        yield
-
-
 class Supervisor(HealthService):
     def __init__(self, **states: ActorState) -> None:
         self.actors = [Actor(name=name, state=state, restarts=2) for name, state in states.items()]
@@ -70,7 +64,7 @@ async def test_the_hub_is_ready_when_every_actor_serves(stage: Any, hub: Hub) ->
 
 @pytest.mark.parametrize("state", ["STARTING", "BACKING_OFF", "FAILED", "DRAINING", "STOPPED"])
 async def test_one_actor_that_does_not_serve_is_named(stage: Any, hub: Hub, state: str) -> None:
-    await supervised(stage, llama=ActorState.Value(f"ACTOR_STATE_{state}"), echo=ActorState.ACTOR_STATE_SERVING)
+    await supervised(stage, llama=getattr(ActorState, f"ACTOR_STATE_{state}"), echo=ActorState.ACTOR_STATE_SERVING)
     found = await Probe(hub, Presence(hub.transport)).readiness()
     assert not found.ready
     assert (found.actors["llama"].ready, found.actors["llama"].state) == (False, state.lower())

@@ -192,7 +192,7 @@ async def test_a_body_in_chunks_over_the_limit_is_refused_when_it_gets_there(hub
 
 @pytest.mark.parametrize("length", ["-1", "1e3", "９"])
 async def test_a_length_that_is_no_number_is_refused(hub: Hub, length: str) -> None:
-    response = await client(guarded(hub)).post("/", headers={"content-length": length.encode()})
+    response = await client(guarded(hub)).post("/", headers={b"content-length": length.encode()})
     assert response.status_code == 413
 
 

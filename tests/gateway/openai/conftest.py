@@ -62,12 +62,6 @@ STOP, LENGTH, TOOL_CALLS = (
 )
 
 
-@pytest.fixture(autouse=True)
-async def patience() -> AsyncIterator[None]:
-    async with asyncio.timeout(30):
-        yield
-
-
 def text(piece: str, choice: int = 0) -> GenerateResponse:
     return GenerateResponse(delta=Delta(choice=choice, text=piece, tokens=1))
 
@@ -77,7 +71,9 @@ def finish(reason: FinishReason = STOP, choice: int = 0) -> GenerateResponse:
 
 
 def usage(completion: int) -> GenerateResponse:
-    return GenerateResponse(usage=Usage(prompt_tokens=11, cached_tokens=4, completion_tokens=completion, reasoning_tokens=2))
+    return GenerateResponse(
+        usage=Usage(prompt_tokens=11, cached_tokens=4, completion_tokens=completion, reasoning_tokens=2)
+    )
 
 
 def logprob(token: str) -> TokenLogprob:
@@ -95,7 +91,7 @@ class ChatActor(ChatService):
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
-    yielded: int = 0
+    endless: int = 0
 
     async def generate(self, request: GenerateRequest, ctx: Context) -> AsyncIterator[GenerateResponse]:
         self.requests.append(request)
@@ -104,7 +100,6 @@ class ChatActor(ChatService):
         word = request.messages[-1].parts[0].text if request.messages[-1].parts else ""
         try:
             async for response in self._play(word, request, ctx):
-                self.yielded += 1
                 yield response
         except (asyncio.CancelledError, GeneratorExit):
             self.cancelled.set()
@@ -113,14 +108,13 @@ class ChatActor(ChatService):
     async def _play(self, word: str, request: GenerateRequest, ctx: Context) -> AsyncIterator[GenerateResponse]:
         if word.startswith("fail"):
             raise ERRORS[word.removeprefix("fail ")]
-        if word == "fail late":
-            return
         if word in ("hang", "hang late"):
             if word == "hang late":
                 yield text("begun")
             await asyncio.Event().wait()
         if word == "endless":
             while True:
+                self.endless += 1
                 yield text("x" * 1000)
         if word == "break":
             yield text("half")
@@ -236,6 +230,10 @@ class Door:
     hub: Hub
     chat: ChatActor
 
+    def client(self, key: str = "none") -> openai.AsyncOpenAI:
+        http = openai.DefaultAsyncHttpxClient(trust_env=False)
+        return openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, http_client=http)
+
     def sync_client(self, key: str = "none") -> openai.OpenAI:
         http = openai.DefaultHttpxClient(trust_env=False)
         return openai.OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, http_client=http)
@@ -312,8 +310,7 @@ async def door(scripted: Stage) -> AsyncIterator[Door]:
 
 @pytest.fixture
 async def client(door: Door) -> AsyncIterator[openai.AsyncOpenAI]:
-    http = openai.DefaultAsyncHttpxClient(trust_env=False)
-    async with openai.AsyncOpenAI(base_url=f"{door.url}/v1", api_key="none", max_retries=0, http_client=http) as found:
+    async with door.client() as found:
         yield found
 
 
