@@ -146,7 +146,7 @@ async def test_a_call_that_nobody_had_accepted_is_begun_again(
         outcome = await asyncio.gather(anext(responses), return_exceptions=True)
     assert speaker.asked == asked
     if asked == 2:
-        assert outcome == [GenerateResponse(delta=Delta(text="Hello"))]
+        assert outcome[0] == GenerateResponse(delta=Delta(text="Hello"))
     else:
         assert isinstance(outcome[0], RpcError)
         assert outcome[0].reason == "CALL_NOT_FOUND"
