@@ -1,0 +1,102 @@
+"""docker-compose.yml and Dockerfile."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.registry import ACTORS
+from bus.settings import load
+
+ROOT = Path(__file__).parents[2]
+
+
+def client() -> list[str] | None:
+    """Docker's compose command, in either of its forms; None where there is none. No engine is needed."""
+    for command in (["docker", "compose"], ["docker-compose"]):
+        if (
+            shutil.which(command[0])
+            and subprocess.run([*command, "version"], capture_output=True, check=False).returncode == 0
+        ):
+            return command
+    return None
+
+
+COMPOSE = client()
+needs_client = pytest.mark.skipif(COMPOSE is None, reason="Docker's compose client is not there")
+
+
+def configured(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    assert COMPOSE is not None
+    command = [*COMPOSE, "-f", str(ROOT / "docker-compose.yml"), "config", "--format", "json"]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("TROUPE_")} | environment
+    return subprocess.run(command, capture_output=True, text=True, env=env, cwd=ROOT, check=False)
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, Any]:
+    done = configured({"TROUPE_BUS_PASSWORD": "secret"})
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["services"]
+    assert isinstance(found, dict)
+    return found
+
+
+@needs_client
+def test_the_bus_the_gateway_and_each_actor_have_a_service_with_a_health_check(services: dict[str, Any]) -> None:
+    assert set(services) == {"nats", "gateway", *ACTORS}
+    assert all("healthcheck" in service for service in services.values())
+
+
+@needs_client
+def test_all_parts_are_one_image_under_different_commands(services: dict[str, Any]) -> None:
+    parts = {name: service for name, service in services.items() if name != "nats"}
+    assert len({service["image"] for service in parts.values()}) == 1
+    assert {tuple(service["command"]) for service in parts.values()} == {
+        ("python", "-m", "gateway"),
+        *(("python", "-m", "actors", name) for name in ACTORS),
+    }
+
+
+@needs_client
+def test_the_doors_are_reached_from_this_machine_alone(services: dict[str, Any]) -> None:
+    published = [port for service in services.values() for port in service.get("ports", [])]
+    assert {(port["host_ip"], port["target"]) for port in published} == {("127.0.0.1", 8080), ("127.0.0.1", 50051)}
+
+
+@needs_client
+def test_without_a_password_for_the_bus_nothing_starts() -> None:
+    done = configured({})
+    assert (done.returncode != 0, "TROUPE_BUS_PASSWORD" in done.stderr) == (True, True)
+
+
+def test_every_actor_has_a_service() -> None:
+    text = (ROOT / "docker-compose.yml").read_text()
+    assert re.findall(r'"-m", "actors", "(\w+)"', text) == list(ACTORS)
+
+
+def test_the_settings_that_containers_get_are_sound(tmp_path: Path) -> None:
+    environment = {
+        "TROUPE_HOME": str(tmp_path),
+        "NATS_URL": "nats://nats:4222",
+        "TROUPE_BUS_USER": "troupe",
+        "TROUPE_BUS_PASSWORD": "secret",
+        "TROUPE_HTTP_HOST": "0.0.0.0",
+        "TROUPE_GRPC_HOST": "0.0.0.0",
+    }
+    compose = (ROOT / "docker-compose.yml").read_text()
+    assert all(name in compose for name in environment if name != "TROUPE_HOME")
+    settings = load(ROOT / "deploy" / "troupe.toml", environment)
+    assert (settings.bus.url, settings.http.host) == ("nats://nats:4222", "0.0.0.0")
+
+
+def test_what_the_image_is_built_from_is_there_and_let_through() -> None:
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    names = [name for line in copied for name in line.split()]
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    assert [name for name in names if not (ROOT / name).exists() or f"!{name}" not in ignored] == []
