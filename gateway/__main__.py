@@ -8,6 +8,7 @@ import structlog
 import uvicorn
 
 from bus import NatsTransport, RpcError
+from bus.liveness import DisconnectRelay
 from bus.log import configure
 from bus.member import Member
 from bus.settings import Settings, SettingsError, load
@@ -69,7 +70,13 @@ async def run(settings: Settings) -> int:
     async with Member(settings, "gateway") as member:
         assert isinstance(member.transport, NatsTransport)
         locations = RememberedLocations(await JetStreamLocations.open(member.transport.client))
-        await serve(member, locations)
+        # Where nobody supervises, as in containers, somebody has to tell of processes that have ended.
+        relay = DisconnectRelay(member.transport)
+        await relay.start()
+        try:
+            await serve(member, locations)
+        finally:
+            await relay.stop()
     return 0
 
 
