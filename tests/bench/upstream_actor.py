@@ -1,14 +1,15 @@
 """ChatService in front of an OpenAI-compatible server: Troupe's place in the comparison with other proxies.
 
-python upstream_actor.py UPSTREAM_URL ROUTE...      (NATS_URL says where the bus is)
+    python upstream_actor.py PORT ROUTE...      (NATS_URL says where the bus is)
 """
 
 import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
+from typing import Any, cast
 
-import aiohttp
+import httptools
 import msgspec
 import uvloop
 
@@ -28,20 +29,69 @@ class Chunk(msgspec.Struct):
 _decode = msgspec.json.Decoder(Chunk).decode
 
 
+class Exchange(asyncio.Protocol):
+    """One request on one connection; what its body holds is read line by line."""
+
+    def __init__(self, body: bytes) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._body = body
+        self._tail = b""
+        self._lines: list[bytes] = []
+        self._changed: asyncio.Future[None] | None = None
+        self._over = False
+        self.transport: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: upstream\r\nContent-Length: {len(self._body)}\r\n"
+        self.transport.write(head.encode() + b"Content-Type: application/json\r\n\r\n" + self._body)
+
+    def data_received(self, data: bytes) -> None:
+        self._parser.feed_data(data)
+        self._wake()
+
+    def on_body(self, body: bytes) -> None:
+        *lines, self._tail = (self._tail + body).split(b"\n")
+        self._lines += lines
+
+    def on_message_complete(self) -> None:
+        self._over = True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._over = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._changed is not None and not self._changed.done():
+            self._changed.set_result(None)
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        while True:
+            lines, self._lines = self._lines, []
+            for line in lines:
+                yield line
+            if self._over and not self._lines:
+                break
+            if not self._lines:
+                self._changed = asyncio.get_running_loop().create_future()
+                await self._changed
+        if self._parser.get_status_code() != 200:
+            raise RpcError(Code.UNAVAILABLE, "The upstream refuses.", reason="UPSTREAM_ERROR")
+
+
 class UpstreamActor(ChatService):
     """Passes the conversation on and the tokens back."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
-        self._session = session
-        self._url = url
+    def __init__(self, port: int) -> None:
+        self._port = port
 
     async def generate(self, request: GenerateRequest, ctx: Context) -> AsyncIterator[GenerateResponse]:
         messages = [{"role": "user", "content": message.parts[0].text} for message in request.messages]
-        body = {"model": request.model, "messages": messages, "stream": True}
-        async with self._session.post(f"{self._url}/v1/chat/completions", json=body) as response:
-            if response.status != 200:
-                raise RpcError(Code.UNAVAILABLE, f"The upstream says {response.status}.", reason="UPSTREAM_ERROR")
-            async for line in response.content:
+        body = msgspec.json.encode({"model": request.model, "messages": messages, "stream": True})
+        loop = asyncio.get_running_loop()
+        _, exchange = await loop.create_connection(lambda: Exchange(body), "127.0.0.1", self._port)
+        try:
+            async for line in exchange.lines():
                 if not line.startswith(b"data: {"):
                     continue
                 choice = _decode(line[6:]).choices[0]
@@ -50,18 +100,17 @@ class UpstreamActor(ChatService):
                     yield GenerateResponse(delta=Delta(text=text, tokens=1))
                 if choice.finish_reason:
                     yield GenerateResponse(finish=Finish(reason=FinishReason.FINISH_REASON_STOP))
+        finally:
+            exchange.transport.close()
 
 
 async def main() -> None:
     transport = await NatsTransport.connect(os.environ["NATS_URL"], "upstream")
-    connector = aiohttp.TCPConnector(limit=2000)
-    async with aiohttp.ClientSession(connector=connector, read_bufsize=2**20) as session:
-        server = Server(transport)
-        actor = UpstreamActor(session, sys.argv[1])
-        for route in sys.argv[2:]:
-            await server.add(actor, ChatService.INFO, route)
-        print("ready", flush=True)
-        await asyncio.Event().wait()
+    server = Server(transport)
+    actor = UpstreamActor(int(sys.argv[1]))
+    for route in sys.argv[2:]:
+        await server.add(actor, ChatService.INFO, route)
+    await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
