@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
-import structlog
 from starlette.types import Receive, Scope, Send
 
 from bus import Code, Metadata, RpcError
@@ -19,13 +18,11 @@ from gateway.openai.sse import Disconnected
 
 JSON_HEADERS = (b"content-type", b"application/json")
 
-log = structlog.get_logger(__name__)
-
 
 class Exchange:
     """One request that was let in."""
 
-    __slots__ = ("hub", "principal", "receive", "scope", "send", "started")
+    __slots__ = ("hub", "principal", "receive", "scope", "send")
 
     def __init__(self, hub: Hub, principal: Principal, scope: Scope, receive: Receive, send: Send) -> None:
         self.hub = hub
@@ -33,7 +30,6 @@ class Exchange:
         self.scope = scope
         self.receive = receive
         self.send = send
-        self.started = False
 
     @property
     def metadata(self) -> Metadata:
@@ -44,7 +40,6 @@ class Exchange:
         """Answer with a Struct as JSON."""
         encoded = msgspec.json.encode(body)
         headers = [JSON_HEADERS, (b"content-length", str(len(encoded)).encode())]
-        self.started = True
         await self.send({"type": "http.response.start", "status": 200, "headers": headers})
         await self.send({"type": "http.response.body", "body": encoded})
 

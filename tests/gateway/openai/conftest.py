@@ -1,8 +1,8 @@
 """A gateway on a free port, and behind it actors that do what a test's words tell them."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -285,6 +285,12 @@ async def listening(hub: Hub) -> AsyncIterator[int]:
         server.force_exit = True
         await serving
         socket.close()
+
+
+@pytest.fixture
+def serve_http() -> Callable[[Hub], AbstractAsyncContextManager[int]]:
+    """Opens a hub's HTTP door on a free port, which is what the context gives."""
+    return listening
 
 
 @pytest.fixture
