@@ -79,7 +79,7 @@ class Member:
         """Tell that this process serves, from now on."""
         await self._announcement.start()
         self.heart.state = "serving"
-        log.info("process.serving", services=self._served)
+        log.info("process.serving", name=self.transport.process, services=self._served)
 
     async def drain(self, grace: float) -> None:
         """Take no new calls and let the running ones end within `grace` seconds; the rest is cancelled."""
