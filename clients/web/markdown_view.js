@@ -7,8 +7,9 @@
 import { parse } from "./markdown.js";
 
 const TAGS = { strong: "strong", emphasis: "em", strike: "del" };
-/** A page has its own headings above: a model's "#" is a third-level one. */
-const HEADING_SHIFT = 2;
+/** The page's own heading stands above: whatever level a text begins with, here that is the second. */
+const TOP_HEADING = 2;
+const LAST_HEADING = 6;
 
 /**
  * A text in an element.
@@ -23,6 +24,8 @@ export class MarkdownView {
   #text = "";
   #settled = 0;
   #tail = [];
+  #settledTop = null;
+  #top = 1;
 
   constructor(host, options) {
     this.#host = host;
@@ -36,11 +39,13 @@ export class MarkdownView {
     this.#text = text;
     const rest = text.slice(this.#settled);
     const blocks = withSources(parse(rest), rest);
+    this.#top = this.#settledTop ?? topLevel(blocks) ?? 1;
     let same = 0;
     while (same < blocks.length && blocks[same].source === this.#tail[same]?.source) same++;
     this.#replace(same, blocks);
     const final = finalBlocks(blocks, rest);
     this.#settled += final > 0 ? blocks[final].offset : 0;
+    this.#settledTop ??= topLevel(blocks.slice(0, final));
     this.#tail = blocks.slice(final);
   }
 
@@ -48,6 +53,7 @@ export class MarkdownView {
     this.#host.replaceChildren();
     this.#text = "";
     this.#settled = 0;
+    this.#settledTop = null;
     this.#tail = [];
   }
 
@@ -78,7 +84,7 @@ export class MarkdownView {
   #block(block) {
     switch (block.type) {
       case "heading":
-        return this.#make(`h${Math.min(6, block.level + HEADING_SHIFT)}`, ...this.#inlines(block.children));
+        return this.#make(`h${this.#level(block)}`, ...this.#inlines(block.children));
       case "code":
         return this.#code(block);
       case "quote":
@@ -92,6 +98,10 @@ export class MarkdownView {
       default:
         return this.#make("p", ...this.#inlines(block.children));
     }
+  }
+
+  #level({ level }) {
+    return Math.min(LAST_HEADING, Math.max(TOP_HEADING, TOP_HEADING + level - this.#top));
   }
 
   #code({ language, text }) {
@@ -157,6 +167,11 @@ export class MarkdownView {
     node.target = "_blank";
     return node;
   }
+}
+
+/** Level of the first heading, if there is one. */
+function topLevel(blocks) {
+  return blocks.find(({ type }) => type === "heading")?.level ?? null;
 }
 
 /** The blocks with where each begins in the text, and its own part of the text. */

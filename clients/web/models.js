@@ -5,6 +5,8 @@ import { modelWords } from "./words.js";
 
 /** Models that need not be offered: they cannot answer. */
 const UNUSABLE = "MODEL_STATE_FAILED";
+/** States that pass by themselves. */
+const PASSING = new Set(["MODEL_STATE_LOADING", "MODEL_STATE_DRAINING"]);
 
 /**
  * Keeps a <select> up to date with what the hub can chat with.
@@ -15,6 +17,7 @@ export class ModelMenu {
   #select;
   #models = [];
   #wanted;
+  #shown = "";
 
   constructor(select, wanted, chosen) {
     this.#select = select;
@@ -34,6 +37,11 @@ export class ModelMenu {
     return this.#models;
   }
 
+  /** Nothing in the list will change by itself soon. */
+  get settled() {
+    return this.#models.length > 0 && !this.#models.some(({ state }) => PASSING.has(state));
+  }
+
   /** Ask the hub anew. Throws a WireError. */
   async refresh(wire, say) {
     const { models = [] } = await wire.unary(LIST_MODELS, { service: CHAT_SERVICE });
@@ -41,8 +49,11 @@ export class ModelMenu {
     this.show(say);
   }
 
-  /** Show what is known, in the present language. */
+  /** Show what is known, in the present language. A list that is as before is left alone: it may be open. */
   show(say) {
+    const shown = JSON.stringify([this.#models, say("model")]);
+    if (shown === this.#shown) return;
+    this.#shown = shown;
     const options = this.#models.map((model) => {
       const option = new Option(modelWords(model, say), model.name);
       option.disabled = model.state === UNUSABLE;

@@ -14,6 +14,8 @@ const GUIDE = "troupe-tiny";
 const SUGGESTIONS = ["suggestion1", "suggestion2", "suggestion3"];
 const NEAR_END_PIXELS = 80;
 const COPIED_MS = 1500;
+/** Between two looks at a list of models that will change by itself. */
+const LOOK_AGAIN_MS = 2000;
 
 const byId = (id) => document.getElementById(id);
 
@@ -23,6 +25,7 @@ class Page {
   #conversation = newConversation();
   #chats = new Map();
   #paint = null;
+  #look = 0;
   #pinned = true;
   #wire;
   #models;
@@ -264,6 +267,15 @@ class Page {
   }
 
   async #refreshModels() {
+    clearTimeout(this.#look);
+    await this.#readModels();
+    clearTimeout(this.#look);
+    if (!this.#models.settled) this.#look = setTimeout(() => this.#refreshModels(), LOOK_AGAIN_MS);
+    this.#showSuggestions();
+    this.#fitMessage();
+  }
+
+  async #readModels() {
     const notice = byId("model-notice");
     try {
       await this.#models.refresh(this.#wire, this.say);
@@ -274,8 +286,6 @@ class Page {
       notice.hidden = false;
       notice.textContent = this.say("modelsFailed", { why: error.message });
     }
-    this.#showSuggestions();
-    this.#fitMessage();
   }
 
   #hasten() {
@@ -303,14 +313,18 @@ class Page {
     this.#models.show(say);
   }
 
+  /** Made anew in another language only: one of them may have the focus. */
   #showSuggestions() {
+    const list = byId("suggestions");
+    list.hidden = this.#models.name !== GUIDE;
+    if (list.lang === this.#settings.language) return;
+    list.lang = this.#settings.language;
     const suggested = SUGGESTIONS.map((name) => {
       const row = made("li");
       row.append(button(this.say(name), (pressed) => this.#ask(pressed.textContent)));
       return row;
     });
-    byId("suggestions").replaceChildren(...suggested);
-    byId("suggestions").hidden = this.#models.name !== GUIDE;
+    list.replaceChildren(...suggested);
   }
 }
 

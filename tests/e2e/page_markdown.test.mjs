@@ -6,7 +6,7 @@ import { MarkdownView } from "../../clients/web/markdown_view.js";
 import { FakeDocument, FakeElement, seeded } from "./page_fakes.mjs";
 
 const TAGS = new Set(
-  "host p h3 h4 h5 h6 ul ol li blockquote hr pre code div span button table thead tbody tr th td a strong em del br".split(" "),
+  "host p h2 h3 h4 h5 h6 ul ol li blockquote hr pre code div span button table thead tbody tr th td a strong em del br".split(" "),
 );
 
 function shown(text) {
@@ -20,7 +20,8 @@ const outline = (text) => shown(text).outline.replace(/^<host>|<\/host>$/g, "");
 const CASES = [
   ["a paragraph keeps its line ends", "one\ntwo", "<p>one<br></br>two</p>"],
   ["an empty line begins another paragraph", "one\n\n\ntwo", "<p>one</p><p>two</p>"],
-  ["headings stand below the page's own", "# A\n###### B", "<h3>A</h3><h6>B</h6>"],
+  ["headings stand below the page's own", "# A\n## B\n###### C", "<h2>A</h2><h3>B</h3><h6>C</h6>"],
+  ["headings begin at one level, whatever the text begins with", "### A\n#### B\n# C", "<h2>A</h2><h3>B</h3><h2>C</h2>"],
   ["emphasis", "*a* **b** ***c*** ~~d~~ _e_ __f__", "<p><em>a</em> <strong>b</strong> <em><strong>c</strong></em> <del>d</del> <em>e</em> <strong>f</strong></p>"],
   ["names with underscores are no emphasis", "a_b_c and 2 * 3 * 4", "<p>a_b_c and 2 * 3 * 4</p>"],
   ["what is not closed is text", "**a `b [c](", "<p>**a `b [c](</p>"],

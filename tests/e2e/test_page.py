@@ -52,7 +52,7 @@ async def test_an_answer_streams_in_as_markdown_and_tells_what_it_cost(visitor: 
     await expect(page.get_by_role("button", name="Stop")).to_be_visible()
     stage.prompter.say(" and `50051`.\n\n| door | port |\n|---|--:|\n| HTTP | 8080 |\n\n```sh\ntroupe up\n```")
     stage.prompter.end()
-    await expect(page.locator(".answer h4")).to_have_text("Ports")
+    await expect(page.locator(".answer h2")).to_have_text("Ports")
     await expect(page.locator(".answer strong")).to_have_text("8080")
     await expect(page.locator(".answer td").nth(1)).to_have_text("8080")
     await expect(page.locator(".answer pre")).to_have_text("troupe up")
@@ -328,12 +328,16 @@ async def test_models_can_be_chosen_and_what_cannot_be_loaded_is_not_offered(vis
     await expect(answers(page)).to_have_text("Here.")
 
 
-async def test_a_hub_without_a_chat_model_says_what_to_do(visitor: Any, stage: Any) -> None:
+async def test_a_hub_without_a_chat_model_says_what_to_do_and_shows_one_when_it_comes(visitor: Any, stage: Any) -> None:
+    models = stage.listed.models[:]
     stage.listed.models.clear()
     page = await visitor.visit(stage.url)
     await expect(page.get_by_text("The hub has no chat model yet.")).to_be_visible()
     await page.get_by_role("textbox").fill("Hello")
     await expect(page.get_by_role("button", name="Send")).to_be_disabled()
+    stage.listed.models += models
+    await expect(page.get_by_role("button", name="Send")).to_be_enabled()
+    await expect(page.get_by_text("The hub has no chat model yet.")).to_be_hidden()
 
 
 async def test_what_a_model_writes_never_runs(visitor: Any, stage: Any) -> None:
