@@ -171,6 +171,21 @@ async def test_metadata_goes_along(served: Hub) -> None:
     assert answer.text == "a"
 
 
+@pytest.mark.parametrize(
+    "metadata", [{"Upper": "a"}, {"a b": "a"}, {"troupe-principal": "root"}, {"x-bin": "a"}, {"x": "hé"}, {"x": "a\n"}]
+)
+async def test_metadata_that_cannot_travel_is_refused(served: Hub, metadata: dict[str, str]) -> None:
+    with pytest.raises(RpcError) as caught:
+        await served.echo.echo(EchoRequest(), metadata=metadata)
+    assert (caught.value.code, caught.value.field) == (Code.INVALID_ARGUMENT, "metadata")
+
+
+def test_a_key_that_cannot_travel_is_refused_and_not_shown() -> None:
+    with pytest.raises(RpcError) as caught:
+        connect(key="tr-geheim\n")
+    assert "geheim" not in caught.value.message
+
+
 async def test_a_model_that_nobody_serves_is_an_error_of_the_hub(served: Hub) -> None:
     with pytest.raises(RpcError) as caught:
         await anext(aiter(served.chat.generate(GenerateRequest(model="nobody"))))

@@ -1,8 +1,8 @@
 """What the generated clients call through: gRPC to a hub's door."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from typing import Any, Self
+from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import grpc
@@ -11,9 +11,11 @@ from grpc import ChannelConnectivity
 
 from bus.errors import Code, RpcError, invalid
 from bus.service import Metadata, MethodInfo
-from troupe_client.failures import ConnectionLost, rpc_error, unreachable
+from troupe_client.failures import ConnectionLost, unreachable
+from troupe_client.metadata import Pairs, checked, printable
 from troupe_client.patience import MAX_ATTEMPTS, MAX_REFUSALS, PATIENCE_SECONDS, Deadline, Patience
-from troupe_client.resume import Pairs, Position, ServerStream
+from troupe_client.resume import Position, ServerStream
+from troupe_client.sending import Sender, answer
 
 DEFAULT_PORT = 50051
 
@@ -58,7 +60,7 @@ class GrpcChannel:
         self.target = with_port(target)
         self.patience = patience
         self._credentials = credentials
-        self._own: Pairs = [("authorization", f"Bearer {key}")] if key else []
+        self._own: Pairs = [("authorization", f"Bearer {printable(key, 'key')}")] if key else []
         self._opened: grpc.aio.Channel | None = None
         self._met = False
         self._stopping: set[asyncio.Task[None]] = set()
@@ -120,7 +122,7 @@ class GrpcChannel:
         async def attempt() -> Any:
             call = self._grpc.unary_unary(_path(method), None, None)
             sent = call(payload, timeout=deadline.left(), metadata=self._pairs(metadata))
-            return decode(method, await _answer(sent))
+            return decode(method, await answer(sent))
 
         while True:
             await self.ready(deadline.within(self.patience))
@@ -155,8 +157,8 @@ class GrpcChannel:
         await self.ready(deadline.within(self.patience))
         multicallable = self._grpc.stream_unary(_path(method), None, None)
         call = multicallable(None, timeout=deadline.left(), metadata=self._pairs(metadata))
-        async with _Sender(call, requests) as sender:
-            return decode(method, await sender.watch(_answer(call)))
+        async with Sender(call, requests) as sender:
+            return decode(method, await sender.watch(answer(call)))
 
     async def bidi_stream(
         self,
@@ -173,8 +175,8 @@ class GrpcChannel:
         await self.ready(deadline.within(self.patience))
         multicallable = self._grpc.stream_stream(_path(method), None, None)
         call = multicallable(None, timeout=deadline.left(), metadata=self._pairs(metadata))
-        async with _Sender(call, requests) as sender:
-            while isinstance(payload := await sender.watch(_answer(call.read())), bytes):
+        async with Sender(call, requests) as sender:
+            while isinstance(payload := await sender.watch(answer(call.read())), bytes):
                 yield decode(method, payload)
 
     # ---- for resumable streams
@@ -201,61 +203,7 @@ class GrpcChannel:
             return  # the call has ended already, or the hub's own grace period ends it
 
     def _pairs(self, metadata: Metadata | None) -> tuple[tuple[str, str | bytes], ...]:
-        return (*self._own, *(metadata or {}).items())
-
-
-class _Sender:
-    """Sends requests while the answer is awaited; the call ends with it."""
-
-    def __init__(self, call: Any, requests: AsyncIterator[Any]) -> None:
-        self._call = call
-        self._task = asyncio.create_task(self._send(requests))
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._call.cancel()
-        self._task.cancel()
-        await asyncio.wait([self._task])
-        if not self._task.cancelled():
-            self._task.exception()
-
-    async def _send(self, requests: AsyncIterator[Any]) -> None:
-        try:
-            async for request in requests:
-                if not await self._write(request.SerializeToString()):
-                    return
-        except Exception:
-            self._call.cancel()
-            raise
-        if not self._call.done():
-            await self._call.done_writing()
-
-    async def _write(self, payload: bytes) -> bool:
-        """False if the call has ended: how it did is told by its answer."""
-        try:
-            await self._call.write(payload)
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            return False
-        return True
-
-    async def watch(self, answer: Coroutine[Any, Any, Any]) -> Any:
-        """The answer. Raises what the requests raised, if that is why there is none."""
-        try:
-            return await answer
-        except asyncio.CancelledError:
-            if self._task.done() and not self._task.cancelled() and (failure := self._task.exception()):
-                raise failure from None
-            raise
-
-
-async def _answer(call: Any) -> Any:
-    """What the call answers, its failure as RpcError."""
-    try:
-        return await call
-    except grpc.aio.AioRpcError as error:
-        raise rpc_error(error) from None
+        return (*self._own, *checked(metadata or {}))
 
 
 def _attempts(method: MethodInfo, error: RpcError) -> int:

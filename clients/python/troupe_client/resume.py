@@ -10,10 +10,8 @@ from bus.errors import Code, RpcError
 from bus.service import Metadata, MethodInfo
 from bus.stream import MAX_PIECE
 from troupe_client.failures import ConnectionLost, rpc_error
+from troupe_client.metadata import Pairs
 from troupe_client.patience import MAX_ATTEMPTS, MAX_REFUSALS, Deadline, Patience
-
-Pairs = list[tuple[str, str | bytes]]
-"""Metadata as gRPC takes it."""
 
 PROGRESS_FIELD = 15
 

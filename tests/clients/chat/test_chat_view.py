@@ -1,4 +1,5 @@
 import io
+import re
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
@@ -35,8 +36,8 @@ async def test_everything_is_on_the_screen_when_the_view_is_left() -> None:
         view.take(GenerateResponse(progress=Progress(state=Progress.STATE_QUEUED)))
         for text in ("One.\n\n", "```\n", *(f"row {number}\n" for number in range(30)), "```\n", "\nLast"):
             view.take(GenerateResponse(delta=Delta(text=text)))
-    end = file.getvalue()
-    rows = [row.strip() for row in end.splitlines() if row.strip().startswith(("One", "row", "Last"))]
+    shown = re.sub(r"\x1b\[[0-?]*[@-~]|\r", "", file.getvalue())
+    rows = [row.strip() for row in shown.splitlines() if row.strip().startswith(("One", "row", "Last"))]
     assert rows == ["One.", *(f"row {number}" for number in range(30)), "Last"]
 
 

@@ -1,0 +1,60 @@
+"""Requests that are sent while the answer is awaited."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any, Self
+
+import grpc
+
+from troupe_client.failures import rpc_error
+
+
+class Sender:
+    """Sends requests while the answer is awaited; the call ends with it."""
+
+    def __init__(self, call: Any, requests: AsyncIterator[Any]) -> None:
+        self._call = call
+        self._task = asyncio.create_task(self._send(requests))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._call.cancel()
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _send(self, requests: AsyncIterator[Any]) -> None:
+        try:
+            async for request in requests:
+                if not await self._unless_ended(self._call.write, request.SerializeToString()):
+                    return
+        except Exception:
+            self._call.cancel()
+            raise
+        await self._unless_ended(self._call.done_writing)
+
+    async def _unless_ended(self, send: Callable[..., Awaitable[None]], *payload: bytes) -> bool:
+        """False if the call has ended: how it did is told by its answer."""
+        try:
+            await send(*payload)
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            return False
+        return True
+
+    async def watch(self, answer: Coroutine[Any, Any, Any]) -> Any:
+        """The answer. Raises what the requests raised, if that is why there is none."""
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            if self._task.done() and not self._task.cancelled() and (failure := self._task.exception()):
+                raise failure from None
+            raise
+
+
+async def answer(call: Any) -> Any:
+    """What the call answers, its failure as RpcError."""
+    try:
+        return await call
+    except grpc.aio.AioRpcError as error:
+        raise rpc_error(error) from None
