@@ -123,6 +123,7 @@ async def _converse(args: argparse.Namespace, settings: "Settings", words: "Word
 
     session = Session(hub, conversation, words, settings.home)
     if question:
-        return OK if await session.answer(question) else FAILED
+        answered = await session.answer(question)
+        return OK if answered else INTERRUPTED if session.stopped else FAILED
     await session.run(chosen=bool(args.model))
     return OK

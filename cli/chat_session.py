@@ -35,7 +35,8 @@ class Session:
         self._home = home
         self._console = Console(highlight=False)
         self._commands = Commands(hub, conversation, words, self._console)
-        self._armed = False
+        self.stopped = False
+        """The last thing that the person did was Ctrl-C; another one leaves."""
 
     async def run(self, *, chosen: bool) -> None:
         """Until the person leaves. chosen: the model was asked for by name."""
@@ -71,12 +72,12 @@ class Session:
             except EOFError:
                 return None
             except KeyboardInterrupt:
-                if self._armed:
+                if self.stopped:
                     return None
-                self._armed = True
+                self.stopped = True
                 self._say(self._words.leave_hint)
                 continue
-            self._armed = False
+            self.stopped = False
             if line:
                 return line
 
@@ -101,7 +102,7 @@ class Session:
             except asyncio.CancelledError:
                 if not asking.cancelled():
                     raise
-                self._armed = True
+                self.stopped = True
                 self._say(f"({self._words.stopped})\n")
                 return False
             except RpcError as error:

@@ -155,6 +155,15 @@ async def test_a_prompt_at_a_terminal_is_answered_once(model: Any, terminal: Any
     assert model.heard == "What now?"
 
 
+async def test_ctrl_c_ends_a_prompt_that_is_answered_once(model: Any, door: Any, terminal: Any) -> None:
+    chat = await terminal("Count!")
+    model.say("one, two")
+    await chat.until("one, two")
+    chat.type(CTRL_C)
+    await door.cancelled.wait()
+    assert await chat.ended() == 130
+
+
 async def test_a_model_that_is_missing_is_replaced_by_one_that_is_there(model: Any, door: Any, terminal: Any) -> None:
     async def others(request: ListModelsRequest) -> AsyncIterator[ListModelsResponse]:
         yield ListModelsResponse(models=[Model(name="quentin", state=ModelState.MODEL_STATE_READY)])
