@@ -1,0 +1,66 @@
+"""The documentation agrees with what it is about."""
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+from msgspec import Struct
+from msgspec.structs import FieldInfo, fields
+
+from actors.llama.settings import LlamaSettings
+from actors.registry import ACTORS
+from bus.settings import Settings
+from cli.__main__ import COMMANDS
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = (ROOT / "docs" / "settings.md").read_text("utf-8")
+PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("clients/*/README.md")])
+ROW = re.compile(r"^\| `(\w+)` \| `(.*?)` \|", re.MULTILINE)
+LINK = re.compile(r"\]\(([^)#\s]+)(#[^)]*)?\)")
+
+
+def sections() -> dict[str, type[Struct]]:
+    own = {
+        found.name: found.type
+        for found in fields(Settings)
+        if isinstance(found.type, type) and issubclass(found.type, Struct)
+    }
+    return {**own, "actors.llama": LlamaSettings}
+
+
+def default(found: FieldInfo) -> object:
+    return found.default_factory() if found.default_factory is not msgspec.NODEFAULT else found.default
+
+
+@pytest.mark.parametrize("section", sections())
+def test_each_setting_is_described_with_its_default(section: str) -> None:
+    _, heading, rest = SETTINGS.partition(f"\n## [{section}]\n")
+    assert heading
+    told = dict(ROW.findall(rest.partition("\n## ")[0]))
+    assert told == {found.name: msgspec.json.encode(default(found)).decode() for found in fields(sections()[section])}
+
+
+def test_no_section_is_described_that_there_is_not() -> None:
+    assert set(re.findall(r"^## \[(.+)\]$", SETTINGS, re.MULTILINE)) == set(sections())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    targets = [target for target, _ in LINK.findall(page.read_text("utf-8")) if "://" not in target]
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    linked = {target for target, _ in LINK.findall((ROOT / "README.md").read_text("utf-8"))}
+    assert {f"docs/{page.name}" for page in ROOT.glob("docs/*.md")} - linked == set()
+
+
+def test_each_command_has_its_chapter() -> None:
+    text = (ROOT / "docs" / "cli.md").read_text("utf-8")
+    assert re.findall(r"^## troupe (\w+)", text, re.MULTILINE) == list(COMMANDS)
+
+
+def test_the_actors_that_containers_run_are_those_of_the_registry() -> None:
+    text = (ROOT / "docs" / "install.md").read_text("utf-8")
+    assert all(f"`{name}`" in text for name in ACTORS)
