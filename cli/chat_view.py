@@ -36,7 +36,7 @@ def status_text(progress: Progress, words: Words, model: str) -> str:
         parts.append(f"{progress.fraction:.0%}")
     if progress.HasField("eta"):
         parts.append(words.about.format(seconds=max(1, round(progress.eta.ToNanoseconds() / 1e9))))
-    if progress.note:
+    if progress.note and progress.state != Progress.STATE_LOADING:  # that loads the model, as these words say already
         parts.append(progress.note)
     return clean(" · ".join(parts)).replace("\n", " ")
 

@@ -21,7 +21,7 @@ from troupe.rpc.v1 import Progress
             "Waiting in line · place 2 · about 4 s",
         ),
         (Progress(state=Progress.STATE_QUEUED, eta=Duration(nanos=1)), VIETNAMESE, "Đang xếp hàng · khoảng 1 giây"),
-        (Progress(state=Progress.STATE_LOADING, fraction=0.25), ENGLISH, "Loading tiny · 25%"),
+        (Progress(state=Progress.STATE_LOADING, fraction=0.25, note="Loading."), ENGLISH, "Loading tiny · 25%"),
         (Progress(state=Progress.STATE_RUNNING, note="step\n\x1b[2J3"), ENGLISH, "Working · step [2J3"),
     ],
 )
