@@ -25,8 +25,8 @@ BEAT_SECONDS = 1.0
 LOST_SECONDS = 5.0
 """A process that is silent for so long is taken for lost."""
 
-RETURN_SECONDS = 0.25
-"""A client that closed its connection and is not back after this has ended: nats-py is back after 0.06."""
+RETURN_SECONDS = 0.5
+"""A client that closed its connection and is not back after this has ended: nats-py is back after 0.06 s."""
 
 INTERRUPTED_SECONDS = 3.0
 """The same where the server closed it; the client may first have to notice."""

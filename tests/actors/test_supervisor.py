@@ -57,7 +57,7 @@ class Hub:
         raise AssertionError
 
     async def serving(self, name: str = "echo", restarts: int = 0) -> Actor:
-        return await self.actor(name, lambda actor: actor.state == SERVING and actor.restarts == restarts)
+        return await self.actor(name, lambda actor: actor.state == SERVING and actor.restarts >= restarts)
 
     async def heard(self, subject: str) -> "asyncio.Queue[Message]":
         messages: asyncio.Queue[Message] = asyncio.Queue()

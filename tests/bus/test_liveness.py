@@ -197,7 +197,8 @@ async def test_what_is_known_for_certain_is_reported_at_once_and_once(
     assert await hub.gone.get() == other.process
 
 
-async def test_a_process_that_comes_back_by_itself_is_not_reported(hub: Hub) -> None:
+async def test_a_process_that_comes_back_by_itself_is_not_reported(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(liveness, "RETURN_SECONDS", 1.5)
     steady, other = await hub.process("steady"), await hub.process("other")
     back = asyncio.Event()
     steady.on_reconnect(back.set)
