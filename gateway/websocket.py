@@ -347,6 +347,9 @@ class Connection:
         assert call.relay is not None
         for frame in call.relay.take():
             closing = frame.HasField("close")
+            if call.form.text and frame.more:
+                # Who reads text sees whole messages only and cannot grant for the pieces of an unfinished one.
+                call.relay.grant(frame.sequence + REQUEST_WINDOW, 0)
             await self._send(call.form.encode(frame, call.relay.method, call.answers))
             if closing and self._calls.get(call.call_id) is call:
                 del self._calls[call.call_id]

@@ -29,7 +29,9 @@ async def patience() -> AsyncIterator[None]:
 @asynccontextmanager
 async def connected(url: str, *subprotocols: str) -> AsyncIterator[ClientConnection]:
     offered = [websockets.Subprotocol(name) for name in subprotocols]
-    async with websockets.connect(url, compression=None, subprotocols=offered or None, proxy=None) as socket:
+    async with websockets.connect(
+        url, compression=None, subprotocols=offered or None, proxy=None, max_size=None
+    ) as socket:
         yield socket
 
 
@@ -300,6 +302,17 @@ async def test_the_text_form_takes_messages_of_any_allowed_size(gateway: Any) ->
     text = "x" * 200_000
     async with connected(gateway.websocket_url) as socket:
         opened = {"protocolVersion": 1, "method": f"{ECHO}/Echo"}
+        await socket.send(json.dumps({"callId": "t", "open": opened, "payload": [{"text": text}], "halfClose": True}))
+        frame = json.loads(await socket.recv())
+        while "payload" not in frame:
+            frame = json.loads(await socket.recv())
+    assert frame["payload"] == [{"text": text}]
+
+
+async def test_a_large_answer_in_the_text_form_needs_no_credit_for_its_pieces(gateway: Any) -> None:
+    text = "x" * 1_000_000
+    async with connected(gateway.websocket_url) as socket:
+        opened = {"protocolVersion": 1, "method": f"{ECHO}/Echo", "initialCredit": 2}
         await socket.send(json.dumps({"callId": "t", "open": opened, "payload": [{"text": text}], "halfClose": True}))
         frame = json.loads(await socket.recv())
         while "payload" not in frame:
