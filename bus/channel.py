@@ -157,6 +157,7 @@ class Call(CallDriver):
         self.method = method
         self._assembler = Assembler()
         self._messages: deque[tuple[bytes, int]] = deque()
+        self._newest = 0
 
     def on_event(self, event: Event) -> None:
         if isinstance(event, Received):
@@ -174,7 +175,9 @@ class Call(CallDriver):
             self.protocol.cancel("message too large", error)
             return
         self._messages.extend(messages)
-        if not messages:
+        self._newest = pieces.last
+        # Credit for the pieces of a message that is not whole yet, but never past messages that nobody has taken.
+        if not self._messages:
             self.protocol.consume(pieces.last)
 
     async def send(self, message: bytes) -> None:
@@ -204,7 +207,7 @@ class Call(CallDriver):
                 raise StopAsyncIteration
             await self.changed()
         message, last = self._messages.popleft()
-        self.protocol.consume(last)
+        self.protocol.consume(last if self._messages else self._newest)
         if self.protocol.talks:
             self._channel.pump.mark(self)
         return message

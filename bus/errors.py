@@ -111,7 +111,9 @@ class RpcError(Exception):
     @classmethod
     def unimplemented(cls, method: str) -> Self:
         """The actor that serves this route does not offer the method."""
-        return cls(Code.UNIMPLEMENTED, f"{method} is not implemented by the actor that serves it.", reason="METHOD_NOT_FOUND")
+        return cls(
+            Code.UNIMPLEMENTED, f"{method} is not implemented by the actor that serves it.", reason="METHOD_NOT_FOUND"
+        )
 
 
 def _unpack(detail: Any, target: ErrorInfo | RequestInfo | RetryInfo | BadRequest) -> None:

@@ -75,6 +75,7 @@ class ServerCall:
         self._control = subjects.control(server.process, protocol.call_id)
         self._assembler = Assembler()
         self._requests: deque[tuple[bytes, int]] = deque()
+        self._newest = 0
         self._half_closed = False
         self._waiting: list[asyncio.Future[None]] = []
 
@@ -113,7 +114,9 @@ class ServerCall:
             self.fail(error)
             return
         self._requests.extend(messages)
-        if not messages:
+        self._newest = event.pieces.last
+        # Credit for the pieces of a message that is not whole yet, but never past messages that nobody has taken.
+        if not self._requests:
             self.protocol.consume(event.pieces.last)
 
     def fail(self, error: RpcError) -> None:
@@ -152,7 +155,7 @@ class ServerCall:
         while True:
             if self._requests:
                 payload, last = self._requests.popleft()
-                self.protocol.consume(last)
+                self.protocol.consume(last if self._requests else self._newest)
                 self._server.pump.mark(self)
                 yield self._decode(payload)
             elif self._half_closed:

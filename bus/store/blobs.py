@@ -232,7 +232,7 @@ async def whole(path: Path, blob: Blob, write: Callable[[BinaryIO], Awaitable[No
             await write(target)
         await asyncio.to_thread(os.replace, beside, path)
     except BaseException:
-        Path(beside).unlink(missing_ok=True)
+        Path(beside).unlink(missing_ok=True)  # noqa: ASYNC240  # at once, also while being cancelled
         raise
     return blob
 

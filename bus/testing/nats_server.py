@@ -14,18 +14,21 @@ START_SECONDS = 20.0
 _CONFIG = """
 listen: "127.0.0.1:{port}"
 jetstream {{ store_dir: "{folder}", sync_interval: always }}
+{authorization}
 """
 
 
 class NatsServer:
     """On a free port of the loopback, with JetStream that writes through to the disk.
 
-    folder: where its configuration, log and data go; made if it does not exist.
+    folder: where its configuration, log and data go; made if it does not exist. authorization: what its configuration
+    says of it from the next start on; empty: everyone may.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.port = free_port()
+        self.authorization = ""
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -42,7 +45,8 @@ class NatsServer:
         """Start it, on the same port and data as before; returns when it takes connections."""
         self.folder.mkdir(parents=True, exist_ok=True)
         config = self.folder / "nats.conf"
-        config.write_text(_CONFIG.format(port=self.port, folder=self.folder / "data"))
+        values = {"port": self.port, "folder": self.folder / "data", "authorization": self.authorization}
+        config.write_text(_CONFIG.format(**values))
         with (self.folder / "nats.log").open("ab") as log:
             self._process = subprocess.Popen([executable(), "-c", str(config)], stdout=log, stderr=log)
         self._wait()

@@ -77,6 +77,8 @@ class NatsTransport:
             raise RpcError(Code.UNAVAILABLE, "The bus is away, and what waits for it is at its limit.") from error
         except MaxPayloadError as error:
             raise too_large(len(payload)) from error
+        except NatsError as error:
+            raise lost(error) from error
 
     async def subscribe(self, subject: str, handler: Handler, queue: str = "") -> "_Subscription":
         async def take(message: Msg) -> None:

@@ -1,4 +1,4 @@
-"""Two thousand numbered messages through each fault: they come whole, once and in order, or the call fails with a code."""
+"""Two thousand numbered messages through each fault: they come whole, once and in order, or fail with a code."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

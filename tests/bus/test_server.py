@@ -10,8 +10,7 @@ import pytest
 import structlog
 from google.protobuf.wrappers_pb2 import StringValue
 
-from bus import Code, Context, MemoryBroker, MemoryTransport, RpcError, Server, ServerCall, subjects
-from bus.interceptor import Next
+from bus import Context, MemoryBroker, MemoryTransport, RpcError, Server, subjects
 from bus.testing import Ear, Stage
 from bus.testing.stage import COUNT, KEY, PROBE, SAY, SERVICE, WAIT, Probe, within
 from troupe.rpc.v1 import Cancel, Credit, Frame, Open, Ping, Progress, Resume
@@ -164,36 +163,6 @@ async def test_trailers_that_cannot_be_sent_end_the_call_all_the_same() -> None:
             await within(channel.unary(SAY, StringValue(value="x")))
         assert caught.value.reason == "INTERNAL"
         assert server.active_calls == 0
-
-
-async def test_interceptors_wrap_calls_in_order_and_may_refuse() -> None:
-    heard: list[str] = []
-
-    class Noting:
-        def __init__(self, name: str) -> None:
-            self._name = name
-
-        async def __call__(self, call: ServerCall, proceed: Next) -> None:
-            heard.append(f"{self._name} before {call.method.name}")
-            call.on_sent = lambda: heard.append("sent")
-            await proceed(call)
-            heard.append(f"{self._name} after")
-
-    class Refusing:
-        async def __call__(self, call: ServerCall, proceed: Next) -> None:
-            if call.method is WAIT:
-                raise RpcError(Code.PERMISSION_DENIED, "No.")
-            await proceed(call)
-
-    async with Stage(OneBus()) as stage:
-        await stage.serve(Probe(), interceptors=(Noting("outer"), Noting("inner"), Refusing()))
-        channel = await stage.channel()
-        await within(channel.unary(SAY, StringValue(value="x")))
-        assert heard == ["outer before Say", "inner before Say", "sent", "inner after", "outer after"]
-        call = await stage.open(channel, WAIT, "")
-        with pytest.raises(RpcError) as caught:
-            await within(anext(call))
-        assert caught.value.reason == "PERMISSION_DENIED"
 
 
 async def test_the_same_open_twice_is_one_call() -> None:

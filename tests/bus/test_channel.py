@@ -1,0 +1,230 @@
+"""The calling side where the contract of a call does not reach."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from google.protobuf.wrappers_pb2 import BytesValue, StringValue
+
+from bus import Channel, Code, Context, MemoryBroker, MemoryTransport, RpcError, subjects
+from bus.channel import MAX_LINGERING
+from bus.testing import Ear, Stage, run_at_once
+from bus.testing.stage import COUNT, GATHER, SAY, TALK, WAIT, Probe, within
+from bus.transports import Handler
+from troupe.rpc.v1 import Close, Frame
+
+
+class OneBus:
+    """Joins processes to one bus."""
+
+    def __init__(self) -> None:
+        self.broker = MemoryBroker()
+
+    async def __call__(self) -> MemoryTransport:
+        return MemoryTransport(self.broker)
+
+
+async def test_ended_calls_are_forgotten_and_stopped_ones_remembered_within_a_bound() -> None:
+    async with Stage(OneBus()) as stage:
+        await stage.serve(Probe())
+        channel = await stage.channel()
+        for _ in range(50):
+            await channel.unary(SAY, StringValue(value="x"))
+        assert len(channel._calls) == 0
+        for number in range(MAX_LINGERING + 50):
+            call = await stage.open(channel, WAIT, "", call_id=f"c{number}")
+            await call.answered()
+            call.cancel()
+        assert len(channel._calls) <= MAX_LINGERING
+
+
+async def test_an_error_of_the_request_stream_is_the_callers_own() -> None:
+    async def words() -> AsyncIterator[StringValue]:
+        yield StringValue(value="a")
+        raise LookupError("where the words come from")
+
+    async with Stage(OneBus()) as stage:
+        server = await stage.serve(Probe())
+        channel = await stage.channel()
+        with pytest.raises(LookupError):
+            await within(channel.client_stream(GATHER, words()))
+        with pytest.raises(LookupError):
+            async for _ in channel.bidi_stream(TALK, words()):
+                pass
+        await within(server.idle())
+
+
+async def test_a_caller_that_is_cancelled_cancels_its_call() -> None:
+    async with Stage(OneBus()) as stage:
+        probe = Probe()
+        server = await stage.serve(probe)
+        channel = await stage.channel()
+
+        async def listen() -> None:
+            async for _ in channel.server_stream(WAIT, StringValue()):
+                pass
+
+        task = asyncio.create_task(listen())
+        await within(probe.started.wait())
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await within(probe.cancelled.wait())
+        await within(server.idle())
+
+
+async def test_a_channel_that_could_not_listen_tries_again() -> None:
+    class Unwilling(MemoryTransport):
+        failures = 1
+
+        async def subscribe(self, subject: str, handler: Handler, queue: str = "") -> Any:
+            if self.failures:
+                self.failures -= 1
+                raise RpcError(Code.UNAVAILABLE, "not now")
+            return await super().subscribe(subject, handler, queue)
+
+    channel = Channel(Unwilling(MemoryBroker()))
+    with pytest.raises(RpcError):
+        await channel.start()
+    await channel.start()
+    await channel.close()
+
+
+async def test_a_closed_channel_has_cancelled_its_calls_and_hears_nothing() -> None:
+    bus = OneBus()
+    async with Stage(bus) as stage:
+        probe = Probe()
+        await stage.serve(probe)
+        before = len(bus.broker._subscriptions)
+        channel = await stage.channel()
+        assert len(bus.broker._subscriptions) > before
+        call = await stage.open(channel, WAIT, "")
+        await within(anext(call))
+        await channel.close()
+        await within(probe.cancelled.wait())
+        with pytest.raises(RpcError):
+            await anext(call)
+        assert len(bus.broker._subscriptions) == before
+
+
+async def test_an_answer_that_cannot_be_read_ends_the_call() -> None:
+    async with Stage(OneBus()) as stage:
+        transport = await stage.transport()
+        broken = Frame(call_id="c", epoch=1, close=Close())
+        broken.close.status.code = 5
+        broken.close.status.details.add(type_url="type.googleapis.com/google.rpc.ErrorInfo", value=b"\xff\xff\xff")
+        for answer in (b"\xff\xff", broken.SerializeToString()):
+            ear = Ear()
+            subscription = await transport.subscribe(subjects.call(SAY.service, SAY.name), ear)
+            channel = await stage.channel()
+            call = await stage.open(channel, SAY, "x")
+            reply = (await ear.hears(1))[0].reply
+            await transport.publish(reply, answer)
+            with pytest.raises(RpcError) as caught:
+                await within(anext(call))
+            assert caught.value.code is Code.INTERNAL
+            await subscription.unsubscribe()
+
+
+async def test_an_answer_of_another_type_is_an_error_of_the_contract() -> None:
+    class Confused(Probe):
+        async def say(self, request: StringValue, ctx: Context) -> BytesValue:  # type: ignore[override]  # the confusion
+            return BytesValue(value=b"\xff")
+
+    async with Stage(OneBus()) as stage:
+        await stage.serve(Confused())
+        with pytest.raises(RpcError) as caught:
+            await within((await stage.channel()).unary(SAY, StringValue()))
+        assert caught.value.code is Code.INTERNAL
+        assert "StringValue" in caught.value.message
+
+
+def test_a_responder_that_falls_silent_is_lost_and_one_that_works_for_long_is_not() -> None:
+    async def main() -> str:
+        async with Stage(OneBus()) as stage:
+            probe = Probe()
+            server = await stage.serve(probe)
+            channel = await stage.channel()
+            call = await stage.open(channel, WAIT, "")
+            await anext(call)
+            await asyncio.sleep(300)
+            assert not call.closed
+            assert not probe.cancelled.is_set()
+            await server.pump.close()
+            with pytest.raises(RpcError) as caught:
+                await anext(call)
+            return caught.value.reason
+
+    assert run_at_once(main()) == "PEER_LOST"
+
+
+def test_a_consumer_that_pauses_for_minutes_gets_the_rest() -> None:
+    async def main() -> list[str]:
+        async with Stage(OneBus()) as stage:
+            await stage.serve(Probe())
+            call = await stage.open(await stage.channel(), COUNT, "200:" + "x" * 30_000, window=64)
+            found = []
+            async for payload in call:
+                found.append(StringValue.FromString(payload).value.rstrip("x"))
+                if len(found) in (1, 100, 150):
+                    await asyncio.sleep(600)
+            return found
+
+    assert run_at_once(main()) == [str(number) for number in range(200)]
+
+
+def test_a_large_answer_waits_for_its_consumer() -> None:
+    async def main() -> int:
+        async with Stage(OneBus()) as stage:
+            server = await stage.serve(Probe())
+            call = await stage.open(await stage.channel(), SAY, "x", window=1)
+            await anext(call)
+            second = await stage.open(await stage.channel(), COUNT, "2:" + "x" * 300_000, call_id="d", window=2)
+            await asyncio.sleep(120)
+            assert server.active_calls == 1
+            return len([payload async for payload in second])
+
+    assert run_at_once(main()) == 2
+
+
+def test_large_messages_that_nobody_takes_do_not_pile_up_on_either_side() -> None:
+    async def main() -> tuple[int, int]:
+        async with Stage(OneBus()) as stage:
+            probe = Probe()
+            await stage.serve(probe)
+            call = await stage.open(await stage.channel(), COUNT, "50:" + "x" * 100_000, window=8)
+            talking = await (await stage.channel()).open(WAIT)
+            sent = 0
+
+            async def talk() -> None:
+                nonlocal sent
+                while True:
+                    await talking.send(b"x" * 100_000)
+                    sent += 1
+
+            task = asyncio.create_task(talk())
+            await asyncio.sleep(60)
+            task.cancel()
+            stalled = probe.sent
+            assert len([payload async for payload in call]) == 50
+            return stalled, sent
+
+    answered, asked = run_at_once(main())
+    assert answered <= 5
+    assert asked <= 16
+
+
+def test_a_call_that_was_resumed_after_a_long_grace_still_has_its_answer() -> None:
+    async def main() -> int:
+        async with Stage(OneBus()) as stage:
+            await stage.serve(Probe())
+            first = await stage.open(await stage.channel(), COUNT, "500", window=10, grace=600.0)
+            await anext(first)
+            first.protocol.detach()
+            first.settle()
+            await asyncio.sleep(550)
+            again = stage.resume(await stage.channel(), first, after=1)
+            return len([payload async for payload in again])
+
+    assert run_at_once(main()) == 499

@@ -1,0 +1,90 @@
+"""The NATS transport where the contract of a transport does not reach."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from bus import Code, NatsTransport, RpcError
+from bus.testing import Ear, NatsServer
+from bus.testing.nats_server import free_port
+
+
+async def test_a_server_that_is_not_there_is_told_with_what_to_do() -> None:
+    port = free_port()
+    with pytest.raises(RpcError) as caught:
+        await NatsTransport.connect(f"nats://user:secret@127.0.0.1:{port}", "p", timeout=0.3)
+    error = caught.value
+    assert (error.code, error.reason) == (Code.UNAVAILABLE, "BUS_UNREACHABLE")
+    assert f"127.0.0.1:{port}" in error.message
+    assert "secret" not in error.message
+    assert "troupe up" in error.message
+
+
+async def test_wrong_credentials_are_refused(nats_server: NatsServer) -> None:
+    nats_server.stop()
+    nats_server.authorization = "authorization { user: troupe, password: right }"
+    nats_server.start()
+    with pytest.raises(RpcError) as caught:
+        await NatsTransport.connect(nats_server.url, "p", timeout=0.5, user="troupe", password="wrong")
+    assert caught.value.reason == "BUS_UNREACHABLE"
+    assert "uthoriz" in caught.value.message
+    transport = await NatsTransport.connect(nats_server.url, "p", user="troupe", password="right")
+    await transport.close()
+
+
+async def test_a_process_name_becomes_one_token(nats_server: NatsServer) -> None:
+    transport = await NatsTransport.connect(nats_server.url, "llama.tiny v1")
+    assert transport.process.startswith("llama=2Etiny=20v1-")
+    await transport.close()
+
+
+async def test_a_subscription_outlives_the_server_and_the_reconnection_is_told(nats_server: NatsServer) -> None:
+    one = await NatsTransport.connect(nats_server.url, "one")
+    two = await NatsTransport.connect(nats_server.url, "two")
+    ear = Ear()
+    back = [asyncio.Event(), asyncio.Event()]
+    one.on_reconnect(back[0].set)
+    two.on_reconnect(back[1].set)
+    await one.subscribe("a.*", ear)
+    await asyncio.to_thread(nats_server.kill)
+    await asyncio.to_thread(nats_server.start)
+    async with asyncio.timeout(10):
+        for event in back:
+            await event.wait()
+    await one.flush()
+    await two.publish("a.b", b"after")
+    assert (await ear.hears(1))[0].payload == b"after"
+    for transport in (one, two):
+        await transport.close()
+
+
+async def test_what_waits_for_an_absent_server_is_bounded(nats_server: NatsServer) -> None:
+    transport = await NatsTransport.connect(nats_server.url, "one")
+    await asyncio.to_thread(nats_server.kill)
+    with pytest.raises(RpcError) as caught:
+        async with asyncio.timeout(10):
+            for _ in range(1000):
+                await transport.publish("a", b"x" * 60_000)
+                await asyncio.sleep(0)
+    assert caught.value.code is Code.UNAVAILABLE
+    await transport.close()
+
+
+async def test_a_closed_transport_is_unavailable(nats_server: NatsServer) -> None:
+    transport = await NatsTransport.connect(nats_server.url, "one")
+    subscription = await transport.subscribe("a", Ear())
+    await transport.close()
+    await subscription.unsubscribe()
+    for attempt in (transport.flush(), transport.subscribe("a", Ear()), transport.publish("a", b"")):
+        with pytest.raises(RpcError) as caught:
+            await attempt
+        assert caught.value.code is Code.UNAVAILABLE
+
+
+def test_a_server_that_cannot_start_says_where_its_log_is(tmp_path: Path) -> None:
+    server = NatsServer(tmp_path)
+    server.authorization = "this is no configuration {"
+    with pytest.raises(RuntimeError, match=r"nats\.log"):
+        server.start()
+    server.stop()
