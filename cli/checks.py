@@ -23,7 +23,7 @@ LITTLE_DISK = 2 * 1024**3
 """Bytes; a hub with fewer free has no room for models and logs."""
 
 PROGRAM_SECONDS = 20.0
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BROWSERS = ("chromium", "chromium-browser")
 PIP = f"{sys.executable} -m pip install -c constraints.txt"
 ENGINE_CHECK = "import llama_cpp; print(llama_cpp.__version__)"
 

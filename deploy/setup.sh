@@ -107,7 +107,7 @@ install_packages() { # name of the stamp, extras
 # ---- a browser, for the tests of the chat page
 
 browser_there() {
-    for name in chromium chromium-browser google-chrome google-chrome-stable; do
+    for name in ${TROUPE_CHROMIUM:-} chromium chromium-browser; do
         # Ubuntu's chromium-browser is a script that asks for a snap.
         if path=$(command -v $name) && "$path" --version >/dev/null 2>&1; then
             return
@@ -121,6 +121,13 @@ want_browser() {
     say "No Chromium: the tests of the chat page are skipped. On Debian: sudo apt-get install chromium. On Ubuntu: sudo snap install chromium"
 }
 
+link_node() { # Playwright brings a Node, which also runs the tests of the page's modules
+    node=$(.venv/bin/python -c 'import pathlib, playwright; print(pathlib.Path(playwright.__file__).parent / "driver" / "node")' 2>/dev/null) || return 0
+    if [ -x "$node" ]; then
+        ln -sf "$node" .venv/bin/node
+    fi
+}
+
 case ${1:-} in
 hub)
     need_environment
@@ -129,6 +136,7 @@ hub)
 tests)
     need_environment
     install_packages tests "${TEST_EXTRAS:-llama,dev}"
+    link_node
     want_browser
     ;;
 *)
