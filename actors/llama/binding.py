@@ -19,7 +19,7 @@ import numpy.typing as npt
 from bus import Code, RpcError
 
 FloatArray = npt.NDArray[np.float32]
-LOG_ERROR = 3
+LOG_ERROR = 4
 """ggml's level of error lines."""
 
 _errors: deque[str] = deque(maxlen=8)

@@ -15,6 +15,7 @@ from actors.llama.interface import Embedding
 from actors.llama.slots import TokenArray
 from actors.llama.stream import EventStream, Outbox
 from bus import Code, RpcError
+from bus.errors import cancelled
 
 SEQUENCES = 16
 """Inputs per step."""
@@ -86,6 +87,7 @@ class Embedder:
         work = self._works.popleft()
         if work.stream.cancelled:
             self._forget()
+            _end(work, outbox, cancelled())
             return
         try:
             self._compute(work, outbox)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -139,17 +139,12 @@ class LlamaEngine:
         self._unfinished.append(stream)
         return stream
 
-    async def embed(self, inputs: Sequence[Sequence[int]]) -> AsyncIterator[Embedding]:
+    def embed(self, inputs: Sequence[Sequence[int]]) -> EventStream[Embedding]:
         """See `interface.Engine`."""
         stream: EventStream[Embedding] = EventStream(self._stepper.wake)
         work = EmbeddingWork([np.asarray(tokens, np.int32) for tokens in inputs], stream)
         self._post(lambda: self._embedder.add(work))
-        try:
-            async for found in stream:
-                for embedding in found:
-                    yield embedding
-        finally:
-            stream.cancel()
+        return stream
 
     async def load_adapter(self, name: str, path: Path) -> None:
         """See `interface.Engine`."""

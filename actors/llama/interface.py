@@ -7,7 +7,7 @@ import enum
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,14 +135,17 @@ class Cost:
 Event = Queued | Prefilling | Tokens | Ended | Cost
 
 
-class Generation(Protocol):
-    """A running job: iterate for lists of events, oldest first, whatever has piled up since the last one."""
+Item_co = TypeVar("Item_co", covariant=True)
 
-    def __aiter__(self) -> AsyncIterator[Sequence[Event]]:
-        """Events until the Cost; raises RpcError if the job fails."""
+
+class Stream(Protocol[Item_co]):
+    """Running work: iterate for lists of what it has made, oldest first, whatever has piled up since the last one."""
+
+    def __aiter__(self) -> AsyncIterator[Sequence[Item_co]]:
+        """Lists until the end; raises RpcError if the work fails."""
 
     def cancel(self) -> None:
-        """Give up the job: its queue place or slots are free within one engine step. May be called again, and late."""
+        """Give up: the queue place or the slots are free within one engine step. May be called again, and late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,11 +197,14 @@ class Engine(Protocol):
         With `begin` come the tokens that the model wants around a whole text.
         """
 
-    def submit(self, job: Job) -> Generation:
-        """Begin a job. Raises RpcError: QUEUE_FULL, CONTEXT_LENGTH_EXCEEDED, INVALID_SCHEMA, ADAPTER_NOT_FOUND."""
+    def submit(self, job: Job) -> Stream[Event]:
+        """Begin a job; its last event is the Cost.
 
-    def embed(self, inputs: Sequence[Sequence[int]]) -> AsyncIterator[Embedding]:
-        """Vectors in the order of the inputs. Abandoning the iterator abandons what is left of the work."""
+        Raises RpcError: QUEUE_FULL, CONTEXT_LENGTH_EXCEEDED, INVALID_SCHEMA, ADAPTER_NOT_FOUND, SHUTTING_DOWN.
+        """
+
+    def embed(self, inputs: Sequence[Sequence[int]]) -> Stream[Embedding]:
+        """Vectors in the order of the inputs."""
 
     async def load_adapter(self, name: str, path: Path) -> None:
         """Load an adapter; doing it again with the same file does nothing. Raises RpcError MODEL_LOAD_FAILED."""

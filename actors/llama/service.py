@@ -1,12 +1,13 @@
 """One loaded model as services of the contract: chat and embeddings, on any engine."""
 
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from actors.llama.answers import AnswerWriter
-from actors.llama.interface import Constraint, Engine, Event, Generation, Job
+from actors.llama.interface import Constraint, Engine, Job, Stream
 from actors.llama.prompt import ChatTemplate, starts_thinking
 from actors.llama.reply import THINK_END, ReplyParser
 from actors.llama.schema import compile_schema
@@ -35,6 +36,8 @@ from troupe.chat.v1 import (
     ToolChoice,
 )
 from troupe.embedding.v1 import EmbeddingService, EmbedRequest, EmbedResponse
+
+Work = TypeVar("Work", bound=Stream[Any])
 
 COMPLETION_DEFAULT = 16
 """Tokens of a completion whose request does not say."""
@@ -74,20 +77,23 @@ class LlamaModel(ChatService, EmbeddingService):
         job = self._chat_job(request, turn)
         await self._ensure_adapter(request.adapter)
         parsers = [self._parser(turn) for _ in range(job.choices)]
-        async for response in _responses(self._engine.submit(job), AnswerWriter(GenerateResponse, parsers)):
-            yield response
+        writer = AnswerWriter(GenerateResponse, parsers)
+        with _cancelling(self._engine.submit(job)) as generation:
+            async for events in generation:
+                for response in writer.write(events):
+                    yield response
 
     async def complete(self, request: CompleteRequest, ctx: Context) -> AsyncIterator[CompleteResponse]:
         """See the contract. Cancelling frees the call's slots within one engine step."""
         job = self._completion_job(request)
         await self._ensure_adapter(request.adapter)
-        generation = self._engine.submit(job)
         writer = AnswerWriter(CompleteResponse, [ReplyParser() for _ in range(job.choices)])
-        if request.echo:
-            for choice in range(job.choices):
+        with _cancelling(self._engine.submit(job)) as generation:
+            for choice in range(job.choices if request.echo else 0):
                 yield CompleteResponse(delta=Delta(choice=choice, text=request.prompt))
-        async for response in _responses(generation, writer):
-            yield response
+            async for events in generation:
+                for response in writer.write(events):
+                    yield response
 
     async def count_tokens(self, request: CountTokensRequest, ctx: Context) -> CountTokensResponse:
         """See the contract."""
@@ -100,11 +106,12 @@ class LlamaModel(ChatService, EmbeddingService):
         """See the contract. Cancelling abandons what is left."""
         inputs = self._embedding_inputs(request)
         total = 0
-        async for found in self._engine.embed(inputs):
-            total += found.tokens
-            yield EmbedResponse(
-                index=found.index, values=_shortened(found.values, request.dimensions), tokens=found.tokens
-            )
+        with _cancelling(self._engine.embed(inputs)) as stream:
+            async for found in stream:
+                for embedding in found:
+                    total += embedding.tokens
+                    values = _shortened(embedding.values, request.dimensions)
+                    yield EmbedResponse(index=embedding.index, values=values, tokens=embedding.tokens)
         yield EmbedResponse(tokens=total)
 
     # ---- chat
@@ -218,14 +225,13 @@ class LlamaModel(ChatService, EmbeddingService):
         return found
 
 
-async def _responses(generation: Generation, writer: AnswerWriter[Any]) -> AsyncIterator[Any]:
+@contextmanager
+def _cancelling(work: Work) -> Iterator[Work]:
+    """Give up what is left of it at the end, whatever the end is."""
     try:
-        events: Sequence[Event]
-        async for events in generation:
-            for response in writer.write(events):
-                yield response
+        yield work
     finally:
-        generation.cancel()
+        work.cancel()
 
 
 def _renamed(grammar: str) -> str:

@@ -23,6 +23,7 @@ from actors.llama.slots import Placement, SlotTable
 from actors.llama.stream import Outbox
 from actors.llama.vocabulary import Vocabulary
 from bus import Code, RpcError
+from bus.errors import cancelled
 
 
 class Stepper:
@@ -43,8 +44,10 @@ class Stepper:
         self._table = table
         self._embedder = embedder
         self._outbox = outbox
-        self._batch = Batch(settings.batch)
-        self._budget = PrefillBudget(settings.batch, settings.gap_seconds)
+        # llama.cpp takes no batch that is larger than its cache.
+        size = min(settings.batch, table.capacity)
+        self._batch = Batch(size)
+        self._budget = PrefillBudget(size, settings.gap_seconds)
         self._rotation = AdapterRotation(settings.adapter_run)
         self._ahead = settings.answer_reserve
         self._inbox: deque[Callable[[], None]] = deque()
@@ -135,10 +138,9 @@ class Stepper:
     # ---- cancelling and placing
 
     def _drop_cancelled(self) -> None:
-        cancelled = {sequence.running for sequence in self._placed if sequence.running.stream.cancelled}
-        cancelled |= self.line.cancelled()
-        for running in cancelled:
-            self._fail(running, RpcError(Code.CANCELLED, "The call was cancelled.", reason="CANCELLED"))
+        given_up = {sequence.running for sequence in self._placed if sequence.running.stream.cancelled}
+        for running in given_up | self.line.cancelled():
+            self._fail(running, cancelled())
 
     def _admit(self) -> None:
         while (sequence := self.line.head()) is not None:

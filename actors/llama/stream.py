@@ -1,7 +1,7 @@
 """From the engine's thread to the event loop: everything that a step has made is handed over at once."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Generic, TypeVar
 
 from bus import RpcError
@@ -25,7 +25,7 @@ class EventStream(Generic[Item]):
         self.ended = False
         self.cancelled = False
 
-    def __aiter__(self) -> "EventStream[Item]":
+    def __aiter__(self) -> AsyncIterator[Sequence[Item]]:
         return self
 
     async def __anext__(self) -> Sequence[Item]:

@@ -14,11 +14,13 @@ import llama_cpp.llama_cpp as llama
 import numpy as np
 import pytest
 
+from actors.llama.binding import NativeContext
 from actors.llama.catalog import SHIPPED
 from actors.llama.engine import LlamaEngine
 from actors.llama.interface import (
     Constraint,
     Cost,
+    Embedding,
     Ended,
     EndReason,
     Event,
@@ -507,9 +509,14 @@ async def test_the_adapter_unused_for_longest_makes_room(open_engine: OpenEngine
     assert (await ask(engine, "Hello", adapter="one")).text() == second.text() == first.text()
 
 
+async def embeddings(engine: LlamaEngine, inputs: list[list[int]]) -> list[Embedding]:
+    async with asyncio.timeout(20):
+        return [embedding async for some in engine.embed(inputs) for embedding in some]
+
+
 async def test_embeddings_have_length_one_and_the_order_of_the_inputs(engine: LlamaEngine) -> None:
     inputs = [engine.tokenize(text, control=False) for text in [*PROMPTS, "long " * 300]]
-    found = [embedding async for embedding in engine.embed(inputs)]
+    found = await embeddings(engine, inputs)
     assert [embedding.index for embedding in found] == list(range(len(inputs)))
     assert [embedding.tokens for embedding in found] == [len(tokens) for tokens in inputs]
     for embedding in found:
@@ -519,21 +526,38 @@ async def test_embeddings_have_length_one_and_the_order_of_the_inputs(engine: Ll
 
 async def test_an_embedding_is_the_same_alone_and_in_company(engine: LlamaEngine) -> None:
     inputs = [engine.tokenize(text, control=False) for text in PROMPTS]
-    together = [embedding.values async for embedding in engine.embed(inputs)]
-    alone = [embedding.values for tokens in inputs async for embedding in engine.embed([tokens])]
-    for left, right in zip(together, alone, strict=True):
-        assert np.dot(left, right) == pytest.approx(1.0, abs=1e-3)
-    assert np.dot(together[0], together[1]) < 0.999
+    together = await embeddings(engine, inputs)
+    for left, tokens in zip(together, inputs, strict=True):
+        [right] = await embeddings(engine, [tokens])
+        assert np.dot(left.values, right.values) == pytest.approx(1.0, abs=1e-3)
+    assert np.dot(together[0].values, together[1].values) < 0.999
 
 
 async def test_embeddings_go_on_beside_generation(engine: LlamaEngine) -> None:
     tokens = engine.tokenize("Xin chào", control=False)
-    answer, found = await asyncio.gather(ask(engine, "Hello", 50), first_of(engine, tokens))
+    answer, [found] = await asyncio.gather(ask(engine, "Hello", 50), embeddings(engine, [tokens]))
     assert answer.count() == 50
-    assert len(found) == 64
+    assert len(found.values) == 64
 
 
-async def first_of(engine: LlamaEngine, tokens: list[int]) -> list[float]:
-    async for embedding in engine.embed([tokens]):
-        return list(embedding.values)
-    return []
+async def test_embeddings_that_nobody_wants_any_more_are_not_made(stepped: LlamaEngine) -> None:
+    stream = stepped.embed([stepped.tokenize("Xin chào", control=False)] * 100)
+    stepped.step()
+    stream.cancel()
+    assert not stepped.step()
+    with pytest.raises(RpcError) as refusal:
+        async for some in stream:
+            assert len(some) < 100
+    assert refusal.value.reason == "CANCELLED"
+
+
+async def test_a_failed_computation_fails_every_call_and_is_told(
+    open_engine: OpenEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = await open_engine(slots=1)
+    monkeypatch.setattr(NativeContext, "decode", lambda *_: -3)
+    streams = [engine.submit(job(engine, "Hello")) for _ in range(2)]
+    assert [await outcome(stream) for stream in streams] == ["ENGINE_CRASHED"] * 2
+    assert (await asyncio.wait_for(engine.failure, 5)).reason == "ENGINE_CRASHED"
+    with pytest.raises(RpcError):
+        engine.submit(job(engine, "Hello"))

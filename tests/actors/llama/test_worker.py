@@ -106,6 +106,7 @@ async def test_a_file_that_llama_cpp_refuses_fails_with_a_sentence_and_nothing_e
         await hub.load("odd")
     assert refusal.value.reason == "MODEL_LOAD_FAILED"
     assert "llama.cpp cannot load odd.gguf: " in refusal.value.message
+    assert "blk.0.attn_" in refusal.value.message
     assert await hub.complete("fixture")
 
 
