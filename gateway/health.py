@@ -1,13 +1,14 @@
 """Is the hub alive, and can it answer: for people, load balancers and container health checks."""
 
 import asyncio
+import secrets
 import time
-from dataclasses import dataclass
 
 from msgspec import Struct
 
-from bus import RpcError
+from bus import Message, RpcError, Transport, subjects
 from bus.liveness import Presence
+from bus.transports import Subscription
 from gateway.hub import Hub
 from troupe.health.v1 import ActorState, CheckRequest, HealthServiceClient
 
@@ -49,12 +50,42 @@ class Readiness(Struct, frozen=True, kw_only=True):
     actors: dict[str, ActorHealth]
 
 
-@dataclass(frozen=True, slots=True)
+class RoundTrip:
+    """A message to oneself through the bus. A flush will not do: without a connection nats-py has nothing to flush."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._subject = subjects.reply(transport.process, f"probe-{secrets.token_hex(8)}")
+        self._subscription: Subscription | None = None
+        self._waiting: dict[bytes, asyncio.Future[None]] = {}
+
+    async def take(self) -> float:
+        """Seconds that it took. Waits while the bus is away; raises UNAVAILABLE if it cannot be asked."""
+        if self._subscription is None:
+            self._subscription = await self._transport.subscribe(self._subject, self._heard)
+        nonce = secrets.token_bytes(8)
+        arrived = self._waiting[nonce] = asyncio.get_running_loop().create_future()
+        began = time.perf_counter()
+        try:
+            await self._transport.publish(self._subject, nonce)
+            await arrived
+        finally:
+            del self._waiting[nonce]
+        return time.perf_counter() - began
+
+    def _heard(self, message: Message) -> None:
+        arrived = self._waiting.get(message.payload)
+        if arrived is not None and not arrived.done():
+            arrived.set_result(None)
+
+
 class Probe:
     """Asks the bus, the supervisor and the roll of processes."""
 
-    hub: Hub
-    presence: Presence
+    def __init__(self, hub: Hub, presence: Presence) -> None:
+        self.hub = hub
+        self.presence = presence
+        self._round_trip = RoundTrip(hub.transport)
 
     async def readiness(self) -> Readiness:
         """How everything is. Takes at most a few seconds and raises nothing."""
@@ -67,11 +98,10 @@ class Probe:
         began = time.perf_counter()
         try:
             async with asyncio.timeout(CHECK_SECONDS):
-                await self.hub.transport.flush()
+                return DependencyHealth(ready=True, seconds=await self._round_trip.take())
         except (RpcError, TimeoutError) as error:
             seconds = time.perf_counter() - began
             return DependencyHealth(ready=False, seconds=seconds, error=str(error) or "no answer in time")
-        return DependencyHealth(ready=True, seconds=time.perf_counter() - began)
 
     async def _actors(self) -> dict[str, ActorHealth]:
         """As the supervisor tells; without one, as in a container of its own, those that are heard."""

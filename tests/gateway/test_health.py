@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from bus import Code, Context, MemoryTransport, RpcError
+from bus import Code, Context, MemoryTransport, NatsTransport, RpcError
 from bus.liveness import Heart, Presence
+from bus.testing import NatsServer
 from gateway.health import Probe
 from gateway.hub import Hub
 from troupe.health.v1 import (
@@ -32,13 +33,13 @@ class Supervisor(HealthService):
 
 
 class CutTransport(MemoryTransport):
-    async def flush(self) -> None:
+    async def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
         raise RpcError(Code.UNAVAILABLE, "The bus cannot be reached.")
 
 
 class HungTransport(MemoryTransport):
-    async def flush(self) -> None:
-        await asyncio.Event().wait()
+    async def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
+        """As nats-py without a connection: it keeps the message for later."""
 
 
 @pytest.fixture
@@ -103,3 +104,17 @@ async def test_a_bus_that_is_away_is_named_and_actors_are_not_asked(
     assert not found.ready
     assert error in found.dependencies["bus"].error
     assert found.actors == {}
+
+
+async def test_a_killed_server_is_noticed_at_once_and_so_is_its_return(hub: Hub, nats_server: NatsServer) -> None:
+    transport = await NatsTransport.connect(nats_server.url, "gateway")
+    reconnected = asyncio.Event()
+    transport.on_reconnect(reconnected.set)
+    probe = Probe(replace(hub, transport=transport), Presence(transport))
+    assert (await probe.readiness()).dependencies["bus"].ready
+    nats_server.kill()
+    assert not (await probe.readiness()).dependencies["bus"].ready
+    nats_server.start()
+    await reconnected.wait()
+    assert (await probe.readiness()).dependencies["bus"].ready
+    await transport.close()
