@@ -13,9 +13,21 @@ from google.protobuf.duration_pb2 import Duration
 import gateway.hub
 import troupe
 from actors.echo import EchoActor
-from bus import Channel, Code, Context, MemoryBroker, MemoryTransport, MethodInfo, RpcError, Server
+from bus import (
+    Channel,
+    Code,
+    Context,
+    MemoryBroker,
+    MemoryTransport,
+    MethodInfo,
+    NatsTransport,
+    RpcError,
+    Server,
+    Transport,
+)
 from bus.settings import AuthSettings, Settings, load
-from bus.store import MemoryLocations
+from bus.store import JetStreamLocations, Locations, MemoryLocations
+from bus.testing import NatsServer
 from gateway.access import Access
 from gateway.catalog import Catalog
 from gateway.grpc_server import GrpcServer
@@ -297,31 +309,45 @@ class HeldChat(ChatService):
 
 
 class Stage:
-    """A bus in this process with an echo actor and a chat actor, and gateways that come and go."""
+    """A bus with an echo actor and a chat actor, and gateways that come and go.
 
-    def __init__(self, settings: Settings) -> None:
-        self.broker = MemoryBroker()
+    nats: where a server listens; empty: the bus is inside this process.
+    """
+
+    def __init__(self, settings: Settings, nats: str = "") -> None:
         self.settings = settings
-        self.server = Server(MemoryTransport(self.broker))
-        self.channel = Channel(MemoryTransport(self.broker))
-        self.chat = HeldChat(EchoServiceClient(self.channel))
-        self._locations = MemoryLocations()
+        self._nats = nats
+        self._broker = MemoryBroker()
+        self._memory = MemoryLocations()
+
+    async def _connect(self, process: str) -> Transport:
+        return await NatsTransport.connect(self._nats, process) if self._nats else MemoryTransport(self._broker)
+
+    async def _locations(self, transport: Transport) -> Locations:
+        if isinstance(transport, NatsTransport):
+            return await JetStreamLocations.open(transport.client)
+        return self._memory
 
     async def start(self) -> None:
+        self._transport = await self._connect("actors")
+        self.server = Server(self._transport)
+        self._channel = Channel(self._transport)
+        self.chat = HeldChat(EchoServiceClient(self._channel))
         await self.server.add(EchoActor(), EchoService.INFO)
         await self.server.add(self.chat, ChatService.INFO, route="troupe-tiny")
 
     async def stop(self) -> None:
-        await self.channel.close()
+        await self._channel.close()
         await self.server.drain(grace=0.1)
+        await self._transport.close()
 
     @asynccontextmanager
     async def gateway(self, auth: AuthSettings | None = None) -> AsyncIterator[GrpcServer]:
         """One more gateway with its gRPC door open, on a port of its own."""
-        transport = MemoryTransport(self.broker)
+        transport = await self._connect("gateway")
         channel = Channel(transport)
         await channel.start()
-        locations = RememberedLocations(self._locations)
+        locations = RememberedLocations(await self._locations(transport))
         access, limits = Access(auth or self.settings.auth), Limits(self.settings.limits)
         rpc = GrpcServer(gateway.hub.Hub(self.settings, transport, channel, Catalog(), access, limits, locations))
         await rpc.start()
@@ -335,10 +361,24 @@ class Stage:
 
 
 @pytest.fixture
-async def stage(tmp_path: Path, patience: None) -> AsyncIterator[Stage]:
-    """Actors on a bus, without a gateway yet."""
-    settings = load(None, {"TROUPE_HOME": str(tmp_path), "TROUPE_HTTP_PORT": "0", "TROUPE_GRPC_PORT": "0"})
+def settings(tmp_path: Path) -> Settings:
+    """Every door on a free port."""
+    return load(None, {"TROUPE_HOME": str(tmp_path), "TROUPE_HTTP_PORT": "0", "TROUPE_GRPC_PORT": "0"})
+
+
+@pytest.fixture
+async def stage(settings: Settings, patience: None) -> AsyncIterator[Stage]:
+    """Actors on a bus in this process, without a gateway yet."""
     stage = Stage(settings)
+    await stage.start()
+    yield stage
+    await stage.stop()
+
+
+@pytest.fixture
+async def nats_stage(settings: Settings, nats_server: NatsServer, patience: None) -> AsyncIterator[Stage]:
+    """Actors on NATS, without a gateway yet."""
+    stage = Stage(settings, nats_server.url)
     await stage.start()
     yield stage
     await stage.stop()
