@@ -13,7 +13,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from bus import RpcError
 from bus.stream import MAX_PIECE
-from gateway.grpc_server import STATUS_DETAILS
+from gateway.grpc_server import ON_THE_WAY_BYTES, ON_THE_WAY_PIECES, STATUS_DETAILS, OnTheWay
 from troupe.echo.v1 import (
     CollectRequest,
     CollectResponse,
@@ -183,3 +183,13 @@ async def test_a_client_without_our_code_finds_its_way_by_reflection(channel: An
     answer_kind: Any = GetMessageClass(method.output_type)
     answer = await channel.unary_unary(f"{ECHO}/Echo")(ask(text="hi").SerializeToString())
     assert answer_kind.FromString(answer).text == "hi"
+
+
+@pytest.mark.parametrize(("pieces", "size"), [(1, 40_000), (64, 640), (3, 1)])
+def test_what_was_written_last_does_not_count_as_consumed(pieces: int, size: int) -> None:
+    on_the_way, frames = OnTheWay(), 5_000
+    consumed = 0
+    for number in range(1, frames + 1):
+        consumed = on_the_way.wrote(number * pieces, pieces, size)
+    unconfirmed = (frames * pieces - consumed) // pieces
+    assert unconfirmed == min(ON_THE_WAY_BYTES // size, ON_THE_WAY_PIECES // pieces)
