@@ -1,0 +1,74 @@
+"""Which models there are: files in folders, by name."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from actors.llama.catalog import AdapterFolders, Catalog, adapter_folders, model_folders
+from actors.llama.settings import LlamaSettings
+from bus import RpcError
+
+
+def catalog(*folders: Path) -> Catalog:
+    return Catalog(folders, [])
+
+
+def test_a_model_in_several_files_has_one_name(models: Path, tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        shutil.copy(models / "fixture.gguf", tmp_path / f"large-0000{number}-of-00003.gguf")
+    found = catalog(tmp_path).entries()
+    assert list(found) == ["large"]
+    assert found["large"].path.name == "large-00001-of-00003.gguf"
+
+
+def test_names_may_have_dots_and_dashes(models: Path, tmp_path: Path) -> None:
+    shutil.copy(models / "fixture.gguf", tmp_path / "Qwen2.5-0.5B-Instruct.Q8_0.gguf")
+    assert list(catalog(tmp_path).entries()) == ["Qwen2.5-0.5B-Instruct.Q8_0"]
+
+
+def test_adapters_are_no_models(models: Path) -> None:
+    assert list(catalog(models).entries()) == ["fixture", "fixture-b"]
+
+
+def test_of_equal_names_the_first_folder_counts(models: Path, tmp_path: Path) -> None:
+    shutil.copy(models / "fixture-b.gguf", tmp_path / "fixture.gguf")
+    assert catalog(tmp_path, models).find("fixture").path.parent == tmp_path
+
+
+def test_a_folder_that_is_not_there_is_empty(tmp_path: Path) -> None:
+    assert catalog(tmp_path / "missing").entries() == {}
+
+
+def test_a_name_is_no_path(models: Path, tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    with pytest.raises(RpcError) as refusal:
+        catalog(tmp_path / "inner").find(str(models / "fixture"))
+    assert refusal.value.reason == "MODEL_NOT_FOUND"
+
+
+def test_folders_of_the_settings_come_after_those_of_the_home(tmp_path: Path) -> None:
+    settings = LlamaSettings(model_folders=["~/more"], adapter_folders=["/srv/adapters"])
+    assert model_folders(tmp_path, settings)[1:] == [tmp_path / "models", Path("~/more").expanduser()]
+    assert adapter_folders(tmp_path, settings) == [tmp_path / "adapters", Path("/srv/adapters")]
+
+
+class Loads:
+    """An engine that notes which adapters it is asked to load."""
+
+    def __init__(self) -> None:
+        self.loaded: list[tuple[str, Path]] = []
+
+    async def load_adapter(self, name: str, path: Path) -> None:
+        self.loaded.append((name, path))
+
+
+async def test_adapters_are_found_by_name_in_the_first_folder_that_has_them(models: Path, tmp_path: Path) -> None:
+    shutil.copy(models / "fixture-lora.gguf", tmp_path / "fixture-lora.gguf")
+    engine = Loads()
+    folders = AdapterFolders([tmp_path, models])
+    await folders.ensure("fixture-lora", engine)  # type: ignore[arg-type]
+    assert engine.loaded == [("fixture-lora", tmp_path / "fixture-lora.gguf")]
+    with pytest.raises(RpcError) as refusal:
+        await folders.ensure("../fixture-lora", engine)  # type: ignore[arg-type]
+    assert refusal.value.reason == "ADAPTER_NOT_FOUND"
