@@ -204,6 +204,7 @@ async def test_a_process_that_comes_back_by_itself_is_not_reported(hub: Hub, mon
     steady.on_reconnect(back.set)
     await steady.client.force_reconnect()
     await back.wait()
+    await steady.flush()
     await other.close()
     assert await hub.gone.get() == other.process
 
@@ -217,6 +218,7 @@ async def test_a_restart_of_the_server_reports_nobody(hub: Hub, monkeypatch: pyt
     await hub.server.restart()
     for event in connected:
         await event.wait()
+    await hub.transport.flush()
     monkeypatch.setattr(liveness, "RETURN_SECONDS", 0.6)
     await processes[0].close()
     assert await hub.gone.get() == processes[0].process
