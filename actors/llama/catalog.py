@@ -1,5 +1,6 @@
 """Which models and adapters there are: GGUF files in folders, by the name of the file."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,10 @@ def model_folders(home: Path, settings: LlamaSettings) -> list[Path]:
 def adapter_folders(home: Path, settings: LlamaSettings) -> list[Path]:
     """Where adapters are looked for; of equal names the first counts."""
     return [home / "adapters", *(Path(each).expanduser() for each in settings.adapter_folders)]
+
+
+PART = re.compile(r"(?P<name>.+)-(?P<number>\d{5})-of-\d{5}")
+"""How the files of a model in several are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +142,11 @@ def _files(folders: Sequence[Path]) -> Iterable[tuple[str, Path]]:
 
 
 def _name(path: Path) -> str:
-    """The file's name without its ending; of a model in several files the first one stands for all."""
-    base, _, part = path.stem.rpartition("-00001-of-")
-    if base and part.isdigit():
-        return base
-    number, _, total = path.stem[-14:].partition("-of-")
-    return "" if number[:1] == "-" and number[1:].isdigit() and total.isdigit() else path.stem
+    """The file's name without its ending; of a model in several files the first stands for all, the others have none."""
+    part = PART.fullmatch(path.stem)
+    if part is None:
+        return path.stem
+    return part["name"] if int(part["number"]) == 1 else ""
 
 
 def _read(name: str, path: Path, modified: int) -> Entry:
