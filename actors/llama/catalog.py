@@ -142,7 +142,7 @@ def _files(folders: Sequence[Path]) -> Iterable[tuple[str, Path]]:
 
 
 def _name(path: Path) -> str:
-    """The file's name without its ending; of a model in several files the first stands for all, the others have none."""
+    """The file's name without its ending; of a model in several files only the first has one."""
     part = PART.fullmatch(path.stem)
     if part is None:
         return path.stem

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from actors.llama.gbnf import RuleBook, either, literal
 from actors.llama.numerals import integer_expression, number_expression
 from actors.llama.pattern import pattern_expression
 from bus import RpcError, invalid
@@ -17,37 +18,7 @@ Schema = Mapping[str, Any]
 
 REPETITION_LIMIT = 2000
 """llama.cpp unrolls repetitions and refuses longer ones."""
-GRAMMAR_LIMIT = 256 * 1024
-"""Characters of a grammar; what is larger would take seconds to compile."""
 DEPTH_LIMIT = 64
-
-PRIMITIVES = {
-    "space": r'| " " | "\n"{1,2} [ \t]{0,20}',
-    "char": r'[^"\\\x7F\x00-\x1F] | [\\] (["\\/bfnrt] | "u" [0-9a-fA-F]{4})',
-    "string": r'"\"" char* "\""',
-    "integer": r'"-"? ("0" | [1-9] [0-9]{0,15})',
-    "number": r'"-"? ("0" | [1-9] [0-9]{0,15}) ("." [0-9]{1,16})? ([eE] [-+]? [0-9]{1,2})?',
-    "boolean": '"true" | "false"',
-    "null": '"null"',
-    "member": 'string ":" space value',
-    "object": '"{" space (member ("," space member)* space)? "}"',
-    "array": '"[" space (value ("," space value)* space)? "]"',
-    "value": "object | array | string | number | boolean | null",
-}
-"""Rules of JSON itself."""
-
-FORMATS = {
-    "date": r'[0-9]{4} "-" ("0" [1-9] | "1" [0-2]) "-" ("0" [1-9] | "1" [0-9] | "2" [0-8])',
-    "time": r'clock ":" [0-5] [0-9] ("." [0-9]{1,6})? ("Z" | [-+] clock)',
-    "clock": r'([01] [0-9] | "2" [0-3]) ":" [0-5] [0-9]',
-    "uuid": r'[0-9a-f]{8} "-" [0-9a-f]{4} "-" [0-9a-f]{4} "-" [0-9a-f]{4} "-" [0-9a-f]{12}',
-    "ipv4": r'ipv4-byte "." ipv4-byte "." ipv4-byte "." ipv4-byte',
-    "ipv4-byte": r'"25" [0-5] | "2" [0-4] [0-9] | "1" [0-9] [0-9] | [1-9]? [0-9]',
-}
-"""Formats of strings that are held.
-
-Others are annotations, as the specification has it. Days end at 28: always valid.
-"""
 
 REFUSED = (
     *("not", "if", "then", "else", "multipleOf", "uniqueItems", "contains", "minContains", "maxContains"),
@@ -66,22 +37,11 @@ KEYWORDS_OF = {
 MERGED = {"properties", "required", "$defs", "definitions"}
 
 
-def literal(text: str) -> str:
-    """A GBNF literal."""
-    return '"' + "".join(_escape(character) for character in text) + '"'
-
-
-def _escape(character: str) -> str:
-    if character in '"\\':
-        return "\\" + character
-    return character if character.isprintable() else f"\\U{ord(character):08X}"
-
-
 class SchemaCompiler:
     """Collects the rules of a grammar. One compiler may take several schemas, as the tools of a call."""
 
-    def __init__(self) -> None:
-        self._rules: dict[str, str] = {}
+    def __init__(self, rules: RuleBook) -> None:
+        self._rules = rules
         self._references: dict[tuple[int, str], str] = {}
         self._document: Any = {}
         self._depth = 0
@@ -89,44 +49,11 @@ class SchemaCompiler:
     def add(self, schema: object, name: str, field: str = "schema") -> str:
         """Compile a schema; returns the expression that stands for it. Raises RpcError INVALID_SCHEMA."""
         self._document = schema
-        return self._rule(name, self._visit(schema, name, field))
-
-    def rule(self, name: str, expression: str) -> str:
-        """Add a rule of one's own; returns its name, which may differ if `name` was taken."""
-        return self._rule(name, expression)
-
-    def primitive(self, name: str) -> str:
-        """The name of one of JSON's own rules, which is added together with what it needs."""
-        if name not in self._rules:
-            expression = self._rules[name] = PRIMITIVES.get(name) or FORMATS[name]
-            for other in (*PRIMITIVES, *FORMATS):
-                if other != name and other in _words(expression):
-                    self.primitive(other)
-        return name
-
-    def grammar(self, root: str) -> str:
-        """The whole grammar.
-
-        `root` is the expression it begins with. Raises RpcError INVALID_SCHEMA if it is too large.
-        """
-        text = "\n".join([f"root ::= {root}", *(f"{name} ::= {rule}" for name, rule in self._rules.items())])
-        if len(text) > GRAMMAR_LIMIT:
-            raise _refuse("schema", f"The schema's grammar has {len(text)} characters; {GRAMMAR_LIMIT} are allowed.")
-        return text
-
-    def _rule(self, name: str, expression: str) -> str:
-        base = (
-            "".join(character if character.isalnum() and character.isascii() else "-" for character in name) or "rule"
-        )
-        key, number = base, 1
-        while key == "root" or key in PRIMITIVES or key in FORMATS or self._rules.get(key, expression) != expression:
-            key, number = f"{base}-{number}", number + 1
-        self._rules[key] = expression
-        return key
+        return self._rules.add(name, self._visit(schema, name, field))
 
     def _visit(self, schema: object, name: str, path: str) -> str:
         if schema is True or schema == {}:
-            return self.primitive("value")
+            return self._rules.primitive("value")
         if not isinstance(schema, Mapping):
             raise _refuse(path, f"{path} is {json.dumps(schema)[:60]}, not a schema that something could satisfy.")
         self._depth += 1
@@ -177,9 +104,8 @@ class SchemaCompiler:
     def _reference(self, reference: str, path: str) -> str:
         key = (id(self._document), reference)
         if key not in self._references:
-            name = self._references[key] = self._rule(f"ref-{len(self._references)}", "")
-            self._rules[name] = f"reserved {name}"
-            self._rules[name] = self._visit(self._target(reference, path), name, reference)
+            name = self._references[key] = self._rules.reserve(f"ref-{len(self._references)}")
+            self._rules.define(name, self._visit(self._target(reference, path), name, reference))
         return self._references[key]
 
     def _target(self, reference: str, path: str) -> Any:
@@ -200,7 +126,7 @@ class SchemaCompiler:
         values = [value for value in _array_of(schema, "enum", path) if _has_type(value, schema.get("type"))]
         if not values:
             raise _refuse(path, f"{path}.enum leaves no value to choose.")
-        return _either(literal(_dump(value)) for value in values)
+        return either(literal(_dump(value)) for value in values)
 
     def _union(self, schema: Schema, keyword: str, name: str, path: str) -> str:
         rest = {key: value for key, value in schema.items() if key != keyword and key in _ASSERTIONS}
@@ -208,16 +134,16 @@ class SchemaCompiler:
         for place, option in enumerate(_array_of(schema, keyword, path)):
             where = f"{path}.{keyword}[{place}]"
             merged = _merge(rest, self._resolved(option, where), where) if rest else option
-            found.append(self._rule(f"{name}-{place}", self._visit(merged, f"{name}-{place}", where)))
+            found.append(self._rules.add(f"{name}-{place}", self._visit(merged, f"{name}-{place}", where)))
         if not found:
             raise _refuse(path, f"{path}.{keyword} is empty, so nothing could satisfy it.")
-        return _either(found)
+        return either(found)
 
     def _typed(self, schema: Schema, name: str, path: str) -> str:
         kind = schema.get("type") or _implied_type(schema)
         if isinstance(kind, Sequence) and not isinstance(kind, str):
             options = [self._typed({**schema, "type": each}, f"{name}-{each}", path) for each in kind]
-            return _either(options) if options else self._unknown_type(kind, path)
+            return either(options) if options else self._unknown_type(kind, path)
         builders: dict[object, Callable[[Schema, str, str], str]] = {
             "object": self._object,
             "array": self._array,
@@ -228,8 +154,8 @@ class SchemaCompiler:
         if kind in builders:
             return builders[kind](schema, name, path)
         if kind in ("boolean", "null"):
-            return self.primitive(str(kind))
-        return self.primitive("value") if kind is None else self._unknown_type(kind, path)
+            return self._rules.primitive(str(kind))
+        return self._rules.primitive("value") if kind is None else self._unknown_type(kind, path)
 
     def _unknown_type(self, kind: object, path: str) -> str:
         known = "object, array, string, integer, number, boolean or null"
@@ -242,8 +168,8 @@ class SchemaCompiler:
         if not isinstance(properties, Mapping):
             raise _refuse(path, f"{path}.properties must be an object.")
         if not properties and not required and extra is True:
-            return self.primitive("object")
-        self.primitive("space")
+            return self._rules.primitive("object")
+        self._rules.primitive("space")
         optional = sorted(each for each in properties if each not in required)
         pairs = {each: self._pair(each, properties.get(each, True), name, path) for each in [*required, *optional]}
         others = self._extra_pair(list(pairs), extra, name, path)
@@ -252,28 +178,28 @@ class SchemaCompiler:
 
     def _pair(self, key: str, schema: object, name: str, path: str) -> str:
         value = self._visit(schema, f"{name}-{key}", f"{path}.properties.{key}")
-        return self._rule(f"{name}-{key}-pair", f'{literal(_dump(key))} ":" space ({value})')
+        return self._rules.add(f"{name}-{key}-pair", f'{literal(_dump(key))} ":" space ({value})')
 
     def _extra_pair(self, keys: list[str], schema: object, name: str, path: str) -> str:
         if schema is False:
             return ""
         value = self._visit(schema, f"{name}-extra", f"{path}.additionalProperties")
-        key = self._rule(f"{name}-key", rf'"\"" {_other_than(set(keys))} "\""')
-        return self._rule(f"{name}-extra-pair", f'{key} ":" space ({value})')
+        key = self._rules.add(f"{name}-key", rf'"\"" {_other_than(set(keys))} "\""')
+        return self._rules.add(f"{name}-extra-pair", f'{key} ":" space ({value})')
 
     def _array(self, schema: Schema, name: str, path: str) -> str:
-        self.primitive("space")
+        self._rules.primitive("space")
         items, prefix = schema.get("items", True), schema.get("prefixItems", [])
         if isinstance(items, Sequence):
             items, prefix = schema.get("additionalItems", False), items
         low, high = _bounds(schema, "minItems", "maxItems", path)
         fixed = [
-            self._rule(f"{name}-{place}", self._visit(each, f"{name}-{place}", f"{path}.prefixItems[{place}]"))
+            self._rules.add(f"{name}-{place}", self._visit(each, f"{name}-{place}", f"{path}.prefixItems[{place}]"))
             for place, each in enumerate(prefix)
         ]
         if fixed:
             return self._tuple(fixed, items, low, high, path)
-        item = self._rule(f"{name}-item", self._visit(items, f"{name}-item", f"{path}.items"))
+        item = self._rules.add(f"{name}-item", self._visit(items, f"{name}-item", f"{path}.items"))
         return _list_of(item, low, high)
 
     def _tuple(self, fixed: list[str], rest: object, low: int, high: int | None, path: str) -> str:
@@ -290,15 +216,15 @@ class SchemaCompiler:
                 raise _refuse(path, f"{path}: pattern together with minLength or maxLength cannot be held.")
             return rf'"\"" {self._pattern(schema, path)} "\""'
         if schema.get("format") == "date-time":
-            return rf'"\"" {self.primitive("date")} "T" {self.primitive("time")} "\""'
+            return rf'"\"" {self._rules.primitive("date")} "T" {self._rules.primitive("time")} "\""'
         if schema.get("format") in ("date", "time", "uuid", "ipv4"):
-            return rf'"\"" {self.primitive(schema["format"])} "\""'
+            return rf'"\"" {self._rules.primitive(schema["format"])} "\""'
         if low == 0 and high is None:
-            return self.primitive("string")
-        return rf'"\"" {self.primitive("char")}{_times(low, high)} "\""'
+            return self._rules.primitive("string")
+        return rf'"\"" {self._rules.primitive("char")}{_times(low, high)} "\""'
 
     def _pattern(self, schema: Schema, path: str) -> str:
-        self.primitive("char")
+        self._rules.primitive("char")
         try:
             return pattern_expression(str(schema["pattern"]))
         except ValueError as problem:
@@ -310,14 +236,14 @@ class SchemaCompiler:
         low = above + 1 if above is not None and (low is None or above >= low) else low
         high = below - 1 if below is not None and (high is None or below <= high) else high
         if low is None and high is None:
-            return self.primitive("integer")
+            return self._rules.primitive("integer")
         return _ranged(lambda: integer_expression(low, high), path)
 
     def _number(self, schema: Schema, name: str, path: str) -> str:
         low, high = _numeric(schema, "minimum", path), _numeric(schema, "maximum", path)
         above, below = _numeric(schema, "exclusiveMinimum", path), _numeric(schema, "exclusiveMaximum", path)
         if low is None and high is None and above is None and below is None:
-            return self.primitive("number")
+            return self._rules.primitive("number")
         open_low = above is not None and (low is None or above >= low)
         open_high = below is not None and (high is None or below <= high)
         bounds = (above if open_low else low, below if open_high else high)
@@ -329,8 +255,8 @@ _ASSERTIONS = {"type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref"}.union
 
 def compile_schema(schema: object, field: str = "schema") -> str:
     """The grammar of one schema. Raises RpcError INVALID_SCHEMA, which names the place in `field` at fault."""
-    compiler = SchemaCompiler()
-    return compiler.grammar(compiler.add(schema, "answer", field))
+    rules = RuleBook()
+    return rules.grammar(SchemaCompiler(rules).add(schema, "answer", field))
 
 
 def _refuse(path: str, message: str) -> RpcError:
@@ -339,26 +265,6 @@ def _refuse(path: str, message: str) -> RpcError:
 
 def _dump(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
-
-
-def _words(expression: str) -> set[str]:
-    """Names of rules in an expression: its words outside literals and character classes."""
-    outside, quote, previous = [], "", ""
-    for character in expression:
-        if quote:
-            if character == quote and previous != "\\":
-                quote = ""
-            previous = "" if previous == "\\" else character
-            continue
-        quote = {'"': '"', "[": "]"}.get(character, "")
-        outside.append(" " if quote or character in "()*+?|{}," else character)
-        previous = ""
-    return set("".join(outside).split())
-
-
-def _either(options: Any) -> str:
-    unique = list(dict.fromkeys(options))
-    return unique[0] if len(unique) == 1 else "(" + " | ".join(unique) + ")"
 
 
 def _array_of(schema: Schema, keyword: str, path: str) -> Sequence[Any]:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from actors.llama.gbnf import RuleBook, literal
 from actors.llama.interface import Constraint
 from actors.llama.reply import ToolParser
-from actors.llama.schema import SchemaCompiler, literal
+from actors.llama.schema import SchemaCompiler
 from actors.llama.tool_parsers import HermesParser, LlamaParser, MistralParser
 from bus import RpcError
 
@@ -101,15 +102,15 @@ def tool_constraint(
     Demanded calls are all the answer there is. Otherwise the model is free until it begins a call, unless `answer` is
     a schema that the answer must satisfy if it is no call. Raises RpcError INVALID_SCHEMA.
     """
-    compiler = SchemaCompiler()
-    compiler.primitive("space")
-    calls = compiler.rule("calls", _calls(form, [_call(form, tool, compiler) for tool in tools], parallel))
+    rules = RuleBook()
+    rules.primitive("space")
+    calls = rules.add("calls", _calls(form, [_call(form, tool, rules) for tool in tools], parallel))
     if required:
-        return Constraint(compiler.grammar(f"{form.opening} {calls}"))
+        return Constraint(rules.grammar(f"{form.opening} {calls}"))
     if answer is not None:
-        text = compiler.add(answer, "answer", "response_format.json_schema.schema")
-        return Constraint(compiler.grammar(f"{form.opening} {calls} | {compiler.rule('answer', text)}"))
-    return Constraint(compiler.grammar(calls), form.trigger)
+        text = SchemaCompiler(rules).add(answer, "answer", "response_format.json_schema.schema")
+        return Constraint(rules.grammar(f"{form.opening} {calls} | {rules.add('answer', text)}"))
+    return Constraint(rules.grammar(calls), form.trigger)
 
 
 def _calls(form: ToolFormat, calls: list[str], parallel: bool) -> str:
@@ -119,21 +120,21 @@ def _calls(form: ToolFormat, calls: list[str], parallel: bool) -> str:
     return " ".join(part for part in (start, one, more, form.closing) if part)
 
 
-def _call(form: ToolFormat, tool: dict[str, Any], compiler: SchemaCompiler) -> str:
+def _call(form: ToolFormat, tool: dict[str, Any], rules: RuleBook) -> str:
     name = str(tool["name"])
-    arguments = compiler.rule(f"{name}-arguments", _arguments(tool, compiler))
+    arguments = rules.add(f"{name}-arguments", _arguments(tool, rules))
     text = form.call.format(name=literal(f'"{name}"'), bare=literal(name), arguments=f"{arguments} space")
-    return compiler.rule(f"{name}-call", text)
+    return rules.add(f"{name}-call", text)
 
 
-def _arguments(tool: dict[str, Any], compiler: SchemaCompiler) -> str:
+def _arguments(tool: dict[str, Any], rules: RuleBook) -> str:
     """The tool's schema; one that cannot be held is any object, unless the tool is strict."""
     schema = tool.get("parameters") or {"type": "object", "properties": {}, "additionalProperties": False}
     field = f"tools.{tool['name']}.parameters"
     try:
-        SchemaCompiler().add({"type": "object", **schema}, "trial", field)
+        SchemaCompiler(RuleBook()).add({"type": "object", **schema}, "trial", field)
     except RpcError:
         if tool.get("strict"):
             raise
-        return compiler.primitive("object")
-    return compiler.add({"type": "object", **schema}, f"{tool['name']}-schema", field)
+        return rules.primitive("object")
+    return SchemaCompiler(rules).add({"type": "object", **schema}, f"{tool['name']}-schema", field)
