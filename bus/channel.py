@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, MutableMapping
 from contextlib import aclosing
@@ -47,7 +48,7 @@ REPEAT_SECONDS = 0.1
 log = structlog.get_logger(__name__)
 
 
-class CallDriver:
+class CallDriver(ABC):
     """One call of this process: the protocol, where its responder is, and who waits for it.
 
     Subclasses say what is done with the pieces that come.
@@ -109,9 +110,9 @@ class CallDriver:
             self._channel.pump.mark(self)
         self.wake()
 
+    @abstractmethod
     def on_event(self, event: Event) -> None:
         """Pieces came, or the responder asks for what this process no longer has."""
-        raise NotImplementedError(event)
 
     def _end(self, event: Closed) -> None:
         self.closed, self.closed_at = True, time.monotonic()
