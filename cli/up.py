@@ -98,8 +98,13 @@ def greeting(addresses: "Addresses", *, keys: bool, command: str) -> list[str]:
         f"  Bus        {addresses.bus}",
         f"  Home       {addresses.home}; logs in {addresses.home / 'logs'}",
         f"  Processes  {states}",
+        *(f"             {_why(addresses, name)}" for name, state in addresses.states.items() if state != "serving"),
         "",
     ]
+
+
+def _why(addresses: "Addresses", name: str) -> str:
+    return f"{name} does not serve yet; why is in {addresses.home / 'logs' / f'{name}.log'}"
 
 
 def own_command() -> str:

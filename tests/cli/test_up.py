@@ -36,6 +36,12 @@ def test_the_greeting_tells_every_way_in_and_how_the_processes_are() -> None:
     assert "Bearer" not in said
 
 
+def test_a_process_that_does_not_serve_is_told_with_its_log() -> None:
+    said = "\n".join(greeting(HERE, keys=False, command="troupe"))
+    assert "llama does not serve yet; why is in /h/logs/llama.log" in said
+    assert "echo does not" not in said
+
+
 def test_the_body_that_it_shows_is_json() -> None:
     line = next(line for line in greeting(HERE, keys=True, command="troupe") if " -d '" in line)
     assert json.loads(line.partition("'")[2].rstrip("'"))["model"] == "troupe-tiny"
