@@ -100,12 +100,13 @@ class CallDriver(ABC):
 
     def settle(self) -> None:
         """Act on what the protocol has found out."""
-        events, self.protocol.events = self.protocol.events, []
-        for event in events:
-            if isinstance(event, Closed):
-                self._end(event)
-            else:
-                self.on_event(event)
+        while self.protocol.events:  # what is done about one may cause another
+            events, self.protocol.events = self.protocol.events, []
+            for event in events:
+                if isinstance(event, Closed):
+                    self._end(event)
+                else:
+                    self.on_event(event)
         if self.protocol.talks:
             self._channel.pump.mark(self)
         self.wake()

@@ -17,12 +17,15 @@ from bus.channel import CallDriver
 from bus.context import progress_payload
 from bus.protocol import AskedAgain, CallerProtocol, Closed, Event, Received, digest
 from bus.server import PRINCIPAL, call_not_found, resume_refused
-from bus.stream import DEFAULT_WINDOW, MAX_PIECE, MAX_WINDOW, Pieces
+from bus.stream import DEFAULT_WINDOW, MAX_MESSAGE, MAX_PIECE, MAX_WINDOW, RING_BYTES, Pieces
 from gateway.access import Principal
 from gateway.hub import Hub
 from troupe.rpc.v1 import Close, Credit, Frame, Location, Open, Progress, Resume, Status
 
 RESOLVE_ATTEMPTS = 3
+
+MAX_PENDING_BYTES = 2 * RING_BYTES + MAX_MESSAGE
+"""What may wait for a client; a responder never sends more to one that counts truly what it has taken."""
 
 LOCATE_SECONDS = 1.0
 """How long a call may be unknown before RESUME is refused: its location is written after it has begun."""
@@ -127,6 +130,8 @@ class Relay(CallDriver):
         if isinstance(event, Received):
             self._pieces.append(event.pieces)
             self.pending_bytes += sum(map(len, event.pieces.pieces))
+            if self.pending_bytes > MAX_PENDING_BYTES:
+                self.protocol.cancel("the client does not read", does_not_read())
         elif isinstance(event, AskedAgain):
             self._controls.append(Frame(resume=Resume(after=event.after)))
 
@@ -268,6 +273,15 @@ class Relay(CallDriver):
             frames.append(Frame(close=self._close))
         self._close = None
         self._controls.clear()
+
+
+def does_not_read() -> RpcError:
+    """The client grants credit for what it has not taken."""
+    return RpcError(
+        Code.RESOURCE_EXHAUSTED,
+        "The client gives credit and does not read; count as consumed what the application has taken.",
+        reason="CREDIT_EXCEEDED",
+    )
 
 
 def _pass_on(hub: Hub, method: MethodInfo, asked: Open, principal: Principal) -> tuple[Open, float | None]:
