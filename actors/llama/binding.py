@@ -67,6 +67,9 @@ class NativeModel:
             raise load_failed(f"llama.cpp cannot load {path.name}: {last_error() or 'it gives no reason'}.")
         self.handle: Any = handle
         self.adapters: dict[str, Any] = {}
+        if llama.llama_model_has_encoder(handle) or llama.llama_model_is_diffusion(handle):
+            self.close()
+            raise load_failed(f"{path.name} is an encoder-decoder or diffusion model; those cannot be served yet.")
 
     @property
     def recurrent(self) -> bool:

@@ -115,6 +115,7 @@ class Stepper:
             problem = RpcError(
                 Code.UNAVAILABLE, "The adapter was unloaded meanwhile; repeat the call.", retry_after=0.1
             )
+            self.line.add(running, sequences)
             self._fail(running, problem)
             return
         self.shelf.touch(running.adapter)
