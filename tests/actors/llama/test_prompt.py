@@ -150,3 +150,30 @@ def test_a_prompt_that_ends_in_thoughts_is_noticed() -> None:
     assert starts_thinking("<|im_start|>assistant\n<think>\n")
     assert not starts_thinking("<think>\n\n</think>\n\n")
     assert template("<think>").thinks and not template("x").thinks
+
+
+def test_a_template_without_the_systems_role_hears_it_from_the_user() -> None:
+    refusal = "{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+    source = f"{{% for m in messages %}}{refusal}[{{{{ m.role }}}}]{{{{ m.content }}}}{{% endfor %}}"
+    messages = [{"role": "system", "content": "Be kind."}, *HELLO]
+    assert template(source).render(messages) == "[user]Be kind.\n\nXin chào"
+    assert template(source).render(messages[:1]) == "[user]Be kind."
+
+
+def test_marks_for_trainers_are_passed_over() -> None:
+    assert template("a{% generation %}b{% endgeneration %}c").render(HELLO) == "abc"
+
+
+def test_a_template_that_counts_tools_may_have_none() -> None:
+    assert template("{{ messages[0].content }}{% for tool in tools %}x{% endfor %}").render(HELLO) == "Xin chào"
+
+
+def test_ids_of_calls_suit_templates_that_are_particular() -> None:
+    source = "{{ tools }}[TOOL_CALLS]{{ messages[0].tool_calls[0].id }} {{ messages[1].tool_call_id }}"
+    messages: list[dict[str, Any]] = [
+        {"role": "assistant", "content": "", "tool_calls": [{"id": "call_0123456789", "function": {}}]},
+        {"role": "tool", "content": "12:00", "tool_call_id": "call_0123456789"},
+    ]
+    called, answered = template(source).render(messages).removeprefix("None[TOOL_CALLS]").split()
+    assert called == answered
+    assert len(called) == 9 and called.isalnum()
