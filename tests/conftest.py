@@ -18,7 +18,7 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 settings.register_profile(
-    "thorough", parent=settings.get_profile("default"), derandomize=False, max_examples=3000, stateful_step_count=100
+    "thorough", parent=settings.get_profile("default"), derandomize=False, max_examples=1000, stateful_step_count=100
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
