@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -121,11 +122,13 @@ async def http_server(
 
         async def ask(text: str, tokens: int, seed: int) -> float:
             body = {"model": "x", "prompt": text, "max_tokens": tokens, "seed": seed, "stream": True, **SAMPLING, **bar}
-            began, first = time.perf_counter(), 0.0
+            began, first, reason = time.perf_counter(), 0.0, ""
             async with client.stream("POST", "/v1/completions", json=body) as response:
                 response.raise_for_status()
-                async for line in response.aiter_lines():
-                    first = first or (time.perf_counter() - began if _has_text(line) else 0.0)
+                async for choice in _choices(response):
+                    first = first or time.perf_counter() - began
+                    reason = choice.get("finish_reason") or reason
+            assert reason == "length", f"{name} ended an answer by {reason!r}"
             return first
 
         yield Contender(name, process.pid, ask, levels)
@@ -137,9 +140,12 @@ async def _healthy(client: httpx.AsyncClient) -> None:
             await asyncio.sleep(0.1)
 
 
-def _has_text(line: str) -> bool:
-    data = line.removeprefix("data: ")
-    return data.startswith("{") and bool(json.loads(data).get("choices"))
+async def _choices(response: httpx.Response) -> AsyncIterator[dict[str, Any]]:
+    async for line in response.aiter_lines():
+        data = line.removeprefix("data: ")
+        if data.startswith("{"):
+            for choice in json.loads(data).get("choices", []):
+                yield choice
 
 
 async def main() -> None:
@@ -169,7 +175,7 @@ async def main() -> None:
                 http_server(
                     running,
                     "llama-cpp-python[server]",
-                    [*wrapped, "--n_ctx", str(CONTEXT)],
+                    [*wrapped, "--n_ctx", str(CONTEXT), "--interrupt_requests", "false"],
                     {"logit_bias": dict.fromkeys(map(str, ENDS), -100)},
                     (SLOTS,),
                 )
