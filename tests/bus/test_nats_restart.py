@@ -1,7 +1,10 @@
-"""The NATS server is killed and started again while streams run over it."""
+"""The NATS server is killed and started again while streams run over it; servers and responders hang."""
 
 import asyncio
+import signal
+import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
@@ -118,3 +121,64 @@ async def test_a_server_that_stays_away_ends_the_calls_with_unavailable(
                 await anext(call)
         assert caught.value.reason == "PEER_LOST"
         await asyncio.to_thread(nats_server.start)
+
+
+async def test_streams_wait_for_a_server_that_hangs_for_a_while(nats_server: NatsServer) -> None:
+    async with Stage(lambda: process_on(nats_server)) as stage:
+        probe = Paced()
+        await stage.serve(probe)
+        channel = await stage.channel()
+
+        async def stream() -> list[str]:
+            request = StringValue(value=str(MESSAGES))
+            return [response.value async for response in channel.server_stream(COUNT, request)]
+
+        task = asyncio.create_task(stream())
+        await within(probe.milestones[0].wait())
+        nats_server.pause()
+        await asyncio.wait([task], timeout=0.5)
+        nats_server.go_on()
+        async with asyncio.timeout(20):
+            assert await task == [str(number) for number in range(MESSAGES)]
+
+
+RESPONDER = """
+import asyncio, sys
+from bus import NatsTransport, Server
+from bus.testing.stage import PROBE, Probe
+
+async def main():
+    server = Server(await NatsTransport.connect(sys.argv[1], "hung"))
+    await server.add(Probe(), PROBE)
+    print("ready", flush=True)
+    await asyncio.get_running_loop().create_future()
+
+asyncio.run(main())
+"""
+
+
+async def test_a_responder_that_hangs_is_lost_and_one_that_is_killed_is_lost(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bus.protocol.PING_SECONDS", 0.5)
+    monkeypatch.setattr("bus.protocol.MISSING_SECONDS", 0.5)
+    async with Stage(lambda: process_on(nats_server)) as stage:
+        channel = await stage.channel()
+        for how in (signal.SIGSTOP, signal.SIGKILL):
+            responder = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", RESPONDER, nats_server.url, stdout=asyncio.subprocess.PIPE
+            )
+            assert responder.stdout is not None
+            try:
+                async with asyncio.timeout(30):
+                    assert await responder.stdout.readline() == b"ready\n"
+                    call = await stage.open(channel, WAIT, "", call_id=f"signal-{how}")
+                    await anext(call)
+                    responder.send_signal(how)
+                    with pytest.raises(RpcError) as caught:
+                        await anext(call)
+                assert caught.value.reason == "PEER_LOST"
+            finally:
+                with suppress(ProcessLookupError):
+                    responder.kill()
+                await responder.wait()
