@@ -15,6 +15,7 @@ import signal
 import socket
 import ssl
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
@@ -278,6 +279,8 @@ async def connect(settings: Settings, actor: str, *, timeout: float = 5.0) -> Na
 
 async def _connect_external(bus: BusSettings, actor: str, timeout: float) -> NatsTransport:
     credentials: dict[str, Any] = {"user": bus.user, "password": bus.password, "token": bus.token}
+    if bus.credentials_file and find_spec("nkeys") is None:
+        raise SettingsError("settings", "[bus] credentials_file", "needs a package more: `pip install nkeys`.")
     if bus.credentials_file:
         credentials["user_credentials"] = str(_readable(bus.credentials_file, "credentials_file"))
     given = {name: value for name, value in credentials.items() if value}

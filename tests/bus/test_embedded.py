@@ -11,7 +11,7 @@ from pathlib import Path
 import nats
 import pytest
 
-from bus import Message, NatsTransport, RpcError, subjects
+from bus import Message, NatsTransport, RpcError, embedded, subjects
 from bus.embedded import AlreadyRunning, Credentials, EmbeddedServer, ServerError, connect, folder
 from bus.settings import BusSettings, Settings, SettingsError
 
@@ -196,6 +196,15 @@ async def test_wrong_credentials_are_named_as_the_reason(server: EmbeddedServer,
     bus = BusSettings(url=server.url, user="troupe", password="wrong")
     with pytest.raises(RpcError, match="Authorization Violation"):
         await connect(Settings(home=tmp_path, bus=bus), "far", timeout=0.5)
+
+
+async def test_a_credentials_file_without_the_package_that_reads_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "find_spec", lambda name: None)
+    bus = BusSettings(url="nats://127.0.0.1:1", credentials_file=str(tmp_path / "hub.creds"))
+    with pytest.raises(SettingsError, match="pip install nkeys"):
+        await connect(Settings(home=tmp_path, bus=bus), "far")
 
 
 async def test_a_certificate_file_that_is_missing_is_named(tmp_path: Path) -> None:
