@@ -1,16 +1,18 @@
 """`python -m gateway`: the doors as one process."""
 
 import asyncio
-import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import structlog
 import uvicorn
 
-from bus import NatsTransport, RpcError
+from bus import NatsTransport, RpcError, process
 from bus.liveness import DisconnectRelay
 from bus.log import configure
 from bus.member import Member
+from bus.process import stop_requested
 from bus.settings import Settings, SettingsError, load
 from bus.store import JetStreamLocations
 from gateway.access import Access, check_exposure
@@ -28,8 +30,9 @@ log = structlog.get_logger(__name__)
 class _HttpServer(uvicorn.Server):
     """uvicorn without its own signal handlers: this process has one owner of signals."""
 
-    def install_signal_handlers(self) -> None:
-        return
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
 
 async def serve(member: Member, locations: RememberedLocations) -> None:
@@ -43,25 +46,13 @@ async def serve(member: Member, locations: RememberedLocations) -> None:
     rpc = GrpcServer(hub)
     await rpc.start()
     serving = asyncio.create_task(http.serve())
-    stop = _stop_requested()
+    stopping = asyncio.create_task(stop_requested().wait())
     await member.ready()
-    await asyncio.wait({serving, stop}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
     http.should_exit = True
     await asyncio.gather(serving, rpc.stop(settings.supervisor.drain_seconds))
     await locations.close()
-
-
-def _stop_requested() -> "asyncio.Future[None]":
-    loop = asyncio.get_running_loop()
-    stop: asyncio.Future[None] = loop.create_future()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _settle, stop)
-    return stop
-
-
-def _settle(future: "asyncio.Future[None]") -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 async def run(settings: Settings) -> int:
@@ -82,12 +73,10 @@ async def run(settings: Settings) -> int:
 
 def main() -> int:
     """Run the gateway."""
-    import uvloop
-
     try:
         settings = load()
         configure(settings.log, "gateway")
-        return uvloop.run(run(settings))
+        return process.run(run(settings))
     except (RpcError, SettingsError) as error:
         print(f"gateway: {error}", file=sys.stderr)
         return 1

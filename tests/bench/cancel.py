@@ -87,8 +87,8 @@ async def main() -> None:
         ("median", "highest", "one engine step", "rounds"),
         notes=[
             "One slot, troupe-tiny. It holds the way of CANCEL to the engine, the rest of the running step, "
-            "reading the next prompt, one step, and the way of the token back. That the slot is free within one step is "
-            "tested with the engine's own step counter."
+            "reading the next prompt, one step, and the way of the token back. That the slot is free within one "
+            "step is tested with the engine's own step counter."
         ],
     )
     row = (f"{median(freed) * 1e3:.2f} ms", f"{max(freed) * 1e3:.2f} ms", f"{median(steps) * 1e3:.2f} ms", str(ROUNDS))

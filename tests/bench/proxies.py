@@ -69,9 +69,7 @@ async def start_litellm(running: Stage, upstream: int, models: list[str]) -> Con
 
 
 async def start_troupe(running: Stage, upstream: int, models: list[str]) -> Contender:
-    actor = await running.start(
-        "actor", sys.executable, str(HERE / "upstream_actor.py"), str(upstream), *models
-    )
+    actor = await running.start("actor", sys.executable, str(HERE / "upstream_actor.py"), str(upstream), *models)
     gateway = await running.start_gateway()
     return Contender("Troupe", running.http_port, [gateway, actor, running.processes["nats"]])
 

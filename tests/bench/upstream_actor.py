@@ -1,6 +1,6 @@
 """ChatService in front of an OpenAI-compatible server: Troupe's place in the comparison with other proxies.
 
-    python upstream_actor.py PORT ROUTE...      (NATS_URL says where the bus is)
+python upstream_actor.py PORT ROUTE...      (NATS_URL says where the bus is)
 """
 
 import asyncio

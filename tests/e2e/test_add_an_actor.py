@@ -31,7 +31,9 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("actors", "bus", "cli", "clients", "gateway", "proto", "buf.yaml", "buf.gen.yaml", "pyproject.toml"):
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__", "*.gguf", "node_modules"))
+            shutil.copytree(
+                source, target / name, ignore=shutil.ignore_patterns("__pycache__", "*.gguf", "node_modules")
+            )
         else:
             shutil.copy(source, target / name)
     for name, text in blocks("file"):
@@ -39,10 +41,10 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (target / name).write_text(text)
     for what, text in blocks("insert"):
         name, after = what.split(" after: ")
-        source = (target / name).read_text()
-        opening = re.search(rf"^{after} .*\{{\n", source, re.MULTILINE)
+        before = (target / name).read_text()
+        opening = re.search(rf"^{after} .*\{{\n", before, re.MULTILINE)
         assert opening is not None, f"{name} has no {after}"
-        (target / name).write_text(source[: opening.end()] + text + source[opening.end() :])
+        (target / name).write_text(before[: opening.end()] + text + before[opening.end() :])
     return target
 
 

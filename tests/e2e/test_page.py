@@ -2,11 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import Page, expect
 
 from bus import Code, RpcError
@@ -15,12 +13,6 @@ from troupe.model.v1 import Model, ModelState
 from troupe.rpc.v1 import Progress
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(autouse=True, loop_scope="module")
-async def patience() -> AsyncIterator[None]:
-    async with asyncio.timeout(120):
-        yield
 
 
 async def ask(page: Page, text: str) -> None:

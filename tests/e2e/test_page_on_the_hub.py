@@ -31,12 +31,6 @@ START_SECONDS = 60
 MODEL_FILE = Path(__file__).parents[2] / "actors" / "llama" / "models" / "troupe-tiny.gguf"
 
 
-@pytest_asyncio.fixture(autouse=True, loop_scope="module")
-async def patience() -> AsyncIterator[None]:
-    async with asyncio.timeout(180):
-        yield
-
-
 class RunningHub:
     def __init__(self, process: asyncio.subprocess.Process, home: Path, port: int) -> None:
         self.process = process

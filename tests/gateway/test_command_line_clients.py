@@ -4,18 +4,9 @@ import asyncio
 import json
 import re
 import sys
-from collections.abc import AsyncIterator
 from typing import Any
 
-import pytest
-
 FRAME = re.compile(r"< (\{.*\})")
-
-
-@pytest.fixture(autouse=True)
-async def patience() -> AsyncIterator[None]:
-    async with asyncio.timeout(20):
-        yield
 
 
 async def test_the_command_line_of_websockets_holds_a_call(gateway: Any) -> None:

@@ -31,12 +31,6 @@ ECHO = "/troupe.echo.v1.EchoService"
 KEY = b"0123456789abcdef"
 
 
-@pytest.fixture(autouse=True)
-async def patience() -> AsyncIterator[None]:
-    async with asyncio.timeout(20):
-        yield
-
-
 @pytest.fixture
 async def channel(gateway: Any) -> AsyncIterator[Any]:
     """Any: the stubs do not know that serializers are optional."""

@@ -20,12 +20,6 @@ ECHO = "troupe.echo.v1.EchoService"
 KEY = b"0123456789abcdef"
 
 
-@pytest.fixture(autouse=True)
-async def patience() -> AsyncIterator[None]:
-    async with asyncio.timeout(20):
-        yield
-
-
 @asynccontextmanager
 async def connected(url: str, *subprotocols: str) -> AsyncIterator[ClientConnection]:
     offered = [websockets.Subprotocol(name) for name in subprotocols]
