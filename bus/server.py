@@ -15,8 +15,9 @@ from bus.context import Context, current
 from bus.errors import Code, RpcError
 from bus.interceptor import Interceptor, chained
 from bus.opening import check_opening
-from bus.protocol import Cancelled, HalfClosed, Received, ResponderProtocol
+from bus.protocol import Cancelled, HalfClosed, Received
 from bus.pump import Pump
+from bus.responder_protocol import ResponderProtocol
 from bus.service import MethodInfo, ServiceInfo
 from bus.stream import MAX_FRAME, Assembler
 from bus.transports import Message, Subscription, Transport

@@ -17,15 +17,14 @@ from bus.protocol import (
     GAP_SECONDS,
     MISSING_SECONDS,
     PING_SECONDS,
-    SILENCE_SECONDS,
     AskedAgain,
     CallerProtocol,
     Cancelled,
     Closed,
     HalfClosed,
     Received,
-    ResponderProtocol,
 )
+from bus.responder_protocol import SILENCE_SECONDS, ResponderProtocol
 from bus.stream import MAX_FRAME, REQUEST_WINDOW, RING_PIECES, Assembler
 from troupe.rpc.v1 import Close, Credit, Frame, Open, Ping, Resume
 
