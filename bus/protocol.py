@@ -1,7 +1,8 @@
-"""A call as two state machines that never await: frames and time go in, events and frames come out. This is the caller's.
+"""A call as two state machines that never await: frames and time go in, events and frames come out.
 
-The rules are those of docs/wire.md. A driver (channel.py, server.py) owns a machine, feeds it, takes `events` and sends
-what `frames()` returns. Time is any clock in seconds; it is only compared with itself.
+This is the caller's, and what it shares with the responder's in responder_protocol.py. The rules are those of
+docs/wire.md. A driver (channel.py, server.py) owns a machine, feeds it, takes `events` and sends what `frames()`
+returns. Time is any clock in seconds; it is only compared with itself.
 """
 
 import hashlib
