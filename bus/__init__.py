@@ -3,11 +3,13 @@
 It knows no capability: what is called is described by troupe.rpc.v1 and by generated code.
 """
 
-from bus.channel import Call, Channel, Resolver
+from bus.call import Call
+from bus.channel import Channel, Resolver
 from bus.context import Context, current_context
 from bus.errors import Code, RpcError, invalid, nearest
 from bus.interceptor import Interceptor
-from bus.server import Server, ServerCall
+from bus.server import Server
+from bus.server_call import ServerCall
 from bus.service import Caller, Metadata, MethodInfo, Policy, ServiceInfo
 from bus.transports import Message, Transport
 from bus.transports.memory import MemoryBroker, MemoryTransport

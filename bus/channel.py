@@ -3,25 +3,25 @@
 import asyncio
 import secrets
 import time
-from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, MutableMapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, MutableMapping
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from google.protobuf.message import DecodeError
 
 from bus import errors, subjects
+from bus.call import Call, CallDriver
 from bus.context import current_context, duration, progress_payload
 from bus.errors import Code, RpcError
-from bus.protocol import PROTOCOL_VERSION, AskedAgain, CallerProtocol, Closed, Event, Received
+from bus.protocol import PROTOCOL_VERSION, CallerProtocol
 from bus.pump import Pump
+from bus.requests import Requests, chain, peek, reap, send_all, send_one, single
 from bus.service import Metadata, MethodInfo, check_call_id, check_metadata
-from bus.stream import DEFAULT_WINDOW, Assembler, Pieces
+from bus.stream import DEFAULT_WINDOW
 from bus.transports import Message, Subscription, Transport
-from troupe.rpc.v1 import Frame, Open, Progress
+from troupe.rpc.v1 import Open, Progress
 
 Resolver = Callable[[MethodInfo, str], AsyncIterator[Progress]]
 """Sees to it that somebody serves the method's route, and tells how that goes."""
@@ -46,173 +46,6 @@ REPEATS = 3
 REPEAT_SECONDS = 0.1
 
 log = structlog.get_logger(__name__)
-
-
-class CallDriver(ABC):
-    """One call of this process: the protocol, where its responder is, and who waits for it.
-
-    Subclasses say what is done with the pieces that come.
-    """
-
-    def __init__(self, channel: "Channel", protocol: CallerProtocol, subject: str, peer: str = "") -> None:
-        self.protocol = protocol
-        self.peer = peer
-        self.marked = False
-        self.error: RpcError | None = None
-        self.closed = False
-        self.closed_at = 0.0
-        self.trailers: Metadata = {}
-        self.deadline: asyncio.TimerHandle | None = None
-        self.traced: Callable[[RpcError | None], None] | None = None
-        self._channel = channel
-        self._subject = subject
-        self._reply = subjects.reply(channel.process, protocol.call_id)
-        self._waiting: list[asyncio.Future[None]] = []
-
-    @property
-    def call_id(self) -> str:
-        """Names the call on the wire."""
-        return self.protocol.call_id
-
-    @property
-    def accepted(self) -> bool:
-        """The responder has shown itself."""
-        return self.protocol.accepted
-
-    @property
-    def no_responders(self) -> bool:
-        """The call ended because nobody serves it."""
-        return self.error is not None and self.error.reason == "NO_RESPONDERS"
-
-    def outgoing(self) -> Iterator[tuple[str, bytes, str]]:
-        for frame in self.protocol.frames():
-            yield (self._subject if frame.HasField("open") else self.peer), frame.SerializeToString(), self._reply
-
-    def deliver(self, message: Message, now: float) -> None:
-        """Something came for this call."""
-        if message.no_responders:
-            self.protocol.no_responders(now)
-        else:
-            if message.reply:
-                self.peer = message.reply
-            self.protocol.receive(Frame.FromString(message.payload), now)
-        self.settle()
-
-    def settle(self) -> None:
-        """Act on what the protocol has found out."""
-        while self.protocol.events:  # what is done about one may cause another
-            events, self.protocol.events = self.protocol.events, []
-            for event in events:
-                if isinstance(event, Closed):
-                    self._end(event)
-                else:
-                    self.on_event(event)
-        if self.protocol.talks:
-            self._channel.pump.mark(self)
-        self.wake()
-
-    @abstractmethod
-    def on_event(self, event: Event) -> None:
-        """Pieces came, or the responder asks for what this process no longer has."""
-
-    def _end(self, event: Closed) -> None:
-        self.closed, self.closed_at = True, time.monotonic()
-        self.error, self.trailers = event.error, dict(event.trailers)
-        if self.deadline is not None:
-            self.deadline.cancel()
-        self._channel.ended(self)
-
-    def wake(self) -> None:
-        """Let everyone who waits look again."""
-        if not self._waiting:
-            return
-        waiting, self._waiting = self._waiting, []
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
-
-    async def changed(self) -> None:
-        """Return when something has happened."""
-        future = asyncio.get_running_loop().create_future()
-        self._waiting.append(future)
-        await future
-
-    async def answered(self) -> None:
-        """Return when the responder has accepted the call or the call has ended."""
-        while not self.protocol.accepted and not self.closed:
-            await self.changed()
-
-    def cancel(self, reason: str = "", error: RpcError | None = None) -> None:
-        """Stop the call. It ends here at once, with `error` or CANCELLED; the responder is told.
-
-        Ended calls are left alone.
-        """
-        self.protocol.cancel(reason, error)
-        self.settle()
-
-
-class Call(CallDriver):
-    """A call of whole messages as bytes. Iterate it for the answers; credit follows what was taken."""
-
-    def __init__(self, channel: "Channel", protocol: CallerProtocol, subject: str, method: MethodInfo) -> None:
-        super().__init__(channel, protocol, subject)
-        self.method = method
-        self._assembler = Assembler()
-        self._messages: deque[tuple[bytes, int]] = deque()
-        self._newest = 0
-
-    def on_event(self, event: Event) -> None:
-        if isinstance(event, Received):
-            self._collect(event.pieces)
-        elif isinstance(event, AskedAgain):
-            self.protocol.cancel(
-                "lost",
-                RpcError(Code.UNAVAILABLE, "A part of the request was lost. Repeat the call.", reason="STREAM_GAP"),
-            )
-
-    def _collect(self, pieces: Pieces) -> None:
-        try:
-            messages = self._assembler.feed(pieces)
-        except RpcError as error:
-            self.protocol.cancel("message too large", error)
-            return
-        self._messages.extend(messages)
-        self._newest = pieces.last
-        # Credit for the pieces of a message that is not whole yet, but never past messages that nobody has taken.
-        if not self._messages:
-            self.protocol.consume(pieces.last)
-
-    async def send(self, message: bytes) -> None:
-        """Send one request message; waits for credit. Raises the call's error if it has ended with one."""
-        while not self.protocol.outgoing.ready and not self.closed:
-            await self.changed()
-        if self.closed:
-            if self.error:
-                raise self.error
-            return
-        self.protocol.outgoing.push(message)
-        self._channel.pump.mark(self)
-
-    def half_close(self) -> None:
-        """No further request messages."""
-        self.protocol.half_close()
-        self._channel.pump.mark(self)
-
-    def __aiter__(self) -> "Call":
-        return self
-
-    async def __anext__(self) -> bytes:
-        while not self._messages:
-            if self.closed:
-                if self.error:
-                    raise self.error
-                raise StopAsyncIteration
-            await self.changed()
-        message, last = self._messages.popleft()
-        self.protocol.consume(last if self._messages else self._newest)
-        if self.protocol.talks:
-            self._channel.pump.mark(self)
-        return message
 
 
 class Channel:
@@ -241,13 +74,13 @@ class Channel:
         self, method: MethodInfo, request: Any, timeout: float | None = None, metadata: Metadata | None = None
     ) -> Any:
         """One request, one response."""
-        return await self._one_response(method, _single(request), method.route_of(request), timeout, metadata)
+        return await self._one_response(method, single(request), method.route_of(request), timeout, metadata)
 
     async def server_stream(
         self, method: MethodInfo, request: Any, timeout: float | None = None, metadata: Metadata | None = None
     ) -> AsyncIterator[Any]:
         """One request, any number of responses; leaving the iterator early cancels the call."""
-        payloads = self._payloads(method, _single(request), method.route_of(request), timeout, metadata)
+        payloads = self._payloads(method, single(request), method.route_of(request), timeout, metadata)
         async with aclosing(payloads):
             async for payload in payloads:
                 yield decode(method.response, payload)
@@ -260,8 +93,8 @@ class Channel:
         metadata: Metadata | None = None,
     ) -> Any:
         """Any number of requests, one response."""
-        first, rest, route = await _peek(method, requests)
-        return await self._one_response(method, _chain(first, rest), route, timeout, metadata)
+        first, rest, route = await peek(method, requests)
+        return await self._one_response(method, chain(first, rest), route, timeout, metadata)
 
     async def bidi_stream(
         self,
@@ -271,8 +104,8 @@ class Channel:
         metadata: Metadata | None = None,
     ) -> AsyncIterator[Any]:
         """Any number of requests and responses; leaving the iterator early cancels the call."""
-        first, rest, route = (None, requests, "") if not method.policy.route_by else await _peek(method, requests)
-        payloads = self._payloads(method, _chain(first, rest), route, timeout, metadata)
+        first, rest, route = (None, requests, "") if not method.policy.route_by else await peek(method, requests)
+        payloads = self._payloads(method, chain(first, rest), route, timeout, metadata)
         async with aclosing(payloads):
             async for payload in payloads:
                 yield decode(method.response, payload)
@@ -302,9 +135,9 @@ class Channel:
             received = False
             try:
                 if requests.stream is not None:
-                    sender = asyncio.create_task(_send_all(call, requests.stream))
+                    sender = asyncio.create_task(send_all(call, requests.stream))
                 else:
-                    await _send_one(call, requests.single)
+                    await send_one(call, requests.single)
                 async for payload in call:
                     received = True
                     yield payload
@@ -322,7 +155,7 @@ class Channel:
             finally:
                 call.cancel("the caller went away")
                 if sender:
-                    await _reap(sender)
+                    await reap(sender)
 
     def _may_repeat(self, method: MethodInfo, error: RpcError, requests: "Requests") -> bool:
         if error.code is not Code.UNAVAILABLE or requests.stream is not None:
@@ -383,7 +216,7 @@ class Channel:
         """Take over a call: route frames to it, watch its deadline. Raises ALREADY_EXISTS (CALL_EXISTS)."""
         known = self._calls.get(call.call_id)
         if known is not None and not known.closed:
-            raise call_exists(call.call_id)
+            raise errors.call_exists(call.call_id)
         self._calls[call.call_id] = call
         if self.trace is not None and call.protocol._open is not None:
             call.traced = self.trace(call.protocol._open.method, call.protocol._open.metadata)
@@ -485,15 +318,6 @@ class Channel:
             log.warning("close.unflushed", error=str(error))
 
 
-def call_exists(call_id: str) -> RpcError:
-    """Somebody uses this call id already."""
-    return RpcError(
-        Code.ALREADY_EXISTS,
-        f"A call with the id {call_id!r} is open; choose another, best 16 random bytes.",
-        reason="CALL_EXISTS",
-    )
-
-
 def decode(kind: type[Any], payload: bytes) -> Any:
     """A message from its bytes. Raises INTERNAL: the responder and this process do not share a contract."""
     try:
@@ -510,57 +334,3 @@ def _within(timeout: float | None) -> float | None:
     if seconds is not None and seconds <= 0:
         raise errors.deadline_exceeded()
     return seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Requests:
-    """The requests of a call: one that may be sent again, or a stream that may not."""
-
-    single: bytes = b""
-    stream: AsyncIterator[bytes] | None = None
-
-
-def _single(request: Any) -> Requests:
-    return Requests(single=request.SerializeToString())
-
-
-def _chain(first: Any, rest: AsyncIterator[Any]) -> Requests:
-    async def payloads() -> AsyncIterator[bytes]:
-        if first is not None:
-            yield first.SerializeToString()
-        async for request in rest:
-            yield request.SerializeToString()
-
-    return Requests(stream=payloads())
-
-
-async def _peek(method: MethodInfo, requests: AsyncIterator[Any]) -> tuple[Any, AsyncIterator[Any], str]:
-    """The first request (which names the route) and the rest."""
-    if not method.policy.route_by:
-        return None, requests, ""
-    first = await anext(requests, None)
-    return first, requests, method.route_of(first) if first is not None else ""
-
-
-async def _send_one(call: Call, request: bytes) -> None:
-    await call.send(request)
-    call.half_close()
-
-
-async def _send_all(call: Call, requests: AsyncIterator[bytes]) -> None:
-    try:
-        async for payload in requests:
-            await call.send(payload)
-    except Exception as error:
-        call.cancel("the requests broke off", error if isinstance(error, RpcError) else None)
-        raise
-    call.half_close()
-
-
-async def _reap(sender: "asyncio.Task[None]") -> None:
-    """Stop sending. Raises what broke the requests off, unless the call tells it already."""
-    sender.cancel()
-    await asyncio.wait([sender])
-    error = None if sender.cancelled() else sender.exception()
-    if error is not None and not isinstance(error, RpcError):
-        raise error

@@ -151,6 +151,33 @@ def resumed_elsewhere() -> RpcError:
     return RpcError(Code.ABORTED, "The call was resumed from elsewhere.", reason="RESUMED_ELSEWHERE")
 
 
+def call_exists(call_id: str) -> RpcError:
+    """Somebody uses this call id already."""
+    return RpcError(
+        Code.ALREADY_EXISTS,
+        f"A call with the id {call_id!r} is open; choose another, best 16 random bytes.",
+        reason="CALL_EXISTS",
+    )
+
+
+def call_not_found(call_id: str) -> RpcError:
+    """Nobody knows the call (any more)."""
+    return RpcError(
+        Code.NOT_FOUND,
+        f"No call {call_id!r} is known; it ended, or its process did. Open a new call.",
+        reason="CALL_NOT_FOUND",
+    )
+
+
+def resume_refused() -> RpcError:
+    """Somebody else's call."""
+    return RpcError(
+        Code.PERMISSION_DENIED,
+        "The call can only be resumed by whoever opened it, with the resume key of its OPEN.",
+        reason="RESUME_REFUSED",
+    )
+
+
 def nearest(name: str, candidates: Iterable[str], limit: int = 3) -> list[str]:
     """The candidates that look most like `name`, best first, at most `limit`."""
     known = list(candidates)

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from bus.server import ServerCall
+    from bus.server_call import ServerCall
 
 Next = Callable[["ServerCall"], Awaitable[None]]
 """The rest of the chain, the handler at its end. Raises what the handler raises."""

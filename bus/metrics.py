@@ -26,7 +26,8 @@ from bus.responder import respond
 from bus.transports import Message, Transport
 
 if TYPE_CHECKING:
-    from bus.server import Server, ServerCall
+    from bus.server import Server
+    from bus.server_call import ServerCall
 
 FIRST_MESSAGE_BOUNDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 INTERVAL_BOUNDS = (0.0001, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 5.0)

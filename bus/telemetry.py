@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Span, SpanKind, Tracer
 
-    from bus.server import ServerCall
+    from bus.server_call import ServerCall
 
 TRACE_KEYS = ("traceparent", "tracestate")
 

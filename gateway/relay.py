@@ -13,10 +13,11 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from bus import Code, MethodInfo, RpcError, invalid, subjects
-from bus.channel import CallDriver
+from bus.call import CallDriver
 from bus.context import progress_payload
+from bus.errors import call_not_found, resume_refused
 from bus.protocol import AskedAgain, CallerProtocol, Closed, Event, Received, digest
-from bus.server import PRINCIPAL, call_not_found, resume_refused
+from bus.server_call import PRINCIPAL
 from bus.stream import DEFAULT_WINDOW, MAX_MESSAGE, MAX_PIECE, MAX_WINDOW, RING_BYTES, Pieces
 from gateway.access import Principal
 from gateway.hub import Hub

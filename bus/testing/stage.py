@@ -8,7 +8,8 @@ from typing import Any, Self
 from google.protobuf.wrappers_pb2 import StringValue
 
 from bus import subjects
-from bus.channel import Call, Channel, Resolver
+from bus.call import Call
+from bus.channel import Channel, Resolver
 from bus.context import Context, duration
 from bus.errors import Code, RpcError
 from bus.protocol import PROTOCOL_VERSION, CallerProtocol

@@ -10,7 +10,7 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from bus import Code, Metadata, RpcError
-from bus.server import PRINCIPAL
+from bus.server_call import PRINCIPAL
 from gateway.access import Principal
 from gateway.hub import Hub
 from gateway.openai.errors import send_error
