@@ -25,13 +25,14 @@ from actors import registry
 from actors.health import HealthActor, described
 from actors.output import Output
 from actors.supervision import Budget, Effect, Finished, GiveUp, Kill, Spawn, State, Supervision, Tell, Terminate
-from bus import RpcError, process, subjects
+from bus import NatsTransport, RpcError, process
 from bus.embedded import AlreadyRunning, EmbeddedServer, ServerError
 from bus.liveness import Change, DisconnectRelay, Lost, Presence
 from bus.log import RotatingFile, configure
 from bus.member import Member
 from bus.settings import INSTANCE, Settings, hand_down
-from troupe.health.v1 import HealthService
+from bus.store import JetStream, JetStreamEventLog
+from troupe.health.v1 import Actor, HealthService
 
 __all__ = ["Addresses", "AlreadyRunning", "HubFailed", "Supervisor", "run"]
 
@@ -317,16 +318,19 @@ class Supervisor:
     def _give_up(self, name: str) -> None:
         child = self.supervision.children[name]
         log.error("actor.failed", actor=name, restarts=child.restarts, last_exit=child.last_exit)
-        payload = described(child, time.monotonic()).SerializeToString()
-        self._begin(self._publish(subjects.event("actor.failed"), payload))
+        self._begin(self._record("actor.failed", described(child, time.monotonic())))
         if name == GATEWAY:
             self._fail(HubFailed(f"The gateway ends again and again ({child.last_exit}); see {self._log_of(name)}."))
 
-    async def _publish(self, subject: str, payload: bytes) -> None:
+    async def _record(self, kind: str, event: Actor) -> None:
+        """Write an event into the hub's log, whose subject others may hear."""
+        transport = self._member.transport
+        assert isinstance(transport, NatsTransport)
         try:
-            await self._member.transport.publish(subject, payload)
+            events = await JetStreamEventLog.open(JetStream(transport.client), Actor)
+            await events.append(kind, event)
         except RpcError as error:
-            log.warning("event.not_published", subject=subject, error=repr(error))
+            log.warning("event.not_recorded", kind=kind, error=str(error))
 
     # ---- one process's life
 

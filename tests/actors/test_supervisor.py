@@ -4,7 +4,7 @@ import signal
 import sys
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import psutil
@@ -17,6 +17,7 @@ from actors.supervisor import Addresses, AlreadyRunning, HubFailed, Supervisor
 from bus import Channel, Message, NatsTransport, RpcError, liveness, process, subjects
 from bus.embedded import EmbeddedServer, connect
 from bus.settings import GrpcSettings, HttpSettings, Settings, SupervisorSettings
+from bus.store import JetStream, JetStreamEventLog
 from troupe.echo.v1 import EchoRequest, EchoServiceClient, RepeatRequest
 from troupe.health.v1 import Actor, ActorState, CheckRequest, HealthServiceClient, WatchRequest
 
@@ -64,6 +65,15 @@ class Hub:
         await self.transport.subscribe(subject, messages.put_nowait)
         return messages
 
+    async def recorded(self) -> str:
+        """The kind of the first event in the hub's log."""
+        events = await JetStreamEventLog.open(JetStream(self.transport.client), Actor)
+        async with aclosing(events.subscribe("test")) as deliveries:
+            async for delivery in deliveries:
+                await delivery.ack()
+                return delivery.event.kind
+        raise AssertionError
+
 
 @asynccontextmanager
 async def hub(settings: Settings, **commands: Sequence[str]) -> AsyncIterator[Hub]:
@@ -109,6 +119,7 @@ async def test_an_actor_that_cannot_live_fails_with_an_event_and_harms_no_other(
         event = await events.get()
         assert event.subject == "event.actor.failed"
         assert Actor.FromString(event.payload).name == "painter"
+        assert await own.recorded() == "actor.failed"
         assert (await own.serving()).restarts == 0
         assert (await own.addresses).states == {"echo": "serving", "painter": "failed"}
         assert "warming up" in (tmp_path / "logs" / "painter.log").read_text()
