@@ -61,7 +61,7 @@ class PrefillBudget:
     being held up. Without a generating sequence the whole batch is used. Speeds are measured while running.
     """
 
-    FLOOR = 32
+    FLOOR = 64
     """Below this a step costs about the same, however few tokens it reads."""
     WEIGHT = 0.2
     """Of the newest measurement in the running averages."""

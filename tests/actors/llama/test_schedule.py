@@ -68,9 +68,9 @@ def test_a_fast_model_reads_prompts_whole_while_others_are_generated() -> None:
 def test_the_more_wait_for_their_first_token_the_more_is_read() -> None:
     budget = PrefillBudget(512, 0.25)
     budget.observe(1, 0, 0.05)
-    budget.observe(1, 100, 0.55)
-    assert budget.tokens(1, 1) == 50
-    assert budget.tokens(1, 4) == 200
+    budget.observe(1, 100, 0.30)
+    assert budget.tokens(1, 1) == 100
+    assert budget.tokens(1, 4) == 400
 
 
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=16))
