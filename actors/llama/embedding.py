@@ -82,15 +82,15 @@ class Embedder:
         """Take on the inputs of a call."""
         self._works.append(work)
 
-    def step(self, outbox: Outbox) -> None:
-        """Compute one batch for the call whose turn it is."""
+    def step(self, outbox: Outbox, room: int) -> None:
+        """Compute one batch of about `room` tokens at most for the call whose turn it is."""
         work = self._works.popleft()
         if work.stream.cancelled:
             self._forget()
             _end(work, outbox, cancelled())
             return
         try:
-            self._compute(work, outbox)
+            self._compute(work, outbox, room)
         except RpcError as problem:
             _end(work, outbox, problem)
             return
@@ -111,10 +111,10 @@ class Embedder:
             self._context.close()
             self._context = None
 
-    def _compute(self, work: EmbeddingWork, outbox: Outbox) -> None:
+    def _compute(self, work: EmbeddingWork, outbox: Outbox, room: int) -> None:
         if self._context is None:
             self._context = self._make()
-        pieces = self._pack(work)
+        pieces = self._pack(work, room)
         end = pieces[-1].start + len(pieces[-1].tokens)
         self._batch.output[:end] = 1
         code = self._context.decode(self._batch, end)
@@ -124,14 +124,15 @@ class Embedder:
         for piece in pieces:
             self._take(work, piece, end, self._context, outbox)
 
-    def _pack(self, work: EmbeddingWork) -> list[Piece]:
-        """Fill the batch with the next inputs; only unpooled ones may be cut."""
+    def _pack(self, work: EmbeddingWork, limit: int) -> list[Piece]:
+        """The next inputs; only unpooled ones may be cut, so a pooled one may exceed the limit."""
         pieces: list[Piece] = []
         place, offset, used = work.place, work.offset, 0
         while place < len(work.inputs) and len(pieces) < SEQUENCES:
             rest = work.inputs[place][offset:]
-            room = self._batch.size - used
-            if room == 0 or (len(rest) > room and (self._pooled or pieces)):
+            size = self._batch.size if self._pooled and not pieces else min(self._batch.size, max(limit, 32))
+            room = size - used
+            if room <= 0 or (len(rest) > room and (self._pooled or pieces)):
                 break
             piece = Piece(place, used, rest[:room], offset, place % SEQUENCES, last=len(rest) <= room)
             used = self._batch.put(used, piece.tokens, offset, piece.sequence)

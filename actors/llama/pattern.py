@@ -103,23 +103,30 @@ class _Parser:
         return rf'[^"\\\x7F\x00-\x1F{"".join(content)}]' if negated else f"[{''.join(content)}]"
 
     def _member(self) -> str:
+        """A character of a class, a range, or a class within."""
+        if self._next == "\\" and self._ahead(1) in CLASSES:
+            self._place += 2
+            return CLASSES[self._ahead(-1)]
         low = self._class_character()
-        if len(low) > 1 or self._next != "-" or self._text[self._place + 1 : self._place + 2] == "]":
-            return low if len(low) > 1 else _code(low)
+        if self._next != "-" or self._ahead(1) == "]":
+            return _code(low)
         self._take()
         high = self._class_character()
-        if len(high) > 1 or high < low:
+        if high < low:
             raise ValueError("a class has a range that ends before it begins.")
         return f"{_code(low)}-{_code(high)}"
 
+    def _ahead(self, count: int) -> str:
+        """The character so many places on, or empty."""
+        return self._text[self._place + count : self._place + count + 1]
+
     def _class_character(self) -> str:
         character = self._take()
-        if character == "\\":
+        escaped = character == "\\"
+        if escaped:
             character = self._take()
-            if character in CLASSES:
-                return CLASSES[character] if len(CLASSES[character]) > 1 else r"\x20" + r"\x20"
-            if character.isalnum():
-                raise ValueError(f"'\\{character}' in a class cannot be held.")
+        if escaped and character.isalnum():
+            raise ValueError(f"'\\{character}' in a class cannot be held.")
         if character in '"\\' or character < " ":
             raise ValueError("quotes, backslashes and control characters in a class cannot be held.")
         return character

@@ -102,7 +102,7 @@ class Stepper:
         self._drop_cancelled()
         self._admit()
         if self._embedder.busy:
-            self._embedder.step(self._outbox)
+            self._embedder.step(self._outbox, self._budget.tokens(len(self._placed), 1))
         if self._placed:
             self._compute()
             self.steps += 1
