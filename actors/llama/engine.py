@@ -63,6 +63,8 @@ class LlamaEngine:
         """Has a result when the engine's thread has failed; every job was told."""
         self._loop = loop
         self._closed = False
+        self._problem = _unloading()
+        """What callers hear once the thread has ended."""
 
     @classmethod
     async def open(cls, path: Path, settings: LlamaSettings, progress: Callable[[float], None] | None = None) -> Self:
@@ -222,21 +224,20 @@ class LlamaEngine:
 
     def _post(self, call: Callable[[], None]) -> None:
         if not self._stepper.post(call):
-            raise _unloading()
+            raise self._problem
 
     # ---- the engine's thread
 
     def _run(self) -> None:
-        problem = _unloading()
         try:
             self._stepper.run()
         except Exception as failure:  # noqa: BLE001  whatever it is, callers must hear of it
-            problem = RpcError(
+            self._problem = RpcError(
                 Code.UNAVAILABLE, f"The engine failed: {failure}", reason="ENGINE_CRASHED", retry_after=1.0
             )
             with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._note_failure, problem)
-        self._stepper.fail_all(problem)
+                self._loop.call_soon_threadsafe(self._note_failure, self._problem)
+        self._stepper.fail_all(self._problem)
 
     def _note_failure(self, problem: RpcError) -> None:
         if not self.failure.done():

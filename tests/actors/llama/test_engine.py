@@ -556,8 +556,8 @@ async def test_a_failed_computation_fails_every_call_and_is_told(
 ) -> None:
     engine = await open_engine(slots=1)
     monkeypatch.setattr(NativeContext, "decode", lambda *_: -3)
-    streams = [engine.submit(job(engine, "Hello")) for _ in range(2)]
-    assert [await outcome(stream) for stream in streams] == ["ENGINE_CRASHED"] * 2
+    for _ in range(2):
+        with pytest.raises(RpcError, match=r"code -3") as failure:
+            await ask(engine, "Hello")
+        assert failure.value.reason == "ENGINE_CRASHED"
     assert (await asyncio.wait_for(engine.failure, 5)).reason == "ENGINE_CRASHED"
-    with pytest.raises(RpcError):
-        engine.submit(job(engine, "Hello"))
