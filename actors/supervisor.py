@@ -173,7 +173,9 @@ class Supervisor:
 
     async def _look_after(self, stack: AsyncExitStack) -> None:
         """Be told of everything that happens to the processes."""
-        self._environment = {**os.environ, **hand_down(self.settings, self.settings.home / "settings.json")}
+        handed_down = hand_down(self.settings, self.settings.home / "settings.json")
+        # Unbuffered, so that what a process says lies in its log in order, and at once.
+        self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", **handed_down}
         self._relay = DisconnectRelay(self._member.transport)
         await self._relay.start()
         stack.push_async_callback(self._relay.stop)
