@@ -128,6 +128,14 @@ link_node() { # Playwright brings a Node, which also runs the tests of the page'
     fi
 }
 
+# ---- Docker's compose client, which checks docker-compose.yml without an engine
+
+want_compose() {
+    docker compose version >/dev/null 2>&1 || command -v docker-compose >/dev/null && return
+    install docker-compose && return
+    say "No compose client: docker-compose.yml is not checked. On Debian: sudo apt-get install docker-compose"
+}
+
 case ${1:-} in
 hub)
     need_environment
@@ -138,6 +146,7 @@ tests)
     install_packages tests "${TEST_EXTRAS:-llama,dev}"
     link_node
     want_browser
+    want_compose
     ;;
 *)
     fail "usage: deploy/setup.sh hub|tests"
