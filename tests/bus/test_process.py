@@ -9,6 +9,7 @@ import pytest
 STOPPING = """
 import asyncio, signal
 from bus import process
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may ignore it, as nohup does
 async def main():
     stop = process.stop_requested({again})
     print("ready", flush=True)
