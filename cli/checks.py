@@ -5,7 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from http.client import HTTPException
@@ -55,8 +55,7 @@ def every(settings: "Settings") -> Iterator[Finding]:
     yield engine()
     yield home(settings.home)
     yield disk(settings.home)
-    yield door("HTTP port", settings.http.host, settings.http.port, "TROUPE_HTTP_PORT", is_hub=answers_as_hub)
-    yield door("gRPC port", settings.grpc.host, settings.grpc.port, "TROUPE_GRPC_PORT", is_hub=lambda *_: False)
+    yield from doors(settings)
     yield gpu()
     yield browser()
 
@@ -116,8 +115,16 @@ def disk(path: Path) -> Finding:
     return Finding("Disk", State.WRONG, f"{detail} under {path}", "make room, or set TROUPE_HOME to a larger disk")
 
 
-def door(name: str, host: str, port: int, variable: str, is_hub: Callable[[str, int], bool]) -> Finding:
-    """Nobody else listens where a door is to be; a hub that runs already is fine. is_hub asks whether it is one."""
+def doors(settings: "Settings") -> Iterator[Finding]:
+    """Both ports are free, or a hub that runs already holds them."""
+    http, grpc = settings.http, settings.grpc
+    runs = answers_as_hub(http.host, http.port)
+    yield door("HTTP port", http.host, http.port, "TROUPE_HTTP_PORT", hub_runs=runs)
+    yield door("gRPC port", grpc.host, grpc.port, "TROUPE_GRPC_PORT", hub_runs=runs)
+
+
+def door(name: str, host: str, port: int, variable: str, *, hub_runs: bool) -> Finding:
+    """Nobody else listens where a door is to be. hub_runs: who listens there is a hub, which is fine."""
     where = f"{host}:{port}"
     if port == 0:
         return Finding(name, State.OK, "any free one")
@@ -126,7 +133,7 @@ def door(name: str, host: str, port: int, variable: str, is_hub: Callable[[str, 
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((host, port))
     except OSError as error:
-        if is_hub(host, port):
+        if hub_runs:
             return Finding(name, State.OK, f"{where}: a hub runs there")
         return Finding(name, State.WRONG, f"{where}: {error.strerror}", f"set {variable} to another port")
     return Finding(name, State.OK, f"{where} is free")

@@ -10,6 +10,7 @@ from threading import Thread
 
 import pytest
 
+from bus.settings import load
 from cli import checks
 from cli.checks import Finding, State
 
@@ -85,9 +86,9 @@ def test_a_taken_port_is_wrong_unless_a_hub_holds_it() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        found = checks.door("HTTP port", "127.0.0.1", port, "TROUPE_HTTP_PORT", is_hub=lambda *_: False)
+        found = checks.door("HTTP port", "127.0.0.1", port, "TROUPE_HTTP_PORT", hub_runs=False)
         assert (found.state, found.remedy) == (State.WRONG, "set TROUPE_HTTP_PORT to another port")
-        found = checks.door("HTTP port", "127.0.0.1", port, "TROUPE_HTTP_PORT", is_hub=lambda *_: True)
+        found = checks.door("HTTP port", "127.0.0.1", port, "TROUPE_HTTP_PORT", hub_runs=True)
         assert (found.state, found.detail) == (State.OK, f"127.0.0.1:{port}: a hub runs there")
 
 
@@ -107,6 +108,18 @@ def test_a_hub_is_known_by_its_health() -> None:
         assert checks.answers_as_hub("0.0.0.0", server.server_port)
         server.shutdown()
     assert not checks.answers_as_hub("127.0.0.1", server.server_port)
+
+
+def test_both_ports_of_a_hub_that_runs_are_fine() -> None:
+    with HTTPServer(("127.0.0.1", 0), Healthy) as server, socket.socket() as grpc:
+        grpc.bind(("127.0.0.1", 0))
+        grpc.listen()
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        ports = {"TROUPE_HTTP_PORT": str(server.server_port), "TROUPE_GRPC_PORT": str(grpc.getsockname()[1])}
+        assert [found.state for found in checks.doors(load(None, ports))] == [State.OK, State.OK]
+        server.shutdown()
+    free = list(checks.doors(load(None, ports)))
+    assert [found.detail.endswith("is free") for found in free] == [True, True]
 
 
 def test_a_card_is_told_and_none_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
