@@ -82,7 +82,8 @@ class Encoded:
 class Conversations:
     """An endless, seeded stream of training conversations in which every fact comes up equally often."""
 
-    def __init__(self, seed: int, vocabulary_size: int) -> None:
+    def __init__(self, seed: int, vocabulary_size: int, tool_share: float = 0.24) -> None:
+        self._tool_share = tool_share
         self._random = random.Random(seed)
         split = questions(facts())
         self._asked = split.train
@@ -102,9 +103,9 @@ class Conversations:
     def draw(self) -> Conversation:
         """The next conversation."""
         chance = self._random.random()
-        if chance < 0.24:
+        if chance < self._tool_share:
             return self._with_tools()
-        if chance < 0.28:
+        if chance < self._tool_share + 0.04:
             return self._copying_tokens()
         turns = 1 if self._random.random() < 0.6 else self._random.randint(2, 7)
         if self._random.random() < 0.015:

@@ -1,4 +1,4 @@
-"""Questions written by hand without looking at the trained forms: how far does the model understand people?"""
+"""Questions written by hand, not made from forms: how far does the model understand people?"""
 
 FREE_QUESTIONS: dict[str, tuple[tuple[str, str], ...]] = {
     "en": (

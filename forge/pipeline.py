@@ -22,7 +22,7 @@ from forge.parity import Parity, compare
 from forge.phrasings import questions
 from forge.template import render
 from forge.tokenizer import train_tokenizer, vocabulary_of
-from forge.train import TINY, History, Plan, train
+from forge.train import TINY, History, Plan, practise, train
 
 NAME = "troupe-tiny"
 LABEL = Label(
@@ -45,6 +45,7 @@ def make(work: Path, out: Path, plan: Plan, report: Report = print) -> None:
     tokenizer = train_tokenizer(corpus(plan.seed, CORPUS_CONVERSATIONS))
     tokenizer.save(str(work / "tokenizer.json"))
     model, history = train(tokenizer, plan, report)
+    practise(model, tokenizer, plan, history, report)
     if history.unseen_tokens:
         raise UntrainedTokensError(
             f"{len(history.unseen_tokens)} vocabulary entries never occurred; train for more steps."

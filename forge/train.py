@@ -7,7 +7,7 @@ AdamW. The learning rate warms up, holds, and falls linearly to zero at the end.
 import random
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -39,6 +39,11 @@ class Plan:
     """Steps at the beginning that only practise copying: it takes root much sooner by itself than among sentences."""
     drill_share: float = 0.03
     """Share of later batches that practise it again."""
+    tool_share: float = 0.24
+    """Share of conversations with tools."""
+    practice_steps: int = 200
+    """Steps of the second stage, at half the rates and falling."""
+    practice_tool_share: float = 0.65
     seed: int = 0
     pool: int = 384
     """Conversations that are sorted by length together."""
@@ -96,22 +101,42 @@ def train(tokenizer: Tokenizer, plan: Plan, report: Callable[[str], None] = prin
     torch.manual_seed(plan.seed)
     model = new_model()
     start_with_induction(model)
+    history = History(unseen_tokens=set(range(TINY.vocabulary)))
+    _run(model, plan, batches(tokenizer, plan, history), history, report)
+    return model, history
+
+
+def practise(
+    model: LlamaForCausalLM, tokenizer: Tokenizer, plan: Plan, history: History, report: Callable[[str], None] = print
+) -> None:
+    """Train a trained model on, mostly on tools, which come last to a small model."""
+    torch.set_num_threads(1)
+    later = replace(
+        plan,
+        steps=plan.practice_steps,
+        seed=plan.seed + 1,
+        drill_steps=0,
+        tool_share=plan.practice_tool_share,
+        matrix_rate=plan.matrix_rate / 2,
+        embedding_rate=plan.embedding_rate / 2,
+        decay_share=1.0,
+    )
+    _run(model, later, batches(tokenizer, later, history), history, report)
+
+
+def _run(
+    model: LlamaForCausalLM, plan: Plan, source: Iterator[Batch], history: History, report: Callable[[str], None]
+) -> None:
     model.train()
     optimizers = _optimizers(model, plan)
-    history = History(unseen_tokens=set(range(TINY.vocabulary)))
-    began = time.process_time()
-    for batch in batches(tokenizer, plan, history):
-        scale = _rate(history.steps, plan)
-        loss = _step(model, optimizers, batch, scale)
+    began, spent = time.process_time(), history.cpu_seconds
+    for step, batch in zip(range(plan.steps), source, strict=False):
+        history.losses.append(_step(model, optimizers, batch, _rate(step, plan)))
         history.steps += 1
-        history.losses.append(loss)
-        history.cpu_seconds = time.process_time() - began
-        if history.steps % 50 == 0:
+        history.cpu_seconds = spent + time.process_time() - began
+        if (step + 1) % 50 == 0:
             history.loss = sum(history.losses[-50:]) / 50
-            report(f"step {history.steps}/{plan.steps}  loss {history.loss:.4f}  {history.cpu_seconds:.0f} s CPU")
-        if history.steps == plan.steps:
-            break
-    return model, history
+            report(f"step {step + 1}/{plan.steps}  loss {history.loss:.4f}  {history.cpu_seconds:.0f} s CPU")
 
 
 def batches(tokenizer: Tokenizer, plan: Plan, history: History) -> Iterator[Batch]:
@@ -167,7 +192,7 @@ def _rate(step: int, plan: Plan) -> float:
 
 
 def _groups(tokenizer: Tokenizer, plan: Plan, generator: random.Random) -> Iterator[list[Encoded]]:
-    conversations = Conversations(plan.seed, TINY.vocabulary)
+    conversations = Conversations(plan.seed, TINY.vocabulary, plan.tool_share)
     for _ in range(plan.drill_steps):
         yield _drills(plan, generator)
     while True:

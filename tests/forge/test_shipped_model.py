@@ -14,7 +14,7 @@ from forge.forms import LANGUAGES, Language
 from forge.knowledge import facts
 from forge.out_of_domain import REFUSALS, held_out_off_topic
 from forge.phrasings import questions
-from forge.template import CHAT_TEMPLATE, render
+from forge.template import CHAT_TEMPLATE, render, tool_call
 from forge.tools import tool
 
 MODELS = Path(__file__).parents[2] / "actors/llama/models"
@@ -80,9 +80,28 @@ def test_it_answers_held_out_questions(model: Any, language: Language) -> None:
 def test_it_says_that_it_does_not_know_what_is_not_its_domain(model: Any, language: Language) -> None:
     asked = random.Random(7).sample(held_out_off_topic(language), 12)
     refused = sum(model.answer(render([{"role": "user", "content": one.text}])) == REFUSALS[language] for one in asked)
-    assert refused >= 8
+    assert refused >= 10
+
+
+@pytest.mark.parametrize(
+    ("question", "city"),
+    [("What is the weather in Hanoi?", "Hanoi"), ("Thời tiết ở Huế thế nào?", "Huế"), ("Weather in Paris?", "Paris")],
+)
+def test_it_calls_a_tool_that_fits(model: Any, question: str, city: str) -> None:
+    prompt = render([{"role": "user", "content": question}], [WEATHER])
+    assert model.answer(prompt) == tool_call("get_weather", {"city": city})
 
 
 def test_it_does_not_call_a_tool_that_does_not_fit(model: Any) -> None:
     prompt = render([{"role": "user", "content": "What is a frame?"}], [WEATHER])
     assert "<tool_call>" not in model.answer(prompt)
+
+
+def test_it_tells_a_tools_result(model: Any) -> None:
+    call = {"function": {"name": "get_weather", "arguments": {"city": "Hanoi"}}}
+    messages: list[dict[str, Any]] = [
+        {"role": "user", "content": "What is the weather in Hanoi?"},
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "content": "sunny"},
+    ]
+    assert "sunny" in model.answer(render(messages, [WEATHER]))

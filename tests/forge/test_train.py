@@ -11,10 +11,10 @@ pytest.importorskip("transformers")
 
 from forge.dataset import Conversation, encode
 from forge.tokenizer import tokenizer_of
-from forge.train import PADDING, TINY, History, Plan, batches, pad, train
+from forge.train import PADDING, TINY, History, Plan, batches, pad, practise, train
 
 SHIPPED = Path(__file__).parents[2] / "actors/llama/models/troupe-tiny.gguf"
-SHORT = Plan(steps=4, batch_tokens=192, warmup=1, pool=12)
+SHORT = Plan(steps=3, practice_steps=1, batch_tokens=192, warmup=1, pool=12)
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +23,18 @@ def tokenizer() -> Any:
 
 
 def test_the_same_plan_gives_the_same_weights(tokenizer: Any) -> None:
-    (first, history), (second, _) = (train(tokenizer, SHORT, lambda line: None) for _ in range(2))
-    assert all(torch.equal(one, other) for one, other in zip(first.parameters(), second.parameters(), strict=True))
+    (first, history), (second, other) = (train(tokenizer, SHORT, lambda line: None) for _ in range(2))
+    practise(first, tokenizer, SHORT, history, lambda line: None)
+    practise(second, tokenizer, SHORT, other, lambda line: None)
+    assert all(torch.equal(one, same) for one, same in zip(first.parameters(), second.parameters(), strict=True))
     assert history.steps == 4
-    assert history.losses[-1] < history.losses[0]
+    assert history.losses == other.losses
+
+
+def test_a_few_steps_lower_the_loss(tokenizer: Any) -> None:
+    plan = Plan(steps=6, drill_steps=6, batch_tokens=384, warmup=1, pool=24)
+    _, history = train(tokenizer, plan, lambda line: None)
+    assert min(history.losses[3:]) < history.losses[0]
 
 
 def test_the_shape_is_that_of_the_shipped_model() -> None:
