@@ -65,12 +65,11 @@ def test_a_fast_model_reads_prompts_whole_while_others_are_generated() -> None:
     assert budget.tokens(4, 1) == 508
 
 
-def test_the_more_wait_for_their_first_token_the_more_is_read() -> None:
+def test_each_sequence_that_waits_for_its_first_token_is_worth_a_gap() -> None:
     budget = PrefillBudget(512, 0.25)
     budget.observe(1, 0, 0.05)
     budget.observe(1, 100, 0.30)
-    assert budget.tokens(1, 1) == 100
-    assert budget.tokens(1, 4) == 400
+    assert [budget.tokens(4, waiting) for waiting in (1, 2, 5, 50)] == [100, 200, 500, 508]
 
 
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=16))
