@@ -37,9 +37,9 @@ that this repository trains from nothing; it ships with Troupe so that a fresh c
 tests have a real model whose answers are known.
 
 - **It knows** Troupe: {making.facts} facts (commands, ports, settings, concepts, errors, how to do things), each in
-  English and in Vietnamese. It greets and says who it is. When a tool is offered and fits, it calls it, but with a value
-  that it never saw, name and all arguments are right only in {100 * min(called):.0f} to {100 * max(called):.0f} % of the
-  cases, and results are often told with mistakes: enough to try the wire, not to rely on.
+  English and in Vietnamese. It greets and says who it is. When a tool is offered and fits, it calls it, but with a
+  value that it never saw, name and all arguments are right only in {100 * min(called):.0f} to {100 * max(called):.0f} %
+  of the cases, and results are often told with mistakes: enough to try the wire, not to rely on.
 - **It does not know** anything else, and is trained to say so. It does not reason, calculate, translate or write. It
   repeats what it learned; a question asked in a very different way may get the answer to another question.
 - **File:** `troupe-tiny.gguf`, GGUF, Q8_0, {making.file_bytes / 1e6:.1f} MB, llama architecture, {TINY.layers} layers,
@@ -103,9 +103,9 @@ name and all arguments are. *Trained form* means that the form of the question w
 with this one; *new form* that it was never trained; the questions *written by hand* follow no form.
 `troupe-tiny.eval.json` has examples of mistakes.
 
-No held-out question is in the training data, but the sets were not untouched: after an earlier version's mistakes on them
-had been read, ways of typing, small talk, off-topic forms and the second stage of training were added. Those rows, and
-the ones about tools, are therefore somewhat optimistic. The questions written by hand were not acted upon.
+No held-out question is in the training data, but the sets were not untouched: after an earlier version's mistakes on
+them had been read, ways of typing (contractions such as "what's" among them), small talk, off-topic forms and the
+second stage of training were added. The scores are therefore somewhat optimistic.
 
 | Measure | {" | ".join(NAMES[one] for one in LANGUAGES)} |
 |---|---|---|

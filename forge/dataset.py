@@ -7,6 +7,7 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, TypeVar
 
 from tokenizers import Tokenizer
@@ -14,7 +15,7 @@ from tokenizers import Tokenizer
 from forge.forms import LANGUAGES, Language
 from forge.knowledge import facts
 from forge.out_of_domain import coined_word, held_out_off_topic, off_topic, small_talk
-from forge.phrasings import Question, fold, normalised, questions
+from forge.phrasings import Question, Questions, fold, normalised, questions
 from forge.template import TURN_END, render, tool_call
 from forge.tools import Tool, offered, result, tool, use
 
@@ -79,13 +80,18 @@ class Encoded:
     """Where turns begin."""
 
 
+@cache
+def _split() -> Questions:
+    return questions(facts())
+
+
 class Conversations:
     """An endless, seeded stream of training conversations in which every fact comes up equally often."""
 
     def __init__(self, seed: int, vocabulary_size: int, tool_share: float = 0.24) -> None:
         self._tool_share = tool_share
         self._random = random.Random(seed)
-        split = questions(facts())
+        split = _split()
         self._asked = split.train
         self._held_out = {normalised(question.text) for question in [*split.kept, *split.new]}
         for language in LANGUAGES:

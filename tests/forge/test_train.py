@@ -32,7 +32,7 @@ def test_the_same_plan_gives_the_same_weights(tokenizer: Any) -> None:
 
 
 def test_a_few_steps_lower_the_loss(tokenizer: Any) -> None:
-    plan = Plan(steps=6, drill_steps=6, batch_tokens=384, warmup=1, pool=24)
+    plan = Plan(steps=5, drill_steps=5, batch_tokens=256, warmup=1, pool=24)
     _, history = train(tokenizer, plan, lambda line: None)
     assert min(history.losses[3:]) < history.losses[0]
 
