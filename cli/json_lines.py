@@ -4,6 +4,7 @@ import asyncio
 import sys
 import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import CancelledError
 
 from cli.failure import CommandError
 
@@ -25,7 +26,7 @@ async def from_stdin() -> AsyncIterator[tuple[int, str]]:
             line = sys.stdin.readline(MAX_LINE + 1)
             try:
                 asyncio.run_coroutine_threadsafe(queue.put(line), loop).result()
-            except RuntimeError:  # the loop is closed: the call has ended and wants no more
+            except (RuntimeError, CancelledError):  # the loop ends or has ended: the call wants no more
                 return
 
     # A daemon: it may be waiting for a line when the program ends.
