@@ -24,9 +24,11 @@ async def from_stdin() -> AsyncIterator[tuple[int, str]]:
         line = " "
         while line:
             line = sys.stdin.readline(MAX_LINE + 1)
+            handing_over = queue.put(line)
             try:
-                asyncio.run_coroutine_threadsafe(queue.put(line), loop).result()
+                asyncio.run_coroutine_threadsafe(handing_over, loop).result()
             except (RuntimeError, CancelledError):  # the loop ends or has ended: the call wants no more
+                handing_over.close()
                 return
 
     # A daemon: it may be waiting for a line when the program ends.
