@@ -4,7 +4,6 @@ import asyncio
 import sys
 import threading
 from collections.abc import AsyncIterator
-from concurrent.futures import CancelledError
 
 from cli.failure import CommandError
 
@@ -18,23 +17,24 @@ AHEAD = 16
 async def from_stdin() -> AsyncIterator[tuple[int, str]]:
     """The number, from 1, and the text of each line that is not empty, until stdin ends. Raises CommandError."""
     loop = asyncio.get_running_loop()
-    queue: asyncio.Queue[str] = asyncio.Queue(AHEAD)
+    queue: asyncio.Queue[str] = asyncio.Queue()
+    room = threading.Semaphore(AHEAD)
 
     def read() -> None:
         line = " "
         while line:
+            room.acquire()
             line = sys.stdin.readline(MAX_LINE + 1)
-            handing_over = queue.put(line)
             try:
-                asyncio.run_coroutine_threadsafe(handing_over, loop).result()
-            except (RuntimeError, CancelledError):  # the loop ends or has ended: the call wants no more
-                handing_over.close()
+                loop.call_soon_threadsafe(queue.put_nowait, line)
+            except RuntimeError:  # the loop is closed: the call has ended and wants no more
                 return
 
     # A daemon: it may be waiting for a line when the program ends.
     threading.Thread(target=read, name="stdin", daemon=True).start()
     number = 0
     while line := await queue.get():
+        room.release()
         number += 1
         if len(line) > MAX_LINE:
             raise CommandError(f"Line {number} of stdin is longer than {MAX_LINE} characters.", "Send less at a time.")
