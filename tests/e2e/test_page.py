@@ -410,6 +410,7 @@ NAMELESS = """() => [...document.querySelectorAll("button, select, input, textar
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_text_stands_out_from_its_ground(visitor: Any, stage: Any, scheme: str) -> None:
     page = await visitor.visit(stage.url, color_scheme=scheme)
+    await page.wait_for_load_state("networkidle")  # a page that still loads when its hub ends reports a fault
     colours = await page.evaluate(COLOURS)
     pairs = [
         ("text", "ground"), ("text", "raised"), ("text", "tinted"), ("text", "accent-tint"), ("text", "warn-ground"),
