@@ -65,6 +65,10 @@ class Context:
         """Seconds until the deadline, never negative; None: no deadline."""
         return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
 
+    def end(self) -> None:
+        """The call is over; from now on `progress` does nothing."""
+        self._send = None
+
     async def progress(
         self,
         state: Progress.State,

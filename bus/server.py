@@ -292,6 +292,7 @@ class Server:
     def _forget(self, call: ServerCall) -> None:
         del self._kept[call.protocol.call_id]
         self._kept_bytes -= call.kept_bytes
+        call.release()
 
     async def drain(self, grace: float = 10.0) -> None:
         """Take no new calls, let the running ones end within `grace` seconds, cancel the rest, and stop.

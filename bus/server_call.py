@@ -110,6 +110,11 @@ class ServerCall:
             self.task.cancel()
         self._server.pump.mark(self)
 
+    def release(self) -> None:
+        """Nobody wants the call any more: let go of what points back at it, so that its memory is free at once."""
+        self.context.end()
+        self.task, self.deadline, self.on_sent = None, None, None
+
     async def _changed(self) -> None:
         future = asyncio.get_running_loop().create_future()
         self._waiting.append(future)

@@ -10,7 +10,7 @@ from stage import Process, Stage, stage
 from table import Table, median
 
 HERE = Path(__file__).parent
-ROUNDS = 5
+ROUNDS = 3
 PACED_SECONDS = 4
 INTERVAL_MS = 20.0
 UNPACED_TOKENS = 200_000

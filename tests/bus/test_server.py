@@ -1,8 +1,10 @@
 """The serving side against whatever arrives."""
 
 import asyncio
+import gc
 import random
 import secrets
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
@@ -232,3 +234,24 @@ async def test_a_server_says_what_it_serves() -> None:
         server = await stage.serve(Probe())
         assert server.services == [PROBE.name]
         assert server.active_calls == 0
+
+
+async def test_a_forgotten_call_is_freed_without_waiting_for_the_garbage_collector() -> None:
+    async with Stage(OneBus()) as stage:
+        server = await stage.serve(Probe())
+        channel = await stage.channel()
+        gc.collect()
+        gc.disable()
+        try:
+            assert [message async for message in await stage.open(channel, COUNT, "20")]
+            while not server._kept or server.active_calls:
+                await asyncio.sleep(0)
+            forgotten = [weakref.ref(call) for call in server._kept.values()]
+            for call in list(server._kept.values()):
+                server._forget(call)
+                del call
+            while server.pump._line:
+                await asyncio.sleep(0)
+            assert [one() for one in forgotten] == [None] * len(forgotten)
+        finally:
+            gc.enable()
