@@ -17,7 +17,7 @@ from table import Table, median
 from token_path import run_json
 
 HERE = Path(__file__).parent
-ROUNDS = 5
+ROUNDS = 3
 RATE = 50
 TOKENS = 150
 STREAMS = (10, 100)
