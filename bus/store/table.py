@@ -191,9 +191,18 @@ class JetStreamTable(Generic[M]):
 
     async def _changes(self, *, meta_only: bool) -> AsyncGenerator[KeyValue.Entry | None, None]:
         watcher = await self._jetstream.repeat(lambda: self._bucket.watchall(meta_only=meta_only))
+        first, held = True, False
         try:
             async for change in watcher:
+                # nats-py takes a value that is still under way for an empty bucket, and says None before it.
+                if first and change is None and (await self._jetstream.repeat(self._bucket.status)).values:
+                    first, held = False, True
+                    continue
+                first = False
                 yield change
+                if held and change is not None and change.delta == 0:
+                    held = False
+                    yield None
         finally:
             with suppress(NatsError):  # the connection may be gone, and the watcher with it
                 await watcher.stop()  # type: ignore[no-untyped-call]  # nats-py leaves it unannotated
