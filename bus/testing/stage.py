@@ -35,12 +35,17 @@ COUNT_AGAIN = _method("CountAgain", server=True, policy=Policy(idempotent=True))
 GATHER = _method("Gather", client=True)
 TALK = _method("Talk", client=True, server=True)
 WAIT = _method("Wait", server=True)
+HOLD = _method("Hold")
+HOLD_AGAIN = _method("HoldAgain", policy=Policy(idempotent=True))
 QUEUE = _method("Queue", server=True)
 NEST = _method("Nest", server=True)
 FAIL = _method("Fail")
 CRASH = _method("Crash")
 TELL = _method("Tell", server=True)
-PROBE = ServiceInfo(SERVICE, [SAY, SAY_AGAIN, COUNT, COUNT_AGAIN, GATHER, TALK, WAIT, QUEUE, NEST, FAIL, CRASH, TELL])
+PROBE = ServiceInfo(
+    SERVICE,
+    [SAY, SAY_AGAIN, COUNT, COUNT_AGAIN, GATHER, TALK, WAIT, HOLD, HOLD_AGAIN, QUEUE, NEST, FAIL, CRASH, TELL],
+)
 ROUTED = MethodInfo(
     "Say", "say", "troupe.testing.v1.RoutedService", StringValue, StringValue, False, False, Policy("value")
 )
@@ -58,6 +63,7 @@ class Probe:
         self.refusals = 0
         self.started = asyncio.Event()
         self.cancelled = asyncio.Event()
+        self.released = asyncio.Event()
         self.place = asyncio.Semaphore(1)
         self.contexts: list[Context] = []
 
@@ -107,6 +113,14 @@ class Probe:
             await asyncio.get_running_loop().create_future()
         finally:
             self.cancelled.set()
+
+    async def hold(self, request: StringValue, ctx: Context) -> StringValue:
+        self._begin(ctx)
+        await self.released.wait()
+        return StringValue(value=self.name)
+
+    async def holdagain(self, request: StringValue, ctx: Context) -> StringValue:
+        return await self.hold(request, ctx)
 
     async def queue(self, request: StringValue, ctx: Context) -> AsyncIterator[StringValue]:
         self._begin(ctx)
@@ -172,6 +186,13 @@ class Stage:
         server = Server(await self.transport(), **options)
         self._servers.append(server)
         await server.add(actor, service, route)
+        return server
+
+    async def serve_over(self, transport: Transport, actor: object) -> Server:
+        """A process that serves PROBE over a given transport."""
+        server = Server(transport)
+        self._servers.append(server)
+        await server.add(actor, PROBE)
         return server
 
     async def channel(self, resolver: Resolver | None = None) -> Channel:

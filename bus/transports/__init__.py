@@ -41,7 +41,10 @@ class Subscription(Protocol):
     """A wish to hear a subject."""
 
     async def unsubscribe(self) -> None:
-        """No message that is published after this returns is delivered."""
+        """No message that is published after this returns is delivered; one that is on its way may be lost."""
+
+    async def drain(self) -> None:
+        """Unsubscribe, but hear what is on its way first. While the bus is away, nothing is waited for."""
 
 
 class Transport(Protocol):

@@ -23,6 +23,9 @@ from bus.transports import Handler, Message, too_large
 RECONNECT_SECONDS = 0.05
 """Between two attempts; nats-py's own two seconds would be the whole outage."""
 
+DRAIN_SECONDS = 1.0
+"""How long what is on its way to a subscription that ends is waited for."""
+
 PENDING_BYTES = 8 * 1024 * 1024
 """What may wait for the server while it is away."""
 
@@ -91,7 +94,7 @@ class NatsTransport:
         except NatsError as error:
             raise lost(error) from error
         await self.flush()
-        return _Subscription(subscription)
+        return _Subscription(self.client, subscription)
 
     def on_reconnect(self, callback: Callable[[], None]) -> None:
         self._reconnected.append(callback)
@@ -123,12 +126,21 @@ class NatsTransport:
 
 
 class _Subscription:
-    def __init__(self, subscription: NatsSubscription) -> None:
+    def __init__(self, client: Client, subscription: NatsSubscription) -> None:
+        self._client = client
         self._subscription = subscription
 
     async def unsubscribe(self) -> None:
         with suppress(NatsError):  # the connection is closed, and the subscription with it
             await self._subscription.unsubscribe()
+
+    async def drain(self) -> None:
+        if not self._client.is_connected:
+            await self.unsubscribe()
+            return
+        with suppress(NatsError, OSError, TimeoutError):  # the server hangs or has just gone
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await self._subscription.drain()  # type: ignore[no-untyped-call]  # nats-py does not say what it returns
 
 
 async def _disconnected() -> None:

@@ -19,6 +19,7 @@ from troupe.echo.v1 import (
     EchoRequest,
     EchoResponse,
     FailRequest,
+    FailResponse,
     RepeatRequest,
 )
 from troupe.rpc.v1 import Progress
@@ -277,8 +278,19 @@ async def test_other_errors_are_not_repeated(door: Any, hub: Hub) -> None:
     assert len(door.seen) == 1
 
 
-async def test_a_call_that_may_do_harm_is_never_repeated(door: Any, hub: Hub) -> None:
-    door.refusals = [RpcError(Code.UNAVAILABLE, "Nobody serves this.", reason="NO_RESPONDERS")]
+@pytest.mark.parametrize("reason", ["NO_RESPONDERS", "SHUTTING_DOWN"])
+async def test_a_call_that_has_not_begun_is_repeated_whatever_it_does(door: Any, hub: Hub, reason: str) -> None:
+    async def fail(request: FailRequest) -> AsyncIterator[FailResponse]:
+        yield FailResponse()
+
+    door.answers["troupe.echo.v1.EchoService/Fail"] = fail
+    door.refusals = [RpcError(Code.UNAVAILABLE, "Not begun.", reason=reason)] * 2
+    assert await hub.echo.fail(FailRequest()) == FailResponse()
+    assert len(door.seen) == 3
+
+
+async def test_a_call_that_may_do_harm_is_not_repeated_once_it_may_have_begun(door: Any, hub: Hub) -> None:
+    door.refusals = [RpcError(Code.UNAVAILABLE, "Cut short.", reason="INTERRUPTED")]
     with pytest.raises(RpcError):
         await hub.echo.fail(FailRequest())
     assert len(door.seen) == 1

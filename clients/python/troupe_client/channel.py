@@ -116,7 +116,7 @@ class GrpcChannel:
     async def unary(
         self, method: MethodInfo, request: Any, timeout: float | None = None, metadata: Metadata | None = None
     ) -> Any:
-        """One request, one response. Repeated while the hub is unavailable if the method is idempotent."""
+        """One request, one response. Repeated while it has not begun, or is unavailable and may be done twice."""
         deadline, patience, payload = Deadline(timeout), Patience(self.patience), request.SerializeToString()
 
         async def attempt() -> Any:
@@ -207,6 +207,9 @@ class GrpcChannel:
 
 
 def _attempts(method: MethodInfo, error: RpcError) -> int:
+    """How often to try before this error is the caller's."""
+    if error.never_begun:
+        return MAX_REFUSALS
     if not method.policy.idempotent or error.code is not Code.UNAVAILABLE:
         return 1
     return MAX_ATTEMPTS if isinstance(error, ConnectionLost) else MAX_REFUSALS

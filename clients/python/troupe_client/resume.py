@@ -155,8 +155,9 @@ class ServerStream:
         return MAX_ATTEMPTS if isinstance(error, ConnectionLost) and continuable else 1
 
     def _never_began(self, error: RpcError) -> bool:
-        """The connection broke while the hub still looked for someone to answer: nothing has been done yet."""
-        return error.reason == "CALL_NOT_FOUND" and self._only_progress and not self._position.accepted
+        """Nobody has begun, or the connection broke while the hub still looked for someone: nothing has been done."""
+        lost = error.reason == "CALL_NOT_FOUND" and not self._position.accepted
+        return self._only_progress and (error.never_begun or lost)
 
     def _repeatable(self, error: RpcError) -> bool:
         """The hub cannot serve the call now, nothing of the answer has come, and asking again does no harm."""

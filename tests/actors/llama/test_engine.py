@@ -458,7 +458,7 @@ async def test_closing_fails_what_runs_and_what_waits(models: Path) -> None:
     engine = await LlamaEngine.open(models / "fixture.gguf", LlamaSettings(threads=1, slots=1))
     streams = [engine.submit(job(engine, "Hello", 2000)) for _ in range(3)]
     await engine.close()
-    assert [await outcome(stream) for stream in streams] == ["SHUTTING_DOWN"] * 3
+    assert [await outcome(stream) for stream in streams] == ["INTERRUPTED"] * 3
     with pytest.raises(RpcError) as refusal:
         engine.submit(job(engine, "Hello"))
     assert refusal.value.reason == "SHUTTING_DOWN"
