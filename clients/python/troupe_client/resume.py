@@ -70,8 +70,8 @@ class Position:
 class Opener(Protocol):
     """What opens the stream's connections: GrpcChannel."""
 
-    async def ready(self, within: float) -> None:
-        """Return once there is a connection."""
+    async def ready(self, within: float, deadline: Deadline) -> None:
+        """Return once there is a connection. Raises HubUnreachable, DEADLINE_EXCEEDED."""
 
     def open_stream(
         self, method: MethodInfo, payload: bytes, deadline: Deadline, metadata: Metadata | None, own: Pairs
@@ -127,7 +127,7 @@ class ServerStream:
         return payload
 
     async def _begin(self) -> "grpc.aio.UnaryStreamCall[bytes, bytes]":
-        await self._opener.ready(self._deadline.within(self._seconds))
+        await self._opener.ready(self._seconds, self._deadline)
         again = self._position.known
         own = self._position.resuming() if again else self._position.opening()
         payload = b"" if again else self._payload
