@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from actors.supervisor import Addresses
+from bus.testing import NatsServer
 from cli.__main__ import parser
 from cli.up import environment, greeting
 
@@ -94,3 +95,15 @@ async def test_a_hub_starts_answers_and_stops_at_ctrl_c(troupe: Run, tmp_path: P
 async def test_an_unknown_actor_is_refused_before_anything_starts(troupe: Run) -> None:
     ended = await troupe("up", "--actors", "eco")
     assert (ended.code, "Did you mean echo?" in ended.err) == (2, True)
+
+
+async def test_a_bus_that_refuses_the_password_is_told_at_once(troupe: Run, nats_server: NatsServer) -> None:
+    nats_server.stop()
+    nats_server.authorization = "authorization { user: troupe, password: right }"
+    nats_server.start()
+    url = f"nats://troupe:secret@127.0.0.1:{nats_server.port}"
+    ended = await troupe("up", "--http-port", "0", "--grpc-port", "0", env={"NATS_URL": url})
+    assert ended.code == 1
+    assert "UNAUTHENTICATED (BUS_REFUSED): The NATS server at 127.0.0.1" in ended.err
+    assert "NATS_URL" in ended.err
+    assert "secret" not in ended.err

@@ -26,9 +26,12 @@ async def test_wrong_credentials_are_refused(nats_server: NatsServer) -> None:
     nats_server.authorization = "authorization { user: troupe, password: right }"
     nats_server.start()
     with pytest.raises(RpcError) as caught:
-        await NatsTransport.connect(nats_server.url, "p", timeout=0.5, user="troupe", password="wrong")
-    assert caught.value.reason == "BUS_UNREACHABLE"
-    assert "uthoriz" in caught.value.message
+        async with asyncio.timeout(10):
+            await NatsTransport.connect(nats_server.url, "p", timeout=60, user="troupe", password="wrong-secret")
+    assert (caught.value.code, caught.value.reason) == (Code.UNAUTHENTICATED, "BUS_REFUSED")
+    assert "Authorization Violation" in caught.value.message
+    assert "[bus]" in caught.value.message
+    assert "secret" not in caught.value.message
     transport = await NatsTransport.connect(nats_server.url, "p", user="troupe", password="right")
     await transport.close()
 
