@@ -65,7 +65,8 @@ class Transport(Protocol):
     async def subscribe(self, subject: str, handler: Handler, queue: str = "") -> Subscription:
         """Hear a subject; `*` stands for one token. Of a queue group one member gets each message.
 
-        The handler must not block. Once this returns, what others publish is delivered.
+        The handler must not block. Once this returns, what others publish is delivered; while the bus is away, from
+        the reconnection on.
         """
 
     def on_reconnect(self, callback: Callable[[], None]) -> None:

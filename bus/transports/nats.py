@@ -126,7 +126,8 @@ class NatsTransport:
             subscription = await self.client.subscribe(subject, queue=queue, cb=take)
         except NatsError as error:
             raise lost(error) from error
-        await self.flush()
+        if self.client.is_connected:  # else it is made anew with the connection, before anything can come
+            await self.flush()
         return _Subscription(self.client, subscription)
 
     def on_reconnect(self, callback: Callable[[], None]) -> None:
@@ -154,6 +155,8 @@ class NatsTransport:
             log.warning("bus.error", process=self.process, error=told)
 
     async def flush(self) -> None:
+        if not self.client.is_connected:  # nats-py would return, as if everything had gone out
+            raise lost(self.client.last_error or ConnectionError("the connection is interrupted"))
         try:
             # nats-py writes the PING of a flush before what is still pending, a subscription for example. The second
             # PING is behind it.
