@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Self
 
 from google.protobuf.wrappers_pb2 import StringValue
@@ -15,9 +15,9 @@ from bus.errors import Code, RpcError
 from bus.protocol import PROTOCOL_VERSION, CallerProtocol
 from bus.server import Server
 from bus.service import MethodInfo, Policy, ServiceInfo
-from bus.testing.transport_contract import PATIENCE_SECONDS, Make
+from bus.testing.transport_contract import PATIENCE_SECONDS, Ear, Make
 from bus.transports import Transport
-from troupe.rpc.v1 import Open, Progress, Resume
+from troupe.rpc.v1 import Frame, Open, Progress, Resume
 
 SERVICE = "troupe.testing.v1.ProbeService"
 KEY = b"the opener's key"
@@ -245,3 +245,46 @@ async def within(awaitable: Any) -> Any:
     """Wait for something, but not for ever."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         return await awaitable
+
+
+def say(value: str) -> StringValue:
+    """A StringValue."""
+    return StringValue(value=value)
+
+
+async def says(*values: str) -> AsyncIterator[StringValue]:
+    """StringValues, one after another."""
+    for value in values:
+        yield say(value)
+
+
+async def failure(awaitable: Awaitable[object]) -> RpcError:
+    """The error that a call ends with."""
+    try:
+        await within(awaitable)
+    except RpcError as error:
+        return error
+    raise AssertionError("the call succeeded")
+
+
+async def drained(stream: AsyncIterator[StringValue]) -> list[str]:
+    """What all responses say."""
+    return [response.value async for response in stream]
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Look again and again: for what nobody tells."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not true():  # noqa: ASYNC110  # there is no event
+            await asyncio.sleep(0.01)
+
+
+async def refusal(stage: Stage, frame: Frame, subject: str = "") -> str:
+    """The reason with which a hand-made frame is refused."""
+    transport = await stage.transport()
+    ear = Ear()
+    await transport.subscribe("reply.hand.*", ear)
+    await transport.publish(subject or subjects.call(SERVICE, "Say"), frame.SerializeToString(), "reply.hand.c")
+    answer = Frame.FromString((await ear.hears(1))[0].payload)
+    assert answer.HasField("close"), "the frame was refused"
+    return RpcError.from_status(answer.close.status).reason
