@@ -421,7 +421,7 @@ async def _refusal(stage: Stage, frame: Frame, subject: str = "") -> str:
     transport = await stage.transport()
     ear = Ear()
     await transport.subscribe("reply.hand.*", ear)
-    await transport.publish(subject or subjects.call(SERVICE, "Say"), frame.SerializeToString(), "reply.hand.c")
+    transport.publish(subject or subjects.call(SERVICE, "Say"), frame.SerializeToString(), "reply.hand.c")
     answer = Frame.FromString((await ear.hears(1))[0].payload)
     assert answer.HasField("close")
     return RpcError.from_status(answer.close.status).reason
@@ -464,7 +464,7 @@ async def an_open_that_breaks_the_contract_is_refused(make: Make) -> None:
         transport = await stage.transport()
         ear = Ear()
         await transport.subscribe("reply.hand.*", ear)
-        await transport.publish(subjects.call(SERVICE, "Say"), b"\xff\xff no frame", "reply.hand.c")
+        transport.publish(subjects.call(SERVICE, "Say"), b"\xff\xff no frame", "reply.hand.c")
         answer = Frame.FromString((await ear.hears(1))[0].payload)
         assert RpcError.from_status(answer.close.status).reason == "MALFORMED_FRAME"
         assert server.active_calls == 0
@@ -594,7 +594,7 @@ async def a_consumer_whose_process_is_gone_counts_as_away(make: Make) -> None:
         call = await stage.open(channel, WAIT, "", grace=0.3)
         await within(anext(call))
         await within(probe.started.wait())
-        await (await stage.transport()).publish(subjects.gone(channel.process), b"")
+        (await stage.transport()).publish(subjects.gone(channel.process), b"")
         await within(probe.cancelled.wait())
 
 
@@ -605,7 +605,7 @@ async def a_responder_whose_process_is_gone_is_known_at_once(make: Make) -> None
         channel = await stage.channel()
         call = await stage.open(channel, WAIT, "")
         await within(anext(call))
-        await (await stage.transport()).publish(subjects.gone(server.process), b"")
+        (await stage.transport()).publish(subjects.gone(server.process), b"")
         assert (await failure(anext(call))).reason == "PEER_LOST"
         assert other.process != server.process
 

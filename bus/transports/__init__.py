@@ -53,8 +53,10 @@ class Transport(Protocol):
     process: str
     epoch: int
 
-    async def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
-        """Send. With `reply`, that subject hears at once if nobody listens. Buffers while disconnected, within bounds.
+    def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
+        """Send, without waiting for it to leave. With `reply`, that subject hears at once if nobody listens.
+
+        Buffers while disconnected, within bounds.
 
         Raises RESOURCE_EXHAUSTED (MESSAGE_TOO_LARGE), UNAVAILABLE.
         """

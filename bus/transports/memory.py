@@ -81,7 +81,7 @@ class MemoryTransport:
         self._subscriptions: list[_Subscription] = []
         self._reconnected: list[Callable[[], None]] = []
 
-    async def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
+    def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
         if len(payload) > MAX_PAYLOAD:
             raise too_large(len(payload))
         self._broker.route(Message(subject, payload, reply))

@@ -4,14 +4,11 @@ import asyncio
 import secrets
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-import nats
 import structlog
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
 from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError, OutboundBufferLimitError
@@ -19,12 +16,16 @@ from nats.errors import MaxPayloadError, OutboundBufferLimitError
 from bus import subjects
 from bus.errors import Code, RpcError
 from bus.transports import Handler, Message, too_large
+from bus.transports.direct_client import DirectClient
 
 RECONNECT_SECONDS = 0.05
 """Between two attempts; nats-py's own two seconds would be the whole outage."""
 
 PENDING_BYTES = 8 * 1024 * 1024
 """What may wait for the server while it is away."""
+
+_NO_RESPONDERS = b"NATS/1.0 503"
+"""First words of the headers of the server's answer when nobody listens."""
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +36,7 @@ class NatsTransport:
     def __init__(self, process: str) -> None:
         self.process = f"{subjects.token(process)}-{secrets.token_hex(4)}"
         self.epoch = int(time.time() * 10) & 0xFFFFFFFF
-        self.client = Client()
+        self.client = DirectClient()
         self._reconnected: list[Callable[[], None]] = []
 
     @classmethod
@@ -70,9 +71,9 @@ class NatsTransport:
             raise unreachable(url, self.client.last_error or error) from error
         return self
 
-    async def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
+    def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
         try:
-            await self.client.publish(subject, payload, reply)
+            self.client.send(subject, payload, reply)
         except OutboundBufferLimitError as error:
             raise RpcError(Code.UNAVAILABLE, "The bus is away, and what waits for it is at its limit.") from error
         except MaxPayloadError as error:
@@ -81,13 +82,12 @@ class NatsTransport:
             raise lost(error) from error
 
     async def subscribe(self, subject: str, handler: Handler, queue: str = "") -> "_Subscription":
-        async def take(message: Msg) -> None:
-            handler(
-                Message(message.subject, message.data, message.reply, _no_responders(message.headers, message.data))
-            )
+        def take(subject: bytes, payload: bytes, reply: bytes, headers: bytes | None) -> None:
+            unheard = headers is not None and not payload and headers.startswith(_NO_RESPONDERS)
+            handler(Message(subject.decode(), payload, reply.decode(), unheard))
 
         try:
-            subscription = await self.client.subscribe(subject, queue=queue, cb=take)
+            subscription = await self.client.hear(subject, take, queue)
         except NatsError as error:
             raise lost(error) from error
         await self.flush()
@@ -133,10 +133,6 @@ class _Subscription:
 
 async def _disconnected() -> None:
     log.info("bus.disconnected")
-
-
-def _no_responders(headers: Mapping[str, str] | None, payload: bytes) -> bool:
-    return not payload and headers is not None and headers.get(nats.js.api.Header.STATUS.value) == "503"
 
 
 def lost(error: BaseException) -> RpcError:
