@@ -12,7 +12,7 @@ from bus.errors import Code, RpcError
 from bus.protocol import AskedAgain, CallerProtocol, Closed, Event, Received
 from bus.service import Metadata, MethodInfo
 from bus.stream import Assembler, Pieces
-from bus.transports import Message
+from bus.transports import Letter, Message
 from troupe.rpc.v1 import Frame
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class CallDriver(ABC):
         """The call ended because nobody serves it."""
         return self.error is not None and self.error.reason == "NO_RESPONDERS"
 
-    def outgoing(self) -> Iterator[tuple[str, bytes, str]]:
+    def outgoing(self) -> Iterator[Letter]:
         for frame in self.protocol.frames():
             yield (self._subject if frame.HasField("open") else self.peer), frame.SerializeToString(), self._reply
 

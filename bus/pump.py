@@ -8,7 +8,7 @@ from typing import Protocol
 import structlog
 
 from bus.errors import RpcError
-from bus.transports import Transport
+from bus.transports import Letter, Transport
 
 TICK_SECONDS = 0.1
 
@@ -21,8 +21,8 @@ class Source(Protocol):
     marked: bool
     """Already in line."""
 
-    def outgoing(self) -> Iterable[tuple[str, bytes, str]]:
-        """Subject, bytes and reply subject of each frame to send now."""
+    def outgoing(self) -> Iterable[Letter]:
+        """The frames to send now."""
 
 
 class Pump:
@@ -63,16 +63,18 @@ class Pump:
     def _write(self) -> None:
         self._due = False
         line, self._line = self._line, []
-        publish = self._transport.publish
+        letters: list[Letter] = []
         for source in line:
             source.marked = False
             try:
-                for subject, payload, reply in source.outgoing():
-                    publish(subject, payload, reply)
-            except RpcError as error:  # the bus is away: the calls find out what was lost, or that it stays away
-                log.warning("frames.dropped", error=str(error))
+                letters += source.outgoing()
             except Exception:  # one call's fault must not stop the others
                 log.exception("frames.failed")
+        try:
+            if letters:
+                self._transport.publish_all(letters)
+        except RpcError as error:  # the bus is away: the calls find out what was lost, or that it stays away
+            log.warning("frames.dropped", error=str(error))
 
     async def _keep_time(self) -> None:
         while True:

@@ -16,6 +16,7 @@ from bus.protocol import Cancelled, HalfClosed, Received
 from bus.responder_protocol import ResponderProtocol
 from bus.service import MethodInfo
 from bus.stream import Assembler
+from bus.transports import Letter
 from troupe.rpc.v1 import Frame
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class ServerCall:
         self._half_closed = False
         self._waiting: list[asyncio.Future[None]] = []
 
-    def outgoing(self) -> Iterator[tuple[str, bytes, str]]:
+    def outgoing(self) -> Iterator[Letter]:
         for frame in self.protocol.frames():
             yield self.reply, frame.SerializeToString(), self._control
         if self.over:

@@ -2,9 +2,9 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from bus.transports import Handler, Subscription, Transport
+from bus.transports import Handler, Letter, Subscription, Transport
 
 
 class FaultyTransport:
@@ -29,6 +29,10 @@ class FaultyTransport:
 
     def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
         self.disturb(subject, payload, reply)
+
+    def publish_all(self, letters: Sequence[Letter]) -> None:
+        for letter in letters:
+            self.publish(*letter)
 
     def disturb(self, subject: str, payload: bytes, reply: str) -> None:
         """What becomes of a message."""

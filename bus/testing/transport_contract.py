@@ -136,6 +136,20 @@ async def an_oversized_message_is_refused_at_its_sender_and_harms_nothing(make: 
     assert (await ear.hears(1))[0].payload == b"after"
 
 
+async def several_at_once_come_in_order_with_their_reply_subjects(make: Make) -> None:
+    hearing, saying = await make(), await make()
+    ear = Ear()
+    await hearing.subscribe("a.*", ear)
+    saying.publish("a.0", b"0")
+    saying.publish_all([(f"a.{number}", b"%d" % number, f"reply.{number}") for number in range(1, 300)])
+    saying.publish("a.300", b"300")
+    heard = await ear.hears(301)
+    assert [message.payload for message in heard] == [b"%d" % number for number in range(301)]
+    assert heard[299].subject == "a.299"
+    assert heard[299].reply == "reply.299"
+    saying.publish_all([])
+
+
 async def processes_have_names_and_epochs_of_their_own(make: Make) -> None:
     one, two = await make(), await make()
     assert one.process != two.process
@@ -171,6 +185,7 @@ TRANSPORT_CONTRACT: list[Clause] = [
     a_message_reaches_every_subscriber_of_its_subject,
     a_star_stands_for_one_token,
     messages_of_one_publisher_come_in_order,
+    several_at_once_come_in_order_with_their_reply_subjects,
     a_queue_group_shares_its_messages,
     nobody_listening_is_told_to_the_reply_subject_at_once,
     nothing_comes_after_unsubscribing,

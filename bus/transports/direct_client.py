@@ -6,7 +6,7 @@ flushes. Both are turns of the event loop, and at a few hundred tokens per secon
 nats-py that are not public, so its version is pinned, and the contract of transports is tested against it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -16,6 +16,8 @@ from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
 from nats.errors import ConnectionClosedError, MaxPayloadError, OutboundBufferLimitError
 from nats.protocol import command
+
+from bus.transports import Letter
 
 Take = Callable[[bytes, bytes, bytes, bytes | None], None]
 """Subject, payload, reply subject and header block of a message. Must not block."""
@@ -30,20 +32,29 @@ class DirectClient(Client):
         super().__init__()
         self._takers: dict[int, Take] = {}
 
-    def send(self, subject: str, payload: bytes, reply: str = "") -> None:
-        """Publish without waiting; order is kept with what was published before.
+    def send(self, letters: Sequence[Letter]) -> None:
+        """Publish without waiting, as one write; order is kept with what was published before.
 
         While the server is away it waits for it, up to `pending_size` bytes; the same bound holds for what a server
-        that is there does not read. Raises OutboundBufferLimitError, MaxPayloadError, ConnectionClosedError.
+        that is there does not read. Raises OutboundBufferLimitError, MaxPayloadError, ConnectionClosedError; then
+        nothing was sent.
         """
         if self.is_closed:
             raise ConnectionClosedError
-        if len(payload) > self._max_payload:
-            raise MaxPayloadError
-        line = command.pub_cmd(subject, reply, payload)
-        if not self.is_connected:
-            self._wait_for_server(line)
-            return
+        lines = []
+        for subject, payload, reply in letters:
+            if len(payload) > self._max_payload:
+                raise MaxPayloadError
+            lines.append(command.pub_cmd(subject, reply, payload))
+        data = b"".join(lines)
+        if self.is_connected:
+            self._write(data)
+        else:
+            self._keep(data)
+        self.stats["out_msgs"] += len(lines)
+        self.stats["out_bytes"] += len(data)
+
+    def _write(self, data: bytes) -> None:
         assert isinstance(self._transport, TcpTransport)  # NatsTransport takes no other kind of address
         writer = self._transport._io_writer
         assert writer is not None
@@ -52,15 +63,14 @@ class DirectClient(Client):
         if self._pending:
             writer.writelines(self._pending)
             self._pending, self._pending_data_size = [], 0
-        writer.write(line)  # the event loop joins what is written within one turn
-        self.stats["out_msgs"] += 1
-        self.stats["out_bytes"] += len(payload)
+        writer.write(data)
 
-    def _wait_for_server(self, line: bytes) -> None:
-        if self._pending_data_size + len(line) > self._max_pending_size:
+    def _keep(self, data: bytes) -> None:
+        """Until the server is back: nats-py sends what is pending then."""
+        if self._pending_data_size + len(data) > self._max_pending_size:
             raise OutboundBufferLimitError
-        self._pending.append(line)
-        self._pending_data_size += len(line)
+        self._pending.append(data)
+        self._pending_data_size += len(data)
 
     async def hear(self, subject: str, take: Take, queue: str = "") -> Subscription:
         """Subscribe; `take` is called while the bytes that came are read, so it sees every message, and in order."""

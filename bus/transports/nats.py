@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -15,7 +15,7 @@ from nats.errors import MaxPayloadError, OutboundBufferLimitError
 
 from bus import subjects
 from bus.errors import Code, RpcError
-from bus.transports import Handler, Message, too_large
+from bus.transports import Handler, Letter, Message, too_large
 from bus.transports.direct_client import DirectClient
 
 RECONNECT_SECONDS = 0.05
@@ -72,12 +72,15 @@ class NatsTransport:
         return self
 
     def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
+        self.publish_all(((subject, payload, reply),))
+
+    def publish_all(self, letters: Sequence[Letter]) -> None:
         try:
-            self.client.send(subject, payload, reply)
+            self.client.send(letters)
         except OutboundBufferLimitError as error:
             raise RpcError(Code.UNAVAILABLE, "The bus is away, and what waits for it is at its limit.") from error
         except MaxPayloadError as error:
-            raise too_large(len(payload)) from error
+            raise too_large(max(len(payload) for _, payload, _ in letters)) from error
         except NatsError as error:
             raise lost(error) from error
 

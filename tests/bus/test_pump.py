@@ -8,6 +8,7 @@ import structlog
 from bus import Code, MemoryBroker, MemoryTransport, RpcError
 from bus.pump import Pump
 from bus.testing import Ear
+from bus.transports import Letter
 
 
 class Speaker:
@@ -19,7 +20,7 @@ class Speaker:
         self.error = error
         self._subject = subject
 
-    def outgoing(self) -> Iterator[tuple[str, bytes, str]]:
+    def outgoing(self) -> Iterator[Letter]:
         words, self.words = self.words, []
         if self.error is not None:
             raise self.error
