@@ -12,7 +12,7 @@ from bus.errors import Code, RpcError
 from bus.protocol import AskedAgain, CallerProtocol, Closed, Event, Received
 from bus.service import Metadata, MethodInfo
 from bus.stream import Assembler, Pieces
-from bus.transports import Message
+from bus.transports import Letter, Message
 from troupe.rpc.v1 import Frame
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class CallDriver(ABC):
         """The call ended because nobody serves it."""
         return self.error is not None and self.error.reason == "NO_RESPONDERS"
 
-    def outgoing(self) -> Iterator[tuple[str, bytes, str]]:
+    def outgoing(self) -> Iterator[Letter]:
         for frame in self.protocol.frames():
             yield (self._subject if frame.HasField("open") else self.peer), frame.SerializeToString(), self._reply
 
@@ -80,7 +80,8 @@ class CallDriver(ABC):
                     self.on_event(event)
         if self.protocol.talks:
             self._channel.pump.mark(self)
-        self.wake()
+        if self._waiting:
+            self.wake()
 
     @abstractmethod
     def on_event(self, event: Event) -> None:
@@ -95,8 +96,6 @@ class CallDriver(ABC):
 
     def wake(self) -> None:
         """Let everyone who waits look again."""
-        if not self._waiting:
-            return
         waiting, self._waiting = self._waiting, []
         for future in waiting:
             if not future.done():

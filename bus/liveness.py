@@ -82,16 +82,16 @@ class Heart:
                 services=list(self._services()),
                 state=self._state,
             )
-            await self._publish(beat)
+            self._publish(beat)
             try:
                 async with asyncio.timeout(BEAT_SECONDS):
                     await self._changed.wait()
             except TimeoutError:
                 continue
 
-    async def _publish(self, beat: Heartbeat) -> None:
+    def _publish(self, beat: Heartbeat) -> None:
         try:
-            await self._transport.publish(subjects.heartbeat(self._transport.process), beat.SerializeToString())
+            self._transport.publish(subjects.heartbeat(self._transport.process), beat.SerializeToString())
         except RpcError as error:  # the bus is away: the next beat may get through
             log.warning("heartbeat.dropped", error=repr(error))
 
@@ -101,7 +101,7 @@ class Heart:
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            await self._transport.publish(subjects.gone(self._transport.process), b"")
+            self._transport.publish(subjects.gone(self._transport.process), b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +284,7 @@ class DisconnectRelay:
         self._reported[process] = None
         if len(self._reported) > REMEMBERED:
             self._reported.popitem(last=False)
-        await self._transport.publish(subjects.gone(process), b"")
+        self._transport.publish(subjects.gone(process), b"")
 
     async def stop(self) -> None:
         """Report nobody any more."""

@@ -258,7 +258,7 @@ async def gather(transport: Transport, timeout: float = 0.5, expected: int = 0) 
 
     subscription = await transport.subscribe(inbox, heard)
     try:
-        await transport.publish(subjects.METRICS, b"", inbox)
+        transport.publish(subjects.METRICS, b"", inbox)
         async with asyncio.timeout(timeout):
             await complete.wait()
     except TimeoutError:

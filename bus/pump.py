@@ -8,12 +8,9 @@ from typing import Protocol
 import structlog
 
 from bus.errors import RpcError
-from bus.transports import Transport
+from bus.transports import Letter, Transport
 
 TICK_SECONDS = 0.1
-
-CLOSE_SECONDS = 5.0
-"""How long the last frames may take."""
 
 log = structlog.get_logger(__name__)
 
@@ -24,8 +21,8 @@ class Source(Protocol):
     marked: bool
     """Already in line."""
 
-    def outgoing(self) -> Iterable[tuple[str, bytes, str]]:
-        """Subject, bytes and reply subject of each frame to send now."""
+    def outgoing(self) -> Iterable[Letter]:
+        """The frames to send now."""
 
 
 class Pump:
@@ -39,40 +36,45 @@ class Pump:
         self._transport = transport
         self._tick = tick
         self._line: list[Source] = []
-        self._wake = asyncio.Event()
-        self._closing = False
-        self._tasks: list[asyncio.Task[None]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._due = False
+        self._clock: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin; needs a running loop."""
-        if not self._tasks:
-            self._closing = False
-            self._tasks = [asyncio.create_task(self._write()), asyncio.create_task(self._keep_time())]
+        if self._clock is None:
+            self._loop = asyncio.get_running_loop()
+            self._clock = asyncio.create_task(self._keep_time())
+            self._write_soon()
 
     def mark(self, source: Source) -> None:
         """`source` has something to send."""
         if not source.marked:
             source.marked = True
             self._line.append(source)
-            self._wake.set()
+            self._write_soon()
 
-    async def _write(self) -> None:
-        while not self._closing:
-            await self._wake.wait()
-            self._wake.clear()
-            await self._write_line()
+    def _write_soon(self) -> None:
+        # A callback and not a task that waits: it wakes in one turn of the loop, a task takes two.
+        if self._loop is not None and self._line and not self._due:
+            self._due = True
+            self._loop.call_soon(self._write)
 
-    async def _write_line(self) -> None:
+    def _write(self) -> None:
+        self._due = False
         line, self._line = self._line, []
+        letters: list[Letter] = []
         for source in line:
             source.marked = False
             try:
-                for subject, payload, reply in source.outgoing():
-                    await self._transport.publish(subject, payload, reply)
-            except RpcError as error:  # the bus is away: the calls find out what was lost, or that it stays away
-                log.warning("frames.dropped", error=str(error))
+                letters += source.outgoing()
             except Exception:  # one call's fault must not stop the others
                 log.exception("frames.failed")
+        try:
+            if letters:
+                self._transport.publish_all(letters)
+        except RpcError as error:  # the bus is away: the calls find out what was lost, or that it stays away
+            log.warning("frames.dropped", error=str(error))
 
     async def _keep_time(self) -> None:
         while True:
@@ -83,12 +85,10 @@ class Pump:
                 log.exception("tick.failed")
 
     async def close(self) -> None:
-        """Write what is in line, for at most CLOSE_SECONDS, and stop."""
-        self._closing = True
-        self._wake.set()
-        if self._tasks:
-            await asyncio.wait(self._tasks[:1], timeout=CLOSE_SECONDS)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
+        """Write what is in line, and stop."""
+        clock, self._clock = self._clock, None
+        if clock is not None:
+            self._write()
+            self._loop = None
+            clock.cancel()
+            await asyncio.gather(clock, return_exceptions=True)

@@ -19,7 +19,7 @@ from bus.responder_protocol import ResponderProtocol
 from bus.server_call import PRINCIPAL, ServerCall, invoke
 from bus.service import MethodInfo, ServiceInfo
 from bus.stream import MAX_FRAME
-from bus.transports import Message, Subscription, Transport
+from bus.transports import Letter, Message, Subscription, Transport
 from troupe.rpc.v1 import Close, Frame
 
 MAX_CALLS = 1024
@@ -326,7 +326,7 @@ class _Letter:
         self.marked = False
         self._letter = (subject, payload, "")
 
-    def outgoing(self) -> list[tuple[str, bytes, str]]:
+    def outgoing(self) -> list[Letter]:
         return [self._letter]
 
 

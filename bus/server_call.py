@@ -16,6 +16,7 @@ from bus.protocol import Cancelled, HalfClosed, Received
 from bus.responder_protocol import ResponderProtocol
 from bus.service import MethodInfo
 from bus.stream import Assembler
+from bus.transports import Letter
 from troupe.rpc.v1 import Frame
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class ServerCall:
         self._half_closed = False
         self._waiting: list[asyncio.Future[None]] = []
 
-    def outgoing(self) -> Iterator[tuple[str, bytes, str]]:
+    def outgoing(self) -> Iterator[Letter]:
         for frame in self.protocol.frames():
             yield self.reply, frame.SerializeToString(), self._control
         if self.over:
@@ -126,18 +127,21 @@ class ServerCall:
         if self.on_sent is not None:
             self.on_sent()
 
-    def _stalled(self) -> bool:
-        return not self.protocol.outgoing.ready and not self.protocol.finished
-
     async def _push(self, message: bytes) -> None:
-        if self._stalled():
-            self._server.stalls += 1
-        while self._stalled():
-            await self._changed()
-        if self.protocol.finished:
+        protocol = self.protocol
+        if not protocol.outgoing.ready:
+            await self._credit()
+        if protocol.finished:
             raise errors.cancelled()
-        self.protocol.outgoing.push(message)
+        protocol.outgoing.push(message)
         self._server.pump.mark(self)
+
+    async def _credit(self) -> None:
+        """Return when another message may be pushed, or the call has ended."""
+        protocol = self.protocol
+        self._server.stalls += not protocol.finished
+        while not protocol.outgoing.ready and not protocol.finished:
+            await self._changed()
 
     async def requests(self) -> AsyncIterator[Any]:
         """The decoded requests, as they come. Raises INVALID_ARGUMENT for bytes that are no request."""

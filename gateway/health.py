@@ -67,7 +67,7 @@ class RoundTrip:
         arrived = self._waiting[nonce] = asyncio.get_running_loop().create_future()
         began = time.perf_counter()
         try:
-            await self._transport.publish(self._subject, nonce)
+            self._transport.publish(self._subject, nonce)
             await arrived
         finally:
             del self._waiting[nonce]

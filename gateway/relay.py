@@ -19,7 +19,7 @@ from bus.context import duration, progress_payload
 from bus.errors import call_not_found, cancelled, resume_refused
 from bus.protocol import AskedAgain, CallerProtocol, Closed, Event, Received, digest
 from bus.server_call import PRINCIPAL
-from bus.stream import DEFAULT_WINDOW, MAX_MESSAGE, MAX_PIECE, MAX_WINDOW, RING_BYTES, Pieces
+from bus.stream import DEFAULT_WINDOW, MAX_MESSAGE, MAX_PIECE, MAX_WINDOW, RING_BYTES, Outgoing, Pieces
 from gateway.access import Principal
 from gateway.hub import Hub
 from troupe.rpc.v1 import Close, Credit, Frame, Location, Open, Progress, Resume, Status
@@ -140,19 +140,22 @@ class Relay(CallDriver):
 
     def settle(self) -> None:
         super().settle()
-        begun = self.protocol.accepted and not self.protocol.closed
-        if begun and not self._located:
+        protocol = self.protocol
+        if protocol.accepted and not protocol.closed:
+            self._pass_on_credit(protocol.outgoing)
+        if self._pieces or self._controls or self._close is not None:
+            self._ready(self)
+
+    def _pass_on_credit(self, outgoing: Outgoing) -> None:
+        if not self._located:
             self._located = True
             self._batches = []  # nobody asks for them any more
             self._forwarded_credit = -1
             if self.resumable:
                 self._hub.locations.remember(self.call_id, self._location())
-        if self.protocol.outgoing.granted > self._forwarded_credit and begun:
-            self._forwarded_credit = self.protocol.outgoing.granted
-            outgoing = self.protocol.outgoing
+        if outgoing.granted > self._forwarded_credit:
+            self._forwarded_credit = outgoing.granted
             self._controls.append(Frame(credit=Credit(granted=outgoing.granted, consumed=outgoing.consumed)))
-        if self._pieces or self._controls or self._close is not None:
-            self._ready(self)
 
     def _location(self) -> Location:
         return Location(
@@ -251,6 +254,9 @@ class Relay(CallDriver):
 
     def take(self) -> list[Frame]:
         """What the client has not got yet; backlog leaves joined."""
+        if len(self._pieces) == 1 and not self._controls and self._close is None:  # nearly always
+            (batch,), self._pieces, self.pending_bytes = self._pieces, [], 0
+            return [self._framed(batch)]
         frames: list[Frame] = []
         size = 0
         for batch in self._pieces:
@@ -260,7 +266,7 @@ class Relay(CallDriver):
                 frames[-1].sequence, frames[-1].more = batch.last, batch.more
                 size += weight
             else:
-                frames.append(Frame(sequence=batch.last, payload=batch.pieces, more=batch.more))
+                frames.append(self._framed(batch))
                 size = weight
         self._pieces, self.pending_bytes = [], 0
         if self._close is not None:
@@ -272,6 +278,15 @@ class Relay(CallDriver):
             if not frame.sequence:
                 frame.sequence = self.protocol.incoming.received
         return frames
+
+    def _framed(self, batch: Pieces) -> Frame:
+        return Frame(
+            call_id=self.call_id,
+            epoch=self.protocol.epoch,
+            sequence=batch.last,
+            payload=batch.pieces,
+            more=batch.more,
+        )
 
     def _attach_close(self, frames: list[Frame], size: int) -> None:
         assert self._close is not None

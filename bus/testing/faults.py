@@ -2,9 +2,9 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from bus.transports import Handler, Message, Subscription, Transport
+from bus.transports import Handler, Letter, Message, Subscription, Transport
 
 
 class FaultyTransport:
@@ -27,12 +27,16 @@ class FaultyTransport:
         self.suffered += strikes
         return strikes
 
-    async def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
-        await self.disturb(subject, payload, reply)
+    def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
+        self.disturb(subject, payload, reply)
 
-    async def disturb(self, subject: str, payload: bytes, reply: str) -> None:
+    def publish_all(self, letters: Sequence[Letter]) -> None:
+        for letter in letters:
+            self.publish(*letter)
+
+    def disturb(self, subject: str, payload: bytes, reply: str) -> None:
         """What becomes of a message."""
-        await self.inner.publish(subject, payload, reply)
+        self.inner.publish(subject, payload, reply)
 
     async def subscribe(self, subject: str, handler: Handler, queue: str = "") -> Subscription:
         return await self.inner.subscribe(subject, handler, queue)
@@ -50,18 +54,18 @@ class FaultyTransport:
 class LosingTransport(FaultyTransport):
     """Some messages never arrive."""
 
-    async def disturb(self, subject: str, payload: bytes, reply: str) -> None:
+    def disturb(self, subject: str, payload: bytes, reply: str) -> None:
         if not self.strikes():
-            await self.inner.publish(subject, payload, reply)
+            self.inner.publish(subject, payload, reply)
 
 
 class DuplicatingTransport(FaultyTransport):
     """Some messages arrive twice."""
 
-    async def disturb(self, subject: str, payload: bytes, reply: str) -> None:
-        await self.inner.publish(subject, payload, reply)
+    def disturb(self, subject: str, payload: bytes, reply: str) -> None:
+        self.inner.publish(subject, payload, reply)
         if self.strikes():
-            await self.inner.publish(subject, payload, reply)
+            self.inner.publish(subject, payload, reply)
 
 
 class DelayingTransport(FaultyTransport):
@@ -73,7 +77,7 @@ class DelayingTransport(FaultyTransport):
         self._line: asyncio.Queue[tuple[float, str, bytes, str]] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
 
-    async def disturb(self, subject: str, payload: bytes, reply: str) -> None:
+    def disturb(self, subject: str, payload: bytes, reply: str) -> None:
         if self._task is None:
             self._task = asyncio.create_task(self._run())
         delay = self._luck.random() * self._delay if self.strikes() else 0.0
@@ -83,7 +87,7 @@ class DelayingTransport(FaultyTransport):
         while True:
             delay, subject, payload, reply = await self._line.get()
             await asyncio.sleep(delay)
-            await self.inner.publish(subject, payload, reply)
+            self.inner.publish(subject, payload, reply)
 
     async def close(self) -> None:
         if self._task is not None:
@@ -100,26 +104,26 @@ class ReorderingTransport(FaultyTransport):
         self._held: list[tuple[int, str, bytes, str]] = []
         self._timers: set[asyncio.Task[None]] = set()
 
-    async def disturb(self, subject: str, payload: bytes, reply: str) -> None:
+    def disturb(self, subject: str, payload: bytes, reply: str) -> None:
         if self.strikes():
             self._held.append((self._luck.randint(1, 3), subject, payload, reply))
             timer = asyncio.create_task(self._release_late())
             self._timers.add(timer)
             timer.add_done_callback(self._timers.discard)
             return
-        await self.inner.publish(subject, payload, reply)
+        self.inner.publish(subject, payload, reply)
         held, self._held = self._held, []
         for left, *letter in held:
             if left > 1:
                 self._held.append((left - 1, *letter))  # type: ignore[arg-type]  # the rest of the same tuple
             else:
-                await self.inner.publish(*letter)  # type: ignore[arg-type]  # as above
+                self.inner.publish(*letter)  # type: ignore[arg-type]  # as above
 
     async def _release_late(self) -> None:
         await asyncio.sleep(self._patience)
         held, self._held = self._held, []
         for _, subject, payload, reply in held:
-            await self.inner.publish(subject, payload, reply)
+            self.inner.publish(subject, payload, reply)
 
     async def close(self) -> None:
         for timer in self._timers:
@@ -174,7 +178,7 @@ class CuttingTransport(FaultyTransport):
         self._callbacks: list[Callable[[], None]] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    async def disturb(self, subject: str, payload: bytes, reply: str) -> None:
+    def disturb(self, subject: str, payload: bytes, reply: str) -> None:
         if self._broken:
             self._broken -= 1
             if not self._broken:
@@ -183,7 +187,7 @@ class CuttingTransport(FaultyTransport):
             self._broken = self._length
             self._timer = asyncio.get_running_loop().call_later(self._away, self._mend)
         else:
-            await self.inner.publish(subject, payload, reply)
+            self.inner.publish(subject, payload, reply)
 
     def _mend(self) -> None:
         self._broken = 0

@@ -284,7 +284,7 @@ async def refusal(stage: Stage, frame: Frame, subject: str = "") -> str:
     transport = await stage.transport()
     ear = Ear()
     await transport.subscribe("reply.hand.*", ear)
-    await transport.publish(subject or subjects.call(SERVICE, "Say"), frame.SerializeToString(), "reply.hand.c")
+    transport.publish(subject or subjects.call(SERVICE, "Say"), frame.SerializeToString(), "reply.hand.c")
     answer = Frame.FromString((await ear.hears(1))[0].payload)
     assert answer.HasField("close"), "the frame was refused"
     return RpcError.from_status(answer.close.status).reason

@@ -1,6 +1,6 @@
 """What carries frames between processes. The contract of a transport is bus.testing.transport_contract."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,6 +22,9 @@ class Message:
 
 
 Handler = Callable[[Message], None]
+
+Letter = tuple[str, bytes, str]
+"""Subject, payload and reply subject of a message on its way out."""
 
 
 MAX_PAYLOAD = 1024 * 1024
@@ -56,11 +59,14 @@ class Transport(Protocol):
     process: str
     epoch: int
 
-    async def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
-        """Send. With `reply`, that subject hears at once if nobody listens. Buffers while disconnected, within bounds.
+    def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
+        """Send, without waiting for it to leave. With `reply`, that subject hears at once if nobody listens.
 
-        Raises RESOURCE_EXHAUSTED (MESSAGE_TOO_LARGE), UNAVAILABLE.
+        Buffers while disconnected, within bounds. Raises RESOURCE_EXHAUSTED (MESSAGE_TOO_LARGE), UNAVAILABLE.
         """
+
+    def publish_all(self, letters: Sequence[Letter]) -> None:
+        """As `publish` for each, in order, as one write. If it raises, none or some were sent."""
 
     async def subscribe(self, subject: str, handler: Handler, queue: str = "") -> Subscription:
         """Hear a subject; `*` stands for one token. Of a queue group one member gets each message.

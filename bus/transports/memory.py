@@ -2,9 +2,9 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from bus.transports import MAX_PAYLOAD, Handler, Message, too_large
+from bus.transports import MAX_PAYLOAD, Handler, Letter, Message, too_large
 
 _process_numbers = itertools.count(1)
 
@@ -86,10 +86,14 @@ class MemoryTransport:
         self._subscriptions: list[_Subscription] = []
         self._reconnected: list[Callable[[], None]] = []
 
-    async def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
+    def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
         if len(payload) > MAX_PAYLOAD:
             raise too_large(len(payload))
         self._broker.route(Message(subject, payload, reply))
+
+    def publish_all(self, letters: Sequence[Letter]) -> None:
+        for letter in letters:
+            self.publish(*letter)
 
     async def subscribe(self, subject: str, handler: Handler, queue: str = "") -> _Subscription:
         subscription = _Subscription(self._broker, subject, handler, queue)

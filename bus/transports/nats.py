@@ -4,21 +4,19 @@ import asyncio
 import secrets
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-import nats
 import structlog
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
 from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError, OutboundBufferLimitError
 
 from bus import subjects
 from bus.errors import Code, RpcError
-from bus.transports import Handler, Message, too_large
+from bus.transports import Handler, Letter, Message, too_large
+from bus.transports.direct_client import DirectClient
 
 RECONNECT_SECONDS = 0.05
 """Between two attempts; nats-py's own two seconds would be the whole outage."""
@@ -32,6 +30,9 @@ GIVE_UP_SECONDS = 0.2
 PENDING_BYTES = 8 * 1024 * 1024
 """What may wait for the server while it is away."""
 
+_NO_RESPONDERS = b"NATS/1.0 503"
+"""First words of the headers of the server's answer when nobody listens."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -39,12 +40,10 @@ class PlainText(NatsError):
     """The server does not ask for TLS, and this process does."""
 
 
-class _Client(Client):
+class _Client(DirectClient):
     def _connect_command(self) -> bytes:
         # nats-py encrypts if the server asks for it. Whoever stands between could leave that out and hear the password.
-        assert self._current_server is not None, "it has sent its INFO"
-        encrypted = self._server_info.get("tls_required") or self._current_server.uri.scheme in ("ws", "wss")
-        if self.options.get("tls") and not encrypted:
+        if self.options.get("tls") and not self._server_info.get("tls_required"):
             raise PlainText("the server does not ask for TLS")
         return super()._connect_command()
 
@@ -106,24 +105,26 @@ class NatsTransport:
             async with asyncio.timeout(GIVE_UP_SECONDS):
                 await self.client.close()
 
-    async def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
+    def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
+        self.publish_all(((subject, payload, reply),))
+
+    def publish_all(self, letters: Sequence[Letter]) -> None:
         try:
-            await self.client.publish(subject, payload, reply)
+            self.client.send(letters)
         except OutboundBufferLimitError as error:
             raise RpcError(Code.UNAVAILABLE, "The bus is away, and what waits for it is at its limit.") from error
         except MaxPayloadError as error:
-            raise too_large(len(payload)) from error
+            raise too_large(max(len(payload) for _, payload, _ in letters)) from error
         except NatsError as error:
             raise lost(error) from error
 
     async def subscribe(self, subject: str, handler: Handler, queue: str = "") -> "_Subscription":
-        async def take(message: Msg) -> None:
-            handler(
-                Message(message.subject, message.data, message.reply, _no_responders(message.headers, message.data))
-            )
+        def take(subject: bytes, payload: bytes, reply: bytes, headers: bytes) -> None:
+            unheard = not payload and headers.startswith(_NO_RESPONDERS)
+            handler(Message(subject.decode(), payload, reply.decode(), unheard))
 
         try:
-            subscription = await self.client.subscribe(subject, queue=queue, cb=take)
+            subscription = await self.client.hear(subject, take, queue)
         except NatsError as error:
             raise lost(error) from error
         if self.client.is_connected:  # else it is made anew with the connection, before anything can come
@@ -172,7 +173,7 @@ class NatsTransport:
 
 
 class _Subscription:
-    def __init__(self, client: Client, subscription: NatsSubscription) -> None:
+    def __init__(self, client: DirectClient, subscription: NatsSubscription) -> None:
         self._client = client
         self._subscription = subscription
 
@@ -191,10 +192,6 @@ class _Subscription:
 
 async def _disconnected() -> None:
     log.info("bus.disconnected")
-
-
-def _no_responders(headers: Mapping[str, str] | None, payload: bytes) -> bool:
-    return not payload and headers is not None and headers.get(nats.js.api.Header.STATUS.value) == "503"
 
 
 def lost(error: BaseException) -> RpcError:

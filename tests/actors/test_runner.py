@@ -245,7 +245,7 @@ class Process:
         answers: asyncio.Queue[Message] = asyncio.Queue()
         inbox = subjects.reply(self.transport.process, "question")
         subscription = await self.transport.subscribe(inbox, answers.put_nowait)
-        await self.transport.publish(subject, b"", inbox)
+        self.transport.publish(subject, b"", inbox)
         answer = await answers.get()
         await subscription.unsubscribe()
         decoded: dict[str, Any] = json.loads(answer.payload)

@@ -120,7 +120,7 @@ async def test_an_answer_that_cannot_be_read_ends_the_call() -> None:
             channel = await stage.channel()
             call = await stage.open(channel, SAY, "x")
             reply = (await ear.hears(1))[0].reply
-            await transport.publish(reply, answer)
+            transport.publish(reply, answer)
             with pytest.raises(RpcError) as caught:
                 await within(anext(call))
             assert caught.value.code is Code.INTERNAL

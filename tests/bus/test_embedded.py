@@ -49,7 +49,7 @@ async def test_processes_of_the_home_reach_each_other(server: EmbeddedServer) ->
     async with asyncio.timeout(10):
         one, two = await connect(settings, "one"), await connect(settings, "two")
         messages = await heard(two, "word")
-        await one.publish("word", "xin chào".encode())
+        one.publish("word", "xin chào".encode())
         assert (await messages.get()).payload.decode() == "xin chào"
         await one.close()
         await two.close()
@@ -79,7 +79,7 @@ async def test_the_hubs_account_does_not_see_the_system_account(server: Embedded
     async with asyncio.timeout(10):
         transport = await connect(Settings(home=server.home), "nosy")
         messages = await heard(transport, subjects.reply(transport.process, "x"))
-        await transport.publish("$SYS.REQ.SERVER.PING", b"", subjects.reply(transport.process, "x"))
+        transport.publish("$SYS.REQ.SERVER.PING", b"", subjects.reply(transport.process, "x"))
         assert (await messages.get()).no_responders
         await transport.close()
 
@@ -115,7 +115,7 @@ async def test_clients_come_back_after_a_restart_and_the_port_stays(server: Embe
         await server.restart()
         await back.wait()
         messages = await heard(transport, "word")
-        await transport.publish("word", b"still here")
+        transport.publish("word", b"still here")
         assert (await messages.get()).payload == b"still here"
         assert server.port == port
         await transport.close()

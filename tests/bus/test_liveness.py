@@ -127,7 +127,7 @@ async def test_a_process_that_falls_silent_is_lost(broker: MemoryBroker) -> None
     presence.subscribe(changes.put_nowait)
     async with asyncio.timeout(5):
         await presence.start()
-        await MemoryTransport(broker).publish(subjects.heartbeat("echo-1"), beat().SerializeToString())
+        MemoryTransport(broker).publish(subjects.heartbeat("echo-1"), beat().SerializeToString())
         assert isinstance(await changes.get(), Appeared)
         now += LOST_SECONDS + 0.1
         assert isinstance(await changes.get(), Lost)
@@ -140,9 +140,9 @@ async def test_heartbeats_that_cannot_be_read_or_speak_for_others_are_ignored(br
     presence.subscribe(changes.put_nowait)
     async with asyncio.timeout(5):
         await presence.start()
-        await other.publish(subjects.heartbeat("echo-1"), b"\xff\xff")
-        await other.publish(subjects.heartbeat("echo-1"), beat("gateway-1").SerializeToString())
-        await other.publish(subjects.heartbeat("echo-2"), beat("echo-2").SerializeToString())
+        other.publish(subjects.heartbeat("echo-1"), b"\xff\xff")
+        other.publish(subjects.heartbeat("echo-1"), beat("gateway-1").SerializeToString())
+        other.publish(subjects.heartbeat("echo-2"), beat("echo-2").SerializeToString())
         assert (await changes.get()) == Appeared(Seen("echo-2", "echo", "serving", (), 7))
         assert list(presence.processes) == ["echo-2"]
         await presence.stop()

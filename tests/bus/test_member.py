@@ -35,7 +35,7 @@ async def asked(broker: MemoryBroker, subject: str) -> dict[str, Any] | None:
     """The answer to a plain question; None where nobody listens."""
     transport, answers = MemoryTransport(broker), asyncio.Queue[Message]()
     await transport.subscribe("inbox", answers.put_nowait)
-    await transport.publish(subject, b"", "inbox")
+    transport.publish(subject, b"", "inbox")
     answer = await answers.get()
     decoded: dict[str, Any] | None = None if answer.no_responders else json.loads(answer.payload)
     return decoded
@@ -135,8 +135,8 @@ async def test_a_question_without_a_reply_subject_is_not_answered(broker: Memory
         return b"42"
 
     await respond(transport, "question", answer)
-    await transport.publish("question", b"")
-    await transport.publish("question", b"", "inbox")
+    transport.publish("question", b"")
+    transport.publish("question", b"", "inbox")
     async with asyncio.timeout(5):
         await answered.wait()
     assert len(made) == 1

@@ -8,6 +8,7 @@ import structlog
 from bus import Code, MemoryBroker, MemoryTransport, RpcError
 from bus.pump import Pump
 from bus.testing import Ear
+from bus.transports import Letter
 
 
 class Speaker:
@@ -19,28 +20,22 @@ class Speaker:
         self.error = error
         self._subject = subject
 
-    def outgoing(self) -> Iterator[tuple[str, bytes, str]]:
+    def outgoing(self) -> Iterator[Letter]:
         words, self.words = self.words, []
         if self.error is not None:
             raise self.error
         yield self._subject, b" ".join(words), ""
 
 
-class SlowTransport(MemoryTransport):
-    """Lets one publish wait."""
+class FailingTransport(MemoryTransport):
+    """Refuses what is published while `fails` is set."""
 
-    def __init__(self, broker: MemoryBroker) -> None:
-        super().__init__(broker)
-        self.waits = asyncio.Event()
-        self.go_on = asyncio.Event()
-        self.fails: RpcError | None = None
+    fails: RpcError | None = None
 
-    async def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
+    def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
         if self.fails is not None:
             raise self.fails
-        self.waits.set()
-        await self.go_on.wait()
-        await super().publish(subject, payload, reply)
+        super().publish(subject, payload, reply)
 
 
 async def test_what_piles_up_leaves_as_one_frame() -> None:
@@ -59,27 +54,36 @@ async def test_what_piles_up_leaves_as_one_frame() -> None:
     await pump.close()
 
 
-async def test_closing_writes_what_is_in_line_also_in_the_middle_of_a_write() -> None:
-    transport = SlowTransport(MemoryBroker())
+async def test_closing_writes_what_is_in_line_and_nothing_later() -> None:
+    transport = MemoryTransport(MemoryBroker())
     ear = Ear()
     await transport.subscribe("said", ear)
     pump = Pump(transport, lambda now: None)
     pump.start()
+    late = Speaker()
     for word in (b"a", b"b"):
         speaker = Speaker()
         speaker.words.append(word)
         pump.mark(speaker)
-    await transport.waits.wait()
-    closing = asyncio.create_task(pump.close())
-    await asyncio.sleep(0)
-    transport.go_on.set()
-    await closing
+    await pump.close()
+    pump.mark(late)
     assert [message.payload for message in await ear.hears(2)] == [b"a", b"b"]
 
 
+async def test_what_was_marked_before_the_start_is_written_by_it() -> None:
+    transport = MemoryTransport(MemoryBroker())
+    ear = Ear()
+    await transport.subscribe("said", ear)
+    pump, speaker = Pump(transport, lambda now: None), Speaker()
+    speaker.words.append(b"a")
+    pump.mark(speaker)
+    pump.start()
+    assert (await ear.hears(1))[0].payload == b"a"
+    await pump.close()
+
+
 async def test_a_speaker_that_fails_and_a_bus_that_is_away_stop_nobody() -> None:
-    transport = SlowTransport(MemoryBroker())
-    transport.go_on.set()
+    transport = FailingTransport(MemoryBroker())
     ear = Ear()
     await transport.subscribe("said", ear)
     pump = Pump(transport, lambda now: None)

@@ -75,7 +75,7 @@ class Attacker:
         target = subjects.call(SERVICE, luck.choice(["Say", "Count", "Talk", "Wait", "Nothing"]))
         if luck.random() < 0.6:
             target = subjects.control(self._process, name)
-        await self._transport.publish(target, payload, f"reply.attacker{luck.randrange(2)}.{name}")
+        self._transport.publish(target, payload, f"reply.attacker{luck.randrange(2)}.{name}")
 
     def _payload(self, name: str) -> bytes:
         luck = self._luck
@@ -119,7 +119,7 @@ async def _attack(seed: int) -> None:
         for call_id in [f"c{number}" for number in range(40)]:
             for sender in range(2):
                 frame = Frame(call_id=call_id, cancel=Cancel())
-                await transport.publish(
+                transport.publish(
                     subjects.control(server.process, call_id),
                     frame.SerializeToString(),
                     f"reply.attacker{sender}.{call_id}",
@@ -176,10 +176,10 @@ async def test_the_same_open_twice_is_one_call() -> None:
         await transport.subscribe("reply.hand.*", ear)
         frame = Frame(call_id="c", open=Open(protocol_version=1, method=SAY.full_name), payload=[b""], sequence=1)
         for _ in range(2):
-            await transport.publish(subjects.call(SERVICE, "Say"), frame.SerializeToString(), "reply.hand.c")
+            transport.publish(subjects.call(SERVICE, "Say"), frame.SerializeToString(), "reply.hand.c")
         await ear.hears(1)
         await within(server.idle())
-        await transport.publish(subjects.call(SERVICE, "Say"), frame.SerializeToString(), "reply.hand.c")
+        transport.publish(subjects.call(SERVICE, "Say"), frame.SerializeToString(), "reply.hand.c")
         await transport.flush()
         assert probe.served == 1
 
@@ -200,7 +200,7 @@ async def test_a_displaced_consumer_is_told_when_it_asks_and_cannot_disturb() ->
         await transport.subscribe("reply.old.*", ear)
         control = first.peer
         for frame in (Frame(call_id="c", cancel=Cancel()), Frame(call_id="c", ping=Ping(nonce=1))):
-            await transport.publish(control, frame.SerializeToString(), "reply.old.c")
+            transport.publish(control, frame.SerializeToString(), "reply.old.c")
         answer = Frame.FromString((await ear.hears(1))[0].payload)
         assert RpcError.from_status(answer.close.status).reason == "RESUMED_ELSEWHERE"
         assert not probe.cancelled.is_set()

@@ -33,12 +33,12 @@ class Supervisor(HealthService):
 
 
 class CutTransport(MemoryTransport):
-    async def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
+    def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
         raise RpcError(Code.UNAVAILABLE, "The bus cannot be reached.")
 
 
 class HungTransport(MemoryTransport):
-    async def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
+    def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
         """As nats-py without a connection: it keeps the message for later."""
 
 

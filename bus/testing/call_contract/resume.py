@@ -91,7 +91,7 @@ async def a_consumer_whose_process_is_gone_counts_as_away(make: Make) -> None:
         call = await stage.open(channel, WAIT, "", grace=0.3)
         await within(anext(call))
         await within(probe.started.wait())
-        await (await stage.transport()).publish(subjects.gone(channel.process), b"")
+        (await stage.transport()).publish(subjects.gone(channel.process), b"")
         await within(probe.cancelled.wait())
 
 
@@ -102,7 +102,7 @@ async def a_responder_whose_process_is_gone_is_known_at_once(make: Make) -> None
         channel = await stage.channel()
         call = await stage.open(channel, WAIT, "")
         await within(anext(call))
-        await (await stage.transport()).publish(subjects.gone(server.process), b"")
+        (await stage.transport()).publish(subjects.gone(server.process), b"")
         assert (await failure(anext(call))).reason == "PEER_LOST"
         assert other.process != server.process
 

@@ -12,7 +12,7 @@ async def test_members_of_a_queue_group_take_turns() -> None:
     for ear in ears:
         await MemoryTransport(broker).subscribe("work", ear, "group")
     for _ in range(9):
-        await MemoryTransport(broker).publish("work", b"")
+        MemoryTransport(broker).publish("work", b"")
     await ears[2].hears(3)
     assert [len(ear.heard) for ear in ears] == [3, 3, 3]
 
@@ -24,7 +24,7 @@ async def test_a_process_that_left_hears_nothing_and_is_missed() -> None:
     await leaving.subscribe("a", ear)
     await asking.subscribe("reply", answers)
     await leaving.close()
-    await asking.publish("a", b"x", "reply")
+    asking.publish("a", b"x", "reply")
     assert (await answers.hears(1))[0].no_responders
     assert ear.heard == []
 
@@ -42,7 +42,7 @@ async def test_a_message_is_delivered_in_a_later_turn_of_the_loop() -> None:
     transport = MemoryTransport(MemoryBroker())
     ear = Ear()
     await transport.subscribe("a", ear)
-    await transport.publish("a", b"x")
+    transport.publish("a", b"x")
     assert ear.heard == []
     await asyncio.sleep(0)
     assert len(ear.heard) == 1
