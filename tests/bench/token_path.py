@@ -133,7 +133,7 @@ async def main() -> None:
         notes=[
             "Asked for: one to one at least 0.45 of a receive-only sink, coalesced at least 1.",
             "Receive-only sink: a nats-py subscriber in the place of gateway and client, which gets the same streams "
-            "from the same actor, one message per token. Bare NATS: a subscriber that gets one message per token from a "
+            "from the same actor, one message per token. Bare NATS: a subscriber that gets as many messages from a "
             "process that does nothing but publish.",
             "One message per token is what the actor gives to the bus; what piles up on the way is joined there too.",
         ],
