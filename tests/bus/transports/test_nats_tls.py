@@ -2,16 +2,20 @@
 
 import asyncio
 import json
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import trustme
+from structlog.testing import capture_logs
 
 from bus import Code, RpcError
 from bus.embedded import connect
 from bus.settings import Settings, load
 from bus.testing import Ear, NatsServer
+from bus.testing.stage import until
 
 LONGER_THAN_THE_TEST = 60.0
 """Seconds to try: what is refused must not wait for their end."""
@@ -138,3 +142,44 @@ async def test_no_password_goes_to_a_server_that_leaves_tls_out(secured: Secured
     assert bytes(heard) == b""
     server.close()
     await server.wait_closed()
+
+
+async def test_a_password_that_is_changed_meanwhile_is_told_once_until_it_is_right_again(secured: Secured) -> None:
+    secured.start()
+    transport = await connect(secured.settings(), "p")
+    back = asyncio.Event()
+    transport.on_reconnect(back.set)
+
+    async def restart(password: str) -> None:
+        await asyncio.to_thread(secured.server.stop)
+        secured.server.authorization = f"authorization {{ user: troupe, password: {password} }}"
+        await asyncio.to_thread(secured.server.start)
+
+    with capture_logs() as logs:
+        await restart("other")
+        await until(lambda: sum("does not let this process in" in entry.get("error", "") for entry in logs) > 3)
+        warnings = [entry for entry in logs if entry["log_level"] == "warning" and "let this" in entry["error"]]
+    assert len(warnings) == 1
+    await restart("right")
+    async with asyncio.timeout(10):
+        await back.wait()
+    await transport.flush()
+    await transport.close()
+
+
+@pytest.mark.parametrize("command", [["alive", "echo"], ["up", "--http-port", "0", "--grpc-port", "0"]])
+async def test_whoever_starts_a_process_reads_why_it_may_not_join(secured: Secured, command: list[str]) -> None:
+    secured.start()
+    secured.settings(tls_ca=str(secured.other_ca))
+    shell = {name: value for name, value in os.environ.items() if not name.startswith(("TROUPE_", "NATS_"))}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "cli", *command, "--config", str(secured.folder / "troupe.toml")),
+        env={**shell, "TROUPE_HOME": str(secured.folder)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(30):
+        said, _ = await process.communicate()
+    assert process.returncode == 1
+    assert "has a certificate that is not trusted here" in said.decode()
+    assert "[bus] tls_ca" in said.decode()
