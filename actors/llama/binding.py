@@ -158,13 +158,14 @@ class NativeContext:
         sequences: int,
         threads: int,
         pooling: int | None = None,
+        parted: bool = False,
     ) -> None:
-        """`pooling` makes it a context for embeddings.
+        """`pooling` makes it a context for embeddings. `parted` gives each sequence its own share of the cells.
 
         Raises RpcError MODEL_LOAD_FAILED when memory does not suffice.
         """
         last_error()
-        parameters = _context_parameters(cells, batch, sequences, threads)
+        parameters = _context_parameters(cells, batch, sequences, threads, parted)
         if pooling is not None:
             parameters.embeddings, parameters.pooling_type = True, pooling
             parameters.n_ubatch, parameters.n_outputs_max = batch, batch
@@ -177,6 +178,7 @@ class NativeContext:
         self._memory: Any = llama.llama_get_memory(handle)
         self._vocabulary_size = llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(model.handle))
         self._adapter = ""
+        self._parted = parted
 
     def decode(self, batch: Batch, tokens: int) -> int:
         """Compute the first `tokens` of a batch.
@@ -206,8 +208,12 @@ class NativeContext:
         return bool(llama.llama_memory_seq_rm(self._memory, sequence, kept, -1)) if self._memory else True
 
     def copy(self, source: int, target: int, tokens: int) -> None:
-        """Let a sequence share the first cells of another."""
-        llama.llama_memory_seq_cp(self._memory, source, target, 0, tokens)
+        """Let a sequence have the first tokens of another: the same cells, or copies where each has its own part."""
+        if self._parted:  # only a whole part can be copied
+            llama.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+            llama.llama_memory_seq_rm(self._memory, target, tokens, -1)
+        else:
+            llama.llama_memory_seq_cp(self._memory, source, target, 0, tokens)
 
     def use_adapter(self, key: str) -> None:
         """Compute with an adapter from now on; empty: without one."""
@@ -223,7 +229,7 @@ class NativeContext:
         llama.llama_free(self.handle)
 
 
-def _context_parameters(cells: int, batch: int, sequences: int, threads: int) -> Any:
+def _context_parameters(cells: int, batch: int, sequences: int, threads: int, parted: bool) -> Any:
     parameters = llama.llama_context_default_params()
     parameters.n_ctx = cells
     parameters.n_batch = batch
@@ -233,6 +239,6 @@ def _context_parameters(cells: int, batch: int, sequences: int, threads: int) ->
     parameters.n_outputs_max = sequences
     parameters.n_outputs_max_per_seq = 1
     parameters.n_threads = parameters.n_threads_batch = threads
-    parameters.kv_unified = True
+    parameters.kv_unified = not parted
     parameters.no_perf = True
     return parameters

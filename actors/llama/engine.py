@@ -12,7 +12,7 @@ import numpy as np
 from actors.llama.adapters import adapter_key, check_adapter
 from actors.llama.binding import NativeContext, NativeModel, start_library
 from actors.llama.embedding import Embedder, EmbeddingWork
-from actors.llama.engine_limits import cache_tokens, context_tokens, embedding_tokens, threads
+from actors.llama.engine_limits import cache_is_parted, cache_tokens, context_tokens, embedding_tokens, threads
 from actors.llama.gguf_file import ModelHeader, read_header
 from actors.llama.grammar import Grammar
 from actors.llama.interface import Embedding, EngineInfo, Event, Job
@@ -26,6 +26,9 @@ from actors.llama.stream import EventStream, Outbox
 from actors.llama.vocabulary import Vocabulary
 from bus import Code, RpcError, invalid
 from bus.errors import interrupted
+
+LENT_AT_LEAST = 32
+"""Tokens of a beginning that one part of a cache takes over from another: it is copied with all the part's memory."""
 
 Answer = TypeVar("Answer")
 
@@ -47,7 +50,10 @@ class LlamaEngine:
         self._info = describe(header, self._vocabulary, settings)
         count = threads(header, settings)
         cells = cache_tokens(header, settings) if self._info.generates else settings.batch
-        self._context = NativeContext(model, cells=cells, batch=settings.batch, sequences=settings.slots, threads=count)
+        parted = self._info.generates and not model.offloaded and cache_is_parted(header, settings)
+        self._context = NativeContext(
+            model, cells=cells, batch=settings.batch, sequences=settings.slots, threads=count, parted=parted
+        )
         self._embedder = Embedder(
             model,
             self._vocabulary.size,
@@ -56,7 +62,8 @@ class LlamaEngine:
             header.pooling,
             count,
         )
-        table = SlotTable(settings.slots, cells, self._forget, reuse=not model.recurrent)
+        lent = LENT_AT_LEAST if parted else 1
+        table = SlotTable(settings.slots, cells, self._forget, reuse=not model.recurrent, lent=lent)
         self._outbox = Outbox(loop)
         self._stepper = Stepper(model, self._vocabulary, self._context, table, self._embedder, settings, self._outbox)
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)

@@ -30,3 +30,12 @@ def cache_tokens(header: ModelHeader, settings: LlamaSettings) -> int:
     """Tokens that all calls together may hold: at least one call's context."""
     context = context_tokens(header, settings)
     return max(settings.cache_tokens or 2 * context, context)
+
+
+def cache_is_parted(header: ModelHeader, settings: LlamaSettings) -> bool:
+    """There is room for as many whole contexts as slots: each slot then has a part of the cache for itself.
+
+    Otherwise all slots share one cache, where a call may use what others leave, and where each token looks over the
+    cells of all of them.
+    """
+    return cache_tokens(header, settings) >= settings.slots * context_tokens(header, settings)

@@ -16,7 +16,10 @@ class LlamaSettings(Struct, frozen=True, kw_only=True):
     """Tokens that one call may use, prompt and answer; 0: what the model was trained for, at most 8192."""
 
     cache_tokens: Annotated[int, Meta(ge=0, le=1 << 26)] = 0
-    """Tokens that all calls together may hold in the cache; 0: twice the context."""
+    """Tokens that all calls together may hold in the cache; 0: twice the context.
+
+    With `slots` times `context` or more, each slot has a part of the cache for itself on a CPU.
+    """
 
     slots: Annotated[int, Meta(ge=1, le=64)] = 8
     """Answers that are generated at the same time."""

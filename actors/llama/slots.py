@@ -65,12 +65,18 @@ def common_prefix(left: TokenArray, right: TokenArray) -> int:
 class SlotTable:
     """All slots of an engine and the room they share."""
 
-    def __init__(self, slots: int, capacity: int, forget: Callable[[Slot], None], *, reuse: bool = True) -> None:
-        """`forget` is called for each idle slot that must be emptied at once."""
+    def __init__(
+        self, slots: int, capacity: int, forget: Callable[[Slot], None], *, reuse: bool = True, lent: int = 1
+    ) -> None:
+        """`forget` is called for each idle slot that must be emptied at once.
+
+        lent: a shorter beginning is not taken over from another slot.
+        """
         self.slots = [Slot(index) for index in range(slots)]
         self.capacity = capacity
         self._forget = forget
         self._reuse = reuse
+        self._lent = lent
         self._clock = 0
 
     @property
@@ -84,6 +90,8 @@ class SlotTable:
             return None
         source, reused = self._best_source(tokens, adapter)
         slot = self._target(source, reused)
+        if slot is not source and reused < self._lent:
+            source, reused = None, 0
         if not self._make_room(slot, source, reserve, reused):
             # The last resort: take over what would have been shared.
             if source is None or source.busy or slot is source:

@@ -192,6 +192,8 @@ class Stepper:
 
     def _decode(self, rows: list[Row[Sequence]]) -> float:
         """Compute rows and choose their tokens; returns the seconds that the computation took."""
+        # Where each slot has a part of the cache, llama.cpp computes only neighbours together, in ascending order.
+        rows.sort(key=_place)
         tokens = self._fill(rows)
         if not tokens:
             return 0.0
@@ -325,3 +327,7 @@ class Stepper:
 
     def _emit(self, running: RunningJob, event: Event) -> None:
         self._outbox.add(lambda: running.stream.push(event))
+
+
+def _place(row: Row[Sequence]) -> int:
+    return row.sequence.slot.index if row.sequence.slot is not None else -1

@@ -76,8 +76,9 @@ def test_what_the_library_complains_about_becomes_the_sentence(tmp_path: Path) -
     assert refusal.value.reason == "MODEL_LOAD_FAILED"
 
 
-def test_cutting_and_copying_do_what_the_slots_count_on(model: NativeModel) -> None:
-    context = NativeContext(model, cells=256, batch=64, sequences=2, threads=1)
+@pytest.mark.parametrize("parted", [False, True])
+def test_cutting_and_copying_do_what_the_slots_count_on(model: NativeModel, parted: bool) -> None:
+    context = NativeContext(model, cells=512, batch=64, sequences=2, threads=1, parted=parted)
     batch = Batch(64)
     batch.output[batch.put(0, np.arange(20, 30, dtype=np.int32), 0, 0) - 1] = 1
     assert context.decode(batch, 10) == 0

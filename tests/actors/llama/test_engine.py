@@ -28,6 +28,7 @@ from .engine_jobs import (
     ask,
     assert_same,
     chat,
+    collect,
     job,
     plain_greedy,
 )
@@ -44,6 +45,31 @@ async def test_eight_at_once_say_what_each_says_alone(shipped: LlamaEngine) -> N
     alone = [await ask(shipped, chat(question), 40, ignore_end=False) for question in QUESTIONS]
     assert [answer.text() for answer in together] == [answer.text() for answer in alone]
     assert len({answer.text() for answer in together}) > 3
+
+
+async def test_slots_with_parts_of_their_own_say_the_same(open_engine: OpenEngine) -> None:
+    shared = await open_engine(slots=4, context=256)
+    parted = await open_engine(slots=4, context=256, cache_tokens=4 * 256)
+    for _ in range(2):
+        answers = await asyncio.gather(*(ask(parted, prompt, 40, alternatives=8) for prompt in PROMPTS))
+        for answer, prompt in zip(answers, PROMPTS, strict=True):
+            assert_same(answer, await ask(shared, prompt, 40, alternatives=8))
+
+
+async def test_a_long_beginning_is_copied_from_one_part_to_another(open_engine: OpenEngine) -> None:
+    engine = await open_engine(slots=2, context=256, cache_tokens=512)
+    beginning = "The quick brown fox jumps over the lazy dog. " * 2
+    alone = await ask(engine, beginning + "And then?", 8, alternatives=8)
+    first = engine.submit(job(engine, beginning + "Meanwhile", 100))
+    started = asyncio.create_task(collect(first))
+    while not engine.running:
+        await asyncio.sleep(0)
+    copied = await ask(engine, beginning + "And then?", 8, alternatives=8)
+    assert copied.cost.cached_tokens >= 32
+    assert_same(copied, alone)
+    first.cancel()
+    with pytest.raises(RpcError):
+        await started
 
 
 async def test_a_seed_gives_the_same_text_alone_and_in_company(shipped: LlamaEngine) -> None:

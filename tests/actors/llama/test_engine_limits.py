@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors.llama.engine_limits import cache_tokens, context_tokens, embedding_tokens, threads
+from actors.llama.engine_limits import cache_is_parted, cache_tokens, context_tokens, embedding_tokens, threads
 from actors.llama.gguf_file import ModelHeader
 from actors.llama.settings import LlamaSettings, physical_cores
 
@@ -22,6 +22,13 @@ def test_the_context_is_what_is_wanted_and_never_more_than_was_trained(trained: 
 def test_the_cache_holds_at_least_one_call() -> None:
     assert cache_tokens(header(2048), LlamaSettings()) == 4096
     assert cache_tokens(header(2048), LlamaSettings(cache_tokens=100)) == 2048
+
+
+def test_a_slot_has_a_part_of_the_cache_where_each_part_holds_a_whole_call() -> None:
+    assert not cache_is_parted(header(2048), LlamaSettings())
+    assert cache_is_parted(header(2048), LlamaSettings(slots=2))
+    assert cache_is_parted(header(2048), LlamaSettings(cache_tokens=8 * 2048))
+    assert not cache_is_parted(header(2048), LlamaSettings(cache_tokens=8 * 2048 - 1))
 
 
 def test_embeddings_take_no_more_than_was_trained() -> None:

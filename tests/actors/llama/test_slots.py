@@ -168,6 +168,25 @@ def test_the_last_token_of_a_prompt_is_always_computed() -> None:
     assert second.reused == 2
 
 
+def test_a_short_beginning_is_not_taken_over_from_another_part_but_kept_in_its_own() -> None:
+    table = SlotTable(2, 200, lambda slot: None, lent=8)
+    first = table.place(np.arange(20, dtype=np.int32), "", 40)
+    assert first is not None
+    first.slot.cached = 20
+    short, long = np.arange(30, dtype=np.int32), np.arange(30, dtype=np.int32)
+    short[7:] = 99
+    second = table.place(short, "", 40)
+    assert second is not None
+    assert (second.source, second.reused) == (None, 0)
+    table.release(second.slot)
+    third = table.place(long, "", 40)
+    assert third is not None
+    assert (third.source, third.reused) == (first.slot, 20)
+    table.release(first.slot)
+    again = table.place(short[:8], "", 40)
+    assert again is not None
+
+
 def test_nothing_is_reused_under_another_adapter() -> None:
     engine = Engine()
     first = engine.place(tokens(1, 2, 3), "", 4)
