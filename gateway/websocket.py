@@ -31,6 +31,8 @@ MAX_TEXT = 6 * 1024 * 1024
 MAX_BACKLOG = 16 * 1024 * 1024
 """Bytes that may wait for a client that does not read; more ends the connection."""
 
+MAX_REASON_BYTES = 123
+
 CLOSE_INVALID = 1007
 CLOSE_POLICY = 1008
 CLOSE_TOO_BIG = 1009
@@ -75,7 +77,12 @@ async def _turn_away(websocket: WebSocket, form: str | None, error: RpcError) ->
     else:
         await websocket.send_text(JsonForm().encode(frame, None, None) or "")
     code = CLOSE_TRY_LATER if error.code is Code.RESOURCE_EXHAUSTED else CLOSE_POLICY
-    await websocket.close(code, reason=error.message[:120])
+    await websocket.close(code, reason=_close_reason(error))
+
+
+def _close_reason(error: RpcError) -> str:
+    """As much of the message as a close frame holds, which has 125 bytes with its code."""
+    return error.message.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
 
 
 class DoorCall:
@@ -173,13 +180,14 @@ class Connection:
 
     def _guarded(self, frame: Frame, form: BinaryForm | JsonForm, payloads: list[Any]) -> None:
         """A call's own mistake ends that call and nothing else."""
+        before = self._calls.get(frame.call_id)
         try:
             self._dispatch(frame, form, payloads)
         except RpcError as error:
-            call = self._calls.pop(frame.call_id, None)
-            if call is not None and error.reason == "CALL_EXISTS":
-                self._calls[frame.call_id] = call  # the one that was there first goes on
-            elif call is not None:
+            call = self._calls.get(frame.call_id)
+            first = call is before and error.reason == "CALL_EXISTS"  # it was there first and goes on
+            if call is not None and not first:
+                del self._calls[frame.call_id]
                 self._drop(call, may_return=False)
             self._answer(frame.call_id, error, form)
 
@@ -316,7 +324,7 @@ class Connection:
     def _hang_up(self, code: int, error: RpcError) -> None:
         """The connection itself is at fault: say why, and end it."""
         self._answer("", error, self._form)
-        self._last_words = (code, error.message[:120])
+        self._last_words = (code, _close_reason(error))
 
     def _write_soon(self) -> None:
         self._wake.set()

@@ -257,7 +257,35 @@ async def test_an_id_in_use_is_refused_and_its_call_goes_on(gateway: Any) -> Non
     assert close.close.status.code == 0
 
 
-@pytest.mark.parametrize("garbage", [b"\xff\xff\xff", "no json", "[1]", '{"callId": 5}', '{"payload": 3}'])
+async def test_an_id_of_another_connection_is_refused_and_takes_no_place(gateway: Any) -> None:
+    async with (
+        connected(gateway.websocket_url, "troupe.v1.binary") as one,
+        connected(gateway.websocket_url, "troupe.v1.binary") as other,
+    ):
+        await send(one, opening("same", "Converse", half_close=False))
+        await receive(one)
+        for _ in range(3):
+            await send(other, opening("same", "Echo", EchoRequest(text="x")))
+            assert reason_of(await receive(other)) == "CALL_EXISTS"
+        assert gateway.hub.limits.call().in_use == 1
+        await send(one, Frame(call_id="same", cancel=Cancel()))
+        await until_close(one, "same")
+
+
+async def test_an_id_may_be_used_again_after_its_call(gateway: Any) -> None:
+    for _ in range(3):
+        async with connected(gateway.websocket_url, "troupe.v1.binary") as socket:
+            await send(socket, opening("my-first-call", "Echo", EchoRequest(text="x")))
+            payloads, close = await until_close(socket, "my-first-call")
+        assert (len(payloads), close.close.status.code) == (1, 0)
+
+
+GARBAGE = [
+    b"\xff\xff\xff", "no json", "[1]", '{"callId": 5}', '{"payload": 3}', "[" * 100_000, '{"%s": 1}' % ("ộ" * 200)
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("garbage", GARBAGE, ids=lambda garbage: garbage[:20])
 async def test_what_is_no_frame_ends_the_connection_with_a_word(gateway: Any, garbage: bytes | str) -> None:
     async with connected(gateway.websocket_url) as socket:
         await socket.send(garbage)
