@@ -246,3 +246,16 @@ async def test_a_client_that_does_not_read_stops_the_actor_not_the_hub(door: Any
     assert 0 < before * 1000 < 64 * 2**20
     writer.transport.abort()
     await door.chat.cancelled.wait()
+
+
+async def test_a_client_of_http_1_0_gets_a_stream_that_ends_with_its_connection(door: Any) -> None:
+    host, port = door.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    body = json.dumps({"model": MODEL, "messages": said("Hi"), "stream": True}).encode()
+    writer.write(f"POST /v1/chat/completions HTTP/1.0\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
+    head = await reader.readuntil(b"\r\n\r\n")
+    events = (await reader.read()).split(b"\n\n")
+    writer.close()
+    assert b"transfer-encoding" not in head
+    assert all(event.startswith((b"data: ", b": ")) for event in events[:-1])
+    assert events[-2:] == [b"data: [DONE]", b""]
