@@ -23,7 +23,7 @@ from bus.metrics import gather
 from gateway.access import check_scopes
 from gateway.errors import headers_of, status_of
 from gateway.health import Health, Probe
-from gateway.http_protocol import BoundedHttpProtocol
+from gateway.http_protocol import BoundedHttpProtocol, BoundedWebSocketProtocol
 from gateway.hub import Hub
 from gateway.openai.document import openapi
 from gateway.openai.errors import encoded
@@ -190,7 +190,7 @@ def uvicorn_config(hub: Hub, app: Starlette) -> uvicorn.Config:
         port=settings.http.port,
         loop="auto",
         http=BoundedHttpProtocol,
-        ws="websockets-sansio",
+        ws=BoundedWebSocketProtocol,
         ws_max_size=2 * MAX_TEXT,
         ws_ping_interval=20.0,
         ws_ping_timeout=20.0,

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with bounds on a request's head and on what waits for a client, which uvicorn does not have.
+"""uvicorn's protocols with bounds on a request's head and on what waits for a client, which uvicorn does not have.
 
 What uvicorn answers by itself is typed here, and a client of HTTP/1.0 gets a body that ends with the connection, since
 it knows no chunks.
@@ -8,6 +8,8 @@ import asyncio
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode, Frame
 
 from bus import RpcError, invalid
 from gateway.openai.errors import encoded
@@ -23,6 +25,12 @@ LOOK_SECONDS = 20.0
 
 LOOKS = 3
 """A connection is cut when so many looks have seen that its client takes nothing of what waits for it."""
+
+MAX_WAITING_BYTES = 32 * 1024 * 1024
+"""More than the largest answer. A client for which so much waits, and which sends pings all the same, is cut."""
+
+MAX_FRAGMENTS = 64 * 1024
+"""Parts of one WebSocket message, which may be empty and so never reach the limit of its size."""
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
@@ -103,6 +111,21 @@ def _end_with_connection(cycle: Any) -> None:
         await send(message)
 
     cycle.send = unchunked
+
+
+class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
+    """Ends connections whose clients make the hub hold what no limit of messages counts."""
+
+    def handle_ping(self) -> None:
+        super().handle_ping()
+        if self.transport.get_write_buffer_size() > MAX_WAITING_BYTES:
+            self.transport.abort()
+
+    def handle_cont(self, event: Frame) -> None:
+        super().handle_cont(event)
+        if len(self.frames) > MAX_FRAGMENTS:
+            self.conn.fail(CloseCode.MESSAGE_TOO_BIG, f"more than {MAX_FRAGMENTS:,} fragments")
+            self.handle_parser_exception()
 
 
 class StallWatch:

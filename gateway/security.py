@@ -169,7 +169,7 @@ def _interesting(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, str]:
 
 
 def _check_version(scope: Scope, headers: dict[bytes, str]) -> None:
-    """Raises INVALID_ARGUMENT (INVALID_HTTP) for a request without a Host, except in HTTP/1.0, where it may be missing."""
+    """Raises INVALID_ARGUMENT (INVALID_HTTP) for a request without a Host, which only HTTP/1.0 may leave out."""
     if b"host" not in headers and scope.get("http_version") != "1.0":
         raise invalid("The request has no Host header; HTTP/1.1 wants one.", reason="INVALID_HTTP")
 

@@ -242,6 +242,35 @@ async def test_a_refused_handshake_says_why(port: int, path: str, origin: str, s
     assert json.loads(caught.value.response.body)["error"]["reason"] == reason
 
 
+async def upgraded(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A WebSocket in its bare bytes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(
+        b"GET /ws HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+        b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    await reader.readuntil(b"\r\n\r\n")
+    return reader, writer
+
+
+async def test_a_client_that_pings_and_reads_nothing_is_cut(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.http_protocol.MAX_WAITING_BYTES", 1000)
+    _, writer = await upgraded(port)
+    ping = b"\x89\xfd\0\0\0\0" + b"x" * 125
+    with pytest.raises(ConnectionError):
+        while True:
+            writer.write(ping * 1000)
+            await writer.drain()
+
+
+async def test_a_message_of_endless_parts_ends_its_connection(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.http_protocol.MAX_FRAGMENTS", 100)
+    reader, writer = await upgraded(port)
+    writer.write(b"\x01\x80\0\0\0\0" + b"\0\x80\0\0\0\0" * 200)
+    assert b"more than 100 fragments" in await reader.read()
+    writer.close()
+
+
 class Pipe:
     """A transport whose client reads as it is told."""
 
