@@ -199,12 +199,16 @@ async def test_a_process_that_hangs_is_killed_and_started_again(
         assert after.last_exit == "ended by SIGKILL"
 
 
-async def test_the_bus_is_brought_back_and_no_actor_has_to_start_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "hung"])
+async def test_the_bus_is_brought_back_and_no_actor_has_to_start_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    monkeypatch.setattr(supervisor, "PROBE_SECONDS", 0.3)
     async with hub(settings_of(tmp_path), echo=ECHO) as own:
         before, pid = await own.serving(), own.server.pid
         back = asyncio.Event()
         own.transport.on_reconnect(back.set)
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
         await back.wait()
         assert own.server.pid not in (0, pid)
         while True:
