@@ -174,6 +174,8 @@ class Supervisor:
             if self.server is not None:
                 watching.append(asyncio.create_task(self._keep_server(self.server)))
                 watching.append(asyncio.create_task(self._watch_server(self.server)))
+            for task in watching:
+                task.add_done_callback(self._watched)
             stack.push_async_callback(self._end_tasks, watching)
             self._do(self.supervision.start(time.monotonic()))
             return await self._finished
@@ -255,8 +257,8 @@ class Supervisor:
             await asyncio.sleep(pause)
             try:
                 await server.restart()
-            except ServerError as error:
-                self._fail(HubFailed(str(error)))
+            except (ServerError, OSError) as error:
+                self._fail(HubFailed(f"The NATS server ended ({status}) and could not be started again: {error}"))
                 return
 
     async def _watch_server(self, server: EmbeddedServer) -> None:
@@ -268,6 +270,12 @@ class Supervisor:
             if silent == SILENT_PROBES:
                 log.error("bus.silent", pid=server.pid)
                 server.kill()
+
+    def _watched(self, task: "asyncio.Task[None]") -> None:
+        """A hub whose supervisor has stopped looking is none."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("supervisor.failed", exc_info=error)
+            self._fail(HubFailed(f"The supervisor failed ({error!r}); see {self._log_of('supervisor')}."))
 
     def _fail(self, error: HubFailed) -> None:
         if not self._finished.done():

@@ -395,6 +395,10 @@ def _write_private(file: Path, content: bytes) -> None:
     """Replace a file as a whole, readable by its owner alone from its first moment on."""
     draft = file.with_name(f"{file.name}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as target:
-        target.write(content)
-    draft.replace(file)
+    try:
+        with os.fdopen(descriptor, "wb") as target:
+            target.write(content)
+        draft.replace(file)
+    except OSError as error:
+        draft.unlink()
+        raise OSError(error.errno, error.strerror, str(file)) from error
