@@ -80,7 +80,8 @@ class CallDriver(ABC):
                     self.on_event(event)
         if self.protocol.talks:
             self._channel.pump.mark(self)
-        self.wake()
+        if self._waiting:
+            self.wake()
 
     @abstractmethod
     def on_event(self, event: Event) -> None:
@@ -95,8 +96,6 @@ class CallDriver(ABC):
 
     def wake(self) -> None:
         """Let everyone who waits look again."""
-        if not self._waiting:
-            return
         waiting, self._waiting = self._waiting, []
         for future in waiting:
             if not future.done():

@@ -8,6 +8,7 @@ returns. Time is any clock in seconds; it is only compared with itself.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from bus import errors
 from bus.errors import Code, RpcError
@@ -41,8 +42,7 @@ CREDIT_PIECES = 32
 """Pieces after which credit goes out at the latest, also in a wide window: the sender's ring waits for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """Pieces came, in order and for the first time."""
 
     pieces: Pieces
@@ -217,7 +217,7 @@ class CallerProtocol:
 
     def _receive(self, frame: Frame, now: float) -> None:
         if frame.payload:
-            new = self.incoming.accept(frame.payload, frame.sequence, frame.more)
+            new = self.incoming.accept(frame.payload[:], frame.sequence, frame.more)
             if new:
                 self._gap.close()
                 self.events.append(Received(new))

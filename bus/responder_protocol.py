@@ -115,7 +115,7 @@ class ResponderProtocol:
 
     def _receive(self, frame: Frame, now: float) -> None:
         if frame.payload and not self._half_closed:
-            new = self.incoming.accept(frame.payload, frame.sequence or len(frame.payload), frame.more)
+            new = self.incoming.accept(frame.payload[:], frame.sequence or len(frame.payload), frame.more)
             if new:
                 self._gap.close()
                 self.events.append(Received(new))

@@ -127,18 +127,21 @@ class ServerCall:
         if self.on_sent is not None:
             self.on_sent()
 
-    def _stalled(self) -> bool:
-        return not self.protocol.outgoing.ready and not self.protocol.finished
-
     async def _push(self, message: bytes) -> None:
-        if self._stalled():
-            self._server.stalls += 1
-        while self._stalled():
-            await self._changed()
-        if self.protocol.finished:
+        protocol = self.protocol
+        if not protocol.outgoing.ready:
+            await self._credit()
+        if protocol.finished:
             raise errors.cancelled()
-        self.protocol.outgoing.push(message)
+        protocol.outgoing.push(message)
         self._server.pump.mark(self)
+
+    async def _credit(self) -> None:
+        """Return when another message may be pushed, or the call has ended."""
+        protocol = self.protocol
+        self._server.stalls += not protocol.finished
+        while not protocol.outgoing.ready and not protocol.finished:
+            await self._changed()
 
     async def requests(self) -> AsyncIterator[Any]:
         """The decoded requests, as they come. Raises INVALID_ARGUMENT for bytes that are no request."""

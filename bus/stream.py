@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from bus.errors import Code, RpcError
 
@@ -33,8 +34,7 @@ RING_BYTES = 4 * 1024 * 1024
 _PIECE_OVERHEAD = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Pieces:
+class Pieces(NamedTuple):
     """Consecutive pieces of messages.
 
     last: number of the newest piece. more: the newest piece is continued by the one that follows.
@@ -105,9 +105,9 @@ class Outgoing:
     @property
     def ready(self) -> bool:
         """Another message may be pushed now."""
-        if self._unconsumed >= RING_BYTES:
-            return False
-        return self.last < self.granted or (self.detached and self.last - self.consumed < RING_PIECES)
+        if self.last < self.granted or (self.detached and self.last - self.consumed < RING_PIECES):
+            return self._unconsumed < RING_BYTES
+        return False
 
     @property
     def idle(self) -> bool:
@@ -116,10 +116,14 @@ class Outgoing:
 
     def push(self, message: bytes) -> None:
         """Add a whole message. Raises MESSAGE_TOO_LARGE."""
+        if len(message) <= MAX_PIECE:
+            self._ring.append(message)
+            self.last += 1
+            self._weigh(len(message) + _PIECE_OVERHEAD)
+            return
         pieces = split(message)
         self.push_pieces(pieces, more=False)
-        if len(pieces) > 1:
-            self._more.update(range(self.last - len(pieces) + 1, self.last))
+        self._more.update(range(self.last - len(pieces) + 1, self.last))
 
     def push_pieces(self, pieces: Sequence[bytes], more: bool) -> None:
         """Add pieces that someone else has split."""
@@ -127,15 +131,19 @@ class Outgoing:
         self.last += len(pieces)
         if more:
             self._more.add(self.last)
-        size = sum(map(len, pieces)) + _PIECE_OVERHEAD * len(pieces)
+        self._weigh(sum(map(len, pieces)) + _PIECE_OVERHEAD * len(pieces))
+
+    def _weigh(self, size: int) -> None:
         self._bytes += size
         self._unconsumed += size
 
     def take(self) -> list[Pieces]:
         """What may be sent now, each entry as one frame."""
-        batches = []
-        while not self.detached and self.sent < min(self.last, self.granted):
-            batches.append(self._take_one(min(self.last, self.granted)))
+        batches: list[Pieces] = []
+        if not self.detached:
+            until = min(self.last, self.granted)
+            while self.sent < until:
+                batches.append(self._take_one(until))
         return batches
 
     def take_first(self) -> Pieces | None:

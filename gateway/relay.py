@@ -138,14 +138,15 @@ class Relay(CallDriver):
 
     def settle(self) -> None:
         super().settle()
-        if self.protocol.accepted and not self._located and not self.closed:
+        protocol = self.protocol
+        outgoing = protocol.outgoing
+        if not self._located and protocol.accepted and not self.closed:
             self._located = True
             self._forwarded_credit = -1
             if self.resumable:
                 self._hub.locations.remember(self.call_id, self._location())
-        if self.protocol.outgoing.granted > self._forwarded_credit and self.protocol.accepted:
-            self._forwarded_credit = self.protocol.outgoing.granted
-            outgoing = self.protocol.outgoing
+        if outgoing.granted > self._forwarded_credit and protocol.accepted:
+            self._forwarded_credit = outgoing.granted
             self._controls.append(Frame(credit=Credit(granted=outgoing.granted, consumed=outgoing.consumed)))
         if self._pieces or self._controls or self._close is not None:
             self._ready(self)
@@ -244,6 +245,9 @@ class Relay(CallDriver):
 
     def take(self) -> list[Frame]:
         """What the client has not got yet; backlog leaves joined."""
+        if len(self._pieces) == 1 and not self._controls and self._close is None:  # nearly always
+            (batch,), self._pieces, self.pending_bytes = self._pieces, [], 0
+            return [self._framed(batch)]
         frames: list[Frame] = []
         size = 0
         for batch in self._pieces:
@@ -253,7 +257,7 @@ class Relay(CallDriver):
                 frames[-1].sequence, frames[-1].more = batch.last, batch.more
                 size += weight
             else:
-                frames.append(Frame(sequence=batch.last, payload=batch.pieces, more=batch.more))
+                frames.append(self._framed(batch))
                 size = weight
         self._pieces, self.pending_bytes = [], 0
         if self._close is not None:
@@ -265,6 +269,15 @@ class Relay(CallDriver):
             if not frame.sequence:
                 frame.sequence = self.protocol.incoming.received
         return frames
+
+    def _framed(self, batch: Pieces) -> Frame:
+        return Frame(
+            call_id=self.call_id,
+            epoch=self.protocol.epoch,
+            sequence=batch.last,
+            payload=batch.pieces,
+            more=batch.more,
+        )
 
     def _attach_close(self, frames: list[Frame], size: int) -> None:
         assert self._close is not None

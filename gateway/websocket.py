@@ -368,8 +368,7 @@ class Connection:
             await self._websocket.send({"type": "websocket.send", "bytes": message})
         elif message is not None:
             await self._websocket.send({"type": "websocket.send", "text": message})
-        backlog = sum(call.relay.pending_bytes for call in self._ready.values() if call.relay)
-        if backlog > MAX_BACKLOG:
+        if self._ready and sum(call.relay.pending_bytes for call in self._ready.values() if call.relay) > MAX_BACKLOG:
             raise ConnectionError("the client does not read")
 
     # ---- the end

@@ -59,6 +59,8 @@ class NativeModel:
         """Load a file; `progress` hears shares from 0 to 1, in this thread. Raises RpcError MODEL_LOAD_FAILED."""
         parameters = llama.llama_model_default_params()
         parameters.n_gpu_layers = gpu_layers
+        self.offloaded = gpu_layers != 0 and bool(llama.llama_supports_gpu_offload())
+        """Whether a part of it is on a GPU."""
         if progress is not None:
             parameters.progress_callback = llama.llama_progress_callback(_continuing(progress))
         last_error()

@@ -16,7 +16,7 @@ from actors.llama.embedding import Embedder
 from actors.llama.interface import Ended, EndReason, Event, Prefilling, Tokens, TokenScore
 from actors.llama.line import WaitingLine
 from actors.llama.logprobs import score
-from actors.llama.schedule import AdapterRotation, PrefillBudget, Row, plan
+from actors.llama.schedule import AdapterRotation, PrefillBudget, Row, RowGrouping, plan
 from actors.llama.sequence import RunningJob, Sequence
 from actors.llama.settings import LlamaSettings
 from actors.llama.slots import Placement, SlotTable
@@ -49,6 +49,7 @@ class Stepper:
         self._batch = Batch(size)
         self._budget = PrefillBudget(size, settings.gap_seconds)
         self._rotation = AdapterRotation(settings.adapter_run)
+        self._grouping = RowGrouping(may_part=not model.offloaded)
         self._ahead = settings.answer_reserve
         self._inbox: deque[Callable[[], None]] = deque()
         self._wake = threading.Event()
@@ -180,16 +181,28 @@ class Stepper:
         if not group:
             return
         rows = plan(group, self._budget)
-        tokens = self._fill(rows)
         self._context.use_adapter(adapter)
+        prompt_tokens = sum(row.count for row in rows if row.count > 1)
+        generating = sum(row.count == 1 for row in rows)
+        apart = not prompt_tokens and self._grouping.apart(generating)
+        seconds = sum(self._decode([row]) for row in rows) if apart else self._decode(rows)
+        self._budget.observe(generating, prompt_tokens, seconds)
+        if not prompt_tokens:
+            self._grouping.observe(generating, apart, seconds)
+
+    def _decode(self, rows: list[Row[Sequence]]) -> float:
+        """Compute rows and choose their tokens; returns the seconds that the computation took."""
+        tokens = self._fill(rows)
+        if not tokens:
+            return 0.0
         began = time.perf_counter()
         code = self._context.decode(self._batch, tokens)
         if code != 0:
             raise RpcError(Code.INTERNAL, f"llama.cpp could not compute a step of {tokens} tokens (code {code}).")
-        prompt_tokens = sum(row.count for row in rows if row.count > 1)
-        self._budget.observe(tokens - prompt_tokens, prompt_tokens, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
         for row in rows:
             self._advance(row)
+        return seconds
 
     def _secure(self, group: list[Sequence]) -> None:
         """Make sure that each generating sequence may take one more cell; the youngest one makes room if need be."""

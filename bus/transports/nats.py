@@ -85,8 +85,8 @@ class NatsTransport:
             raise lost(error) from error
 
     async def subscribe(self, subject: str, handler: Handler, queue: str = "") -> "_Subscription":
-        def take(subject: bytes, payload: bytes, reply: bytes, headers: bytes | None) -> None:
-            unheard = headers is not None and not payload and headers.startswith(_NO_RESPONDERS)
+        def take(subject: bytes, payload: bytes, reply: bytes, headers: bytes) -> None:
+            unheard = not payload and headers.startswith(_NO_RESPONDERS)
             handler(Message(subject.decode(), payload, reply.decode(), unheard))
 
         try:

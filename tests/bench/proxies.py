@@ -21,6 +21,7 @@ ROUNDS = 3
 RATE = 50
 TOKENS = 150
 STREAMS = (10, 100)
+FIGURES = ("ttft", "per_token", "cpu_us", "rss", "pss")
 
 
 @dataclass
@@ -36,6 +37,9 @@ class Contender:
 
     def rss(self) -> int:
         return sum(process.rss() for process in self.processes)
+
+    def pss(self) -> int:
+        return sum(process.pss() for process in self.processes)
 
 
 async def start_upstream(running: Stage) -> int:
@@ -101,6 +105,7 @@ async def measure(running: Stage, contender: Contender, streams: int, model: str
         "per_token": result["delay_ms"],
         "cpu_us": used / result["tokens"] * 1e6,
         "rss": contender.rss() / 2**20,
+        "pss": contender.pss() / 2**20,
         "seconds": time.monotonic() - start,
     }
 
@@ -110,11 +115,13 @@ async def main() -> None:
     table = Table(
         "proxies",
         f"In front of the same upstream, {RATE} tokens/s per stream, OpenAI streaming",
-        ("streams", "", "added to first token", "added per token p50", "CPU per token", "RSS"),
+        ("streams", "", "added to first token", "added per token p50", "CPU per token", "RSS", "PSS"),
         notes=[
             "Added: as seen by the client through the proxy, less the same straight from the upstream in that round. "
             f"Medians of {ROUNDS} interleaved rounds. Troupe is gateway, NATS server and actor together.",
             "Asked for, of LiteLLM's: first token 10 %, per token 50 %, CPU 25 %, RSS 25 %.",
+            "RSS of several processes counts the pages that they share (libraries, the interpreter) once for each; PSS "
+            "counts them once.",
         ],
     )
     async with stage(gateway=False) as running:
@@ -141,16 +148,20 @@ async def compare(
             result["per_token"] -= base["per_token"]
             added[contender.name].append(result)
     for name, rows in added.items():
-        ttft, per_token, cpu, rss = (
-            median([row[key] for row in rows]) for key in ("ttft", "per_token", "cpu_us", "rss")
-        )
+        ttft, per_token, cpu, rss, pss = (median([row[key] for row in rows]) for key in FIGURES)
         table.rows.append(
-            (str(streams), name, f"{ttft:.2f} ms", f"{per_token:.3f} ms", f"{cpu:.0f} µs", f"{rss:.0f} MiB")
+            (
+                str(streams),
+                name,
+                f"{ttft:.2f} ms",
+                f"{per_token:.3f} ms",
+                f"{cpu:.0f} µs",
+                f"{rss:.0f} MiB",
+                f"{pss:.0f} MiB",
+            )
         )
     pairs = list(zip(added["Troupe"], added["LiteLLM"], strict=True))
-    shares = [
-        median([mine[key] / theirs[key] for mine, theirs in pairs]) for key in ("ttft", "per_token", "cpu_us", "rss")
-    ]
+    shares = [median([mine[key] / theirs[key] for mine, theirs in pairs]) for key in FIGURES]
     table.rows.append((str(streams), "Troupe / LiteLLM", *(f"{share:.1%}" for share in shares)))
 
 

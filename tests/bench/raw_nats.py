@@ -1,6 +1,6 @@
-"""What NATS itself does here, by nats-py: round trip, and a sink that only receives. Prints one JSON object.
+"""What NATS itself does here, by nats-py: round trip, and sinks that only receive. Prints one JSON object.
 
-python raw_nats.py echo PORT | rtt PORT COUNT | sink PORT COUNT | flood PORT COUNT
+python raw_nats.py echo PORT | rtt PORT COUNT | sink PORT COUNT | flood PORT COUNT | take PORT COUNT STREAMS INTERVAL_MS
 """
 
 import asyncio
@@ -13,6 +13,12 @@ import uvloop
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from bus import subjects
+from troupe.echo.v1 import RepeatRequest
+from troupe.rpc.v1 import Credit, Frame, Open
+
+WINDOW = 256
+METHOD = "troupe.echo.v1.EchoService/Repeat"
 PAYLOAD = b"x" * 72  # a frame with one token
 
 
@@ -63,6 +69,44 @@ async def sink(client: Client, count: int) -> None:
     print(json.dumps({"rate": received / (time.perf_counter() - start)}), flush=True)
 
 
+async def take(client: Client, count: int) -> None:
+    """A sink for Troupe's own streams: opens them on the bus, gives credit, counts tokens and does nothing else."""
+    streams, interval = int(sys.argv[4]), float(sys.argv[5])
+    asked = RepeatRequest(count=count // streams)
+    asked.interval.FromNanoseconds(int(interval * 1e6))
+    received, closed, start, done = [0] * streams, 0, 0.0, asyncio.Event()
+    granted = [WINDOW] * streams
+
+    async def frame_came(message: Msg) -> None:
+        nonlocal start, closed
+        start = start or time.perf_counter()
+        frame = Frame.FromString(message.data)
+        number = int(frame.call_id.rpartition("-")[2])
+        received[number] += len(frame.payload)
+        if granted[number] - received[number] <= WINDOW // 2:
+            granted[number] = received[number] + WINDOW
+            credit = Credit(granted=granted[number], consumed=received[number])
+            given = Frame(call_id=frame.call_id, epoch=frame.epoch, credit=credit)
+            await client.publish(message.reply, given.SerializeToString(), message.subject)
+        if frame.HasField("close"):
+            assert frame.close.status.code == 0, frame.close
+            closed += 1
+            if closed == streams:
+                done.set()
+
+    await client.subscribe("reply.bench-sink.*", cb=frame_came)
+    await client.flush()
+    for number in range(streams):
+        call_id = f"sink-{time.monotonic_ns()}-{number}"
+        opening = Open(protocol_version=1, method=METHOD, initial_credit=WINDOW)
+        frame = Frame(call_id=call_id, open=opening, sequence=1, payload=[asked.SerializeToString()], half_close=True)
+        subject = subjects.call("troupe.echo.v1.EchoService", "Repeat")
+        await client.publish(subject, frame.SerializeToString(), subjects.reply("bench-sink", call_id))
+    async with asyncio.timeout(120):
+        await done.wait()
+    print(json.dumps({"rate": sum(received) / (time.perf_counter() - start)}), flush=True)
+
+
 async def flood(client: Client, count: int) -> None:
     for number in range(count):
         await client.publish("bench.sink", PAYLOAD)
@@ -74,7 +118,7 @@ async def flood(client: Client, count: int) -> None:
 async def main() -> None:
     role, port, count = sys.argv[1], sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 0
     client = await nats.connect(f"nats://127.0.0.1:{port}")
-    await {"echo": echo, "rtt": rtt, "sink": sink, "flood": flood}[role](client, count)
+    await {"echo": echo, "rtt": rtt, "sink": sink, "flood": flood, "take": take}[role](client, count)
     await client.close()
 
 

@@ -56,6 +56,11 @@ class Process:
         process = psutil.Process(self.pid)
         return sum(one.memory_info().rss for one in (process, *process.children(recursive=True)))
 
+    def pss(self) -> int:
+        """As `rss`, with each page that several processes share counted in parts that add up to one."""
+        process = psutil.Process(self.pid)
+        return sum(one.memory_full_info().pss for one in (process, *process.children(recursive=True)))
+
     async def stop(self, number: int = signal.SIGTERM) -> None:
         if self.handle is not None and self.handle.returncode is None:
             self.handle.send_signal(number)

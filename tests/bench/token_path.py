@@ -16,6 +16,8 @@ INTERVAL_MS = 20.0
 UNPACED_TOKENS = 200_000
 SINK_MESSAGES = 200_000
 FLUSHED_TOKENS = 60_000
+FLUSHED = 1e-6
+"""Milliseconds between two tokens that make the actor give each to the bus by itself, and wait for nothing."""
 
 
 async def run_json(stage: Stage, *command: str) -> dict[str, Any]:
@@ -49,6 +51,12 @@ async def sink_rate(stage: Stage) -> float:
     line = await sink.stdout.readline()
     await sink.wait()
     return float(json.loads(line)["rate"])
+
+
+async def taken_rate(stage: Stage, streams: int, total: int, interval: float) -> float:
+    """Tokens per second of the same streams, at a nats-py subscriber that only receives."""
+    command = (str(HERE / "raw_nats.py"), "take", str(stage.nats_port), str(total), str(streams), str(interval))
+    return float((await run_json(stage, *command))["rate"])
 
 
 async def start_echo(stage: Stage) -> Process:
@@ -85,22 +93,27 @@ async def paced(stage: Stage, table: Table) -> None:
 
 
 async def unpaced(stage: Stage, table: Table) -> None:
-    """Interleaved rounds of: a sink that only receives, then the whole path."""
-    found: dict[str, list[tuple[float, float]]] = {}
+    """Interleaved rounds of: the two sinks that only receive, and the whole path."""
+    kinds = [
+        (f"one message per token, {streams} stream{'s' * (streams > 1)}", streams, FLUSHED_TOKENS, FLUSHED)
+        for streams in (1, 10, 100)
+    ] + [
+        (f"backlog coalesced, {streams} stream{'s' * (streams > 1)}", streams, UNPACED_TOKENS, 0.0)
+        for streams in (1, 10, 100)
+    ]
+    found: dict[str, list[tuple[float, float, float]]] = {}
     for _ in range(ROUNDS):
-        sink = await sink_rate(stage)
-        for label, streams, total, interval in (
-            ("one frame per token, 1 stream", 1, FLUSHED_TOKENS, 1e-6),
-            ("backlog coalesced, 1 stream", 1, UNPACED_TOKENS, 0.0),
-            ("backlog coalesced, 10 streams", 10, UNPACED_TOKENS, 0.0),
-        ):
+        raw = await sink_rate(stage)
+        for label, streams, total, interval in kinds:
+            taken = await taken_rate(stage, streams, FLUSHED_TOKENS, FLUSHED)
             result = await load(stage, "ws", streams, total // streams, interval)
-            rate = result["received"] / result["seconds"]
-            found.setdefault(label, []).append((rate, sink))
+            found.setdefault(label, []).append((result["received"] / result["seconds"], taken, raw))
     for label, rows in found.items():
-        rate, sink = (median([row[index] for row in rows]) for index in range(2))
-        ratio = median([row[0] / row[1] for row in rows])
-        table.rows.append((label, f"{rate:,.0f}/s", f"{sink:,.0f}/s", f"{ratio:.2f}"))
+        rate, taken, raw = (median([row[index] for row in rows]) for index in range(3))
+        to_taken, to_raw = (median([row[0] / row[index] for row in rows]) for index in (1, 2))
+        table.rows.append(
+            (label, f"{rate:,.0f}/s", f"{taken:,.0f}/s", f"{to_taken:.2f}", f"{raw:,.0f}/s", f"{to_raw:.2f}")
+        )
 
 
 async def main() -> None:
@@ -116,10 +129,13 @@ async def main() -> None:
     rates = Table(
         "token_path_unpaced",
         "Token path, as fast as it goes: tokens at the WebSocket client",
-        ("", "tokens", "receive-only sink", "tokens / sink"),
+        ("", "tokens", "receive-only sink", "tokens / sink", "bare NATS", "tokens / bare"),
         notes=[
-            "Asked for: one to one at least 0.45 of the sink, coalesced at least 1. The sink is one nats-py subscriber "
-            "that gets one message per token from a publisher of its own."
+            "Asked for: one to one at least 0.45 of a receive-only sink, coalesced at least 1.",
+            "Receive-only sink: a nats-py subscriber in the place of gateway and client, which gets the same streams "
+            "from the same actor, one message per token. Bare NATS: a subscriber that gets as many messages from a "
+            "process that does nothing but publish.",
+            "One message per token is what the actor gives to the bus; what piles up on the way is joined there too.",
         ],
     )
     async with stage("echo") as running:

@@ -29,22 +29,25 @@ class Chunk(msgspec.Struct):
 _decode = msgspec.json.Decoder(Chunk).decode
 
 
-class Exchange(asyncio.Protocol):
-    """One request on one connection; what its body holds is read line by line."""
+class Connection(asyncio.Protocol):
+    """One connection, for one request after another; what an answer's body holds is read line by line."""
 
-    def __init__(self, body: bytes) -> None:
-        self._parser = httptools.HttpResponseParser(self)
-        self._body = body
+    def __init__(self) -> None:
         self._tail = b""
         self._lines: list[bytes] = []
         self._changed: asyncio.Future[None] | None = None
         self._over = False
+        self.lost = False
         self.transport: Any = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: upstream\r\nContent-Length: {len(self._body)}\r\n"
-        self.transport.write(head.encode() + b"Content-Type: application/json\r\n\r\n" + self._body)
+
+    def ask(self, body: bytes) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._tail, self._lines, self._over = b"", [], False
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: upstream\r\nContent-Length: {len(body)}\r\n"
+        self.transport.write(head.encode() + b"Content-Type: application/json\r\n\r\n" + body)
 
     def data_received(self, data: bytes) -> None:
         self._parser.feed_data(data)
@@ -58,12 +61,17 @@ class Exchange(asyncio.Protocol):
         self._over = True
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._over = True
+        self._over = self.lost = True
         self._wake()
 
     def _wake(self) -> None:
         if self._changed is not None and not self._changed.done():
             self._changed.set_result(None)
+
+    @property
+    def free(self) -> bool:
+        """The answer has come whole; the next request may go out."""
+        return self._over and not self._lines and not self.lost
 
     async def lines(self) -> AsyncIterator[bytes]:
         while True:
@@ -80,18 +88,28 @@ class Exchange(asyncio.Protocol):
 
 
 class UpstreamActor(ChatService):
-    """Passes the conversation on and the tokens back."""
+    """Passes the conversation on and the tokens back, on connections that it keeps as every proxy does."""
 
     def __init__(self, port: int) -> None:
         self._port = port
+        self._idle: list[Connection] = []
+
+    async def _connection(self) -> Connection:
+        while self._idle:
+            found = self._idle.pop()
+            if not found.lost:
+                return found
+        loop = asyncio.get_running_loop()
+        _, made = await loop.create_connection(Connection, "127.0.0.1", self._port)
+        return made
 
     async def generate(self, request: GenerateRequest, ctx: Context) -> AsyncIterator[GenerateResponse]:
         messages = [{"role": "user", "content": message.parts[0].text} for message in request.messages]
         body = msgspec.json.encode({"model": request.model, "messages": messages, "stream": True})
-        loop = asyncio.get_running_loop()
-        _, exchange = await loop.create_connection(lambda: Exchange(body), "127.0.0.1", self._port)
+        connection = await self._connection()
         try:
-            async for line in exchange.lines():
+            connection.ask(body)
+            async for line in connection.lines():
                 if not line.startswith(b"data: {"):
                     continue
                 choice = _decode(line[6:]).choices[0]
@@ -101,7 +119,10 @@ class UpstreamActor(ChatService):
                 if choice.finish_reason:
                     yield GenerateResponse(finish=Finish(reason=FinishReason.FINISH_REASON_STOP))
         finally:
-            exchange.transport.close()
+            if connection.free:
+                self._idle.append(connection)
+            else:
+                connection.transport.close()
 
 
 async def main() -> None:

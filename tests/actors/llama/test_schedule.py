@@ -1,11 +1,12 @@
 """What a step computes: turns of adapters, room for prompts, rows."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.llama.schedule import AdapterRotation, PrefillBudget, plan
+from actors.llama.schedule import AdapterRotation, PrefillBudget, RowGrouping, plan
 
 
 @dataclass
@@ -70,6 +71,56 @@ def test_each_sequence_that_waits_for_its_first_token_is_worth_a_gap() -> None:
     budget.observe(1, 0, 0.05)
     budget.observe(1, 100, 0.30)
     assert [budget.tokens(4, waiting) for waiting in (1, 2, 5, 50)] == [100, 200, 500, 508]
+
+
+def steps(grouping: RowGrouping, rows: int, count: int, seconds: Callable[[bool], float]) -> list[bool]:
+    """Which steps computed their rows apart."""
+    found = []
+    for _ in range(count):
+        apart = grouping.apart(rows)
+        grouping.observe(rows, apart, seconds(apart))
+        found.append(apart)
+    return found
+
+
+def test_few_rows_are_computed_apart_where_that_is_faster() -> None:
+    grouping = RowGrouping(may_part=True)
+    tried = [False, True] * RowGrouping.SAMPLES
+    assert steps(grouping, 2, 9, lambda apart: 0.036 if apart else 0.065) == [*tried, True, True, True]
+
+
+def test_few_rows_are_computed_together_where_that_is_faster() -> None:
+    grouping = RowGrouping(may_part=True)
+    tried = [False, True] * RowGrouping.SAMPLES
+    assert steps(grouping, 4, 9, lambda apart: 0.080 if apart else 0.020) == [*tried, False, False, False]
+
+
+def test_a_measurement_that_was_disturbed_does_not_decide() -> None:
+    grouping = RowGrouping(may_part=True)
+    times = iter([0.065, 0.9, 0.5, 0.036, 0.065, 0.036])
+    steps(grouping, 2, 6, lambda apart: next(times))
+    assert grouping.apart(2)
+
+
+def test_each_number_of_rows_is_measured_by_itself() -> None:
+    grouping = RowGrouping(may_part=True)
+    steps(grouping, 2, 10, lambda apart: 0.036 if apart else 0.065)
+    assert not steps(grouping, 8, 10, lambda apart: 0.146 if apart else 0.117)[-1]
+    assert grouping.apart(2)
+
+
+def test_the_slower_way_is_tried_again_and_may_win() -> None:
+    grouping = RowGrouping(may_part=True)
+    steps(grouping, 4, 10, lambda apart: 0.080 if apart else 0.090)
+    assert grouping.apart(4)
+    later = steps(grouping, 4, 2 * RowGrouping.AGAIN, lambda apart: 0.080 if apart else 0.020)
+    assert later[-1] is False
+
+
+def test_rows_stay_together_on_a_gpu_and_when_they_are_one_or_many() -> None:
+    assert not any(steps(RowGrouping(may_part=False), 4, 10, lambda apart: 0.01 if apart else 1.0))
+    for rows in (1, RowGrouping.MOST + 1):
+        assert not any(steps(RowGrouping(may_part=True), rows, 10, lambda apart: 0.01 if apart else 1.0))
 
 
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=16))
