@@ -215,6 +215,12 @@ class Connection:
             )
         if frame.open.protocol_version != PROTOCOL_VERSION:
             raise version_mismatch(frame.open.protocol_version)
+        call = DoorCall(frame.call_id, form, Opening(frame))
+        self._admit(call)
+        self._feed(call, frame, payloads)
+
+    def _admit(self, call: DoorCall) -> None:
+        """Give the call its places, on the hub and on this connection. Raises RESOURCE_EXHAUSTED (TOO_MANY_CALLS)."""
         limit = self._hub.settings.limits.max_calls_per_connection
         if len(self._calls) >= limit:
             raise RpcError(
@@ -223,10 +229,8 @@ class Connection:
                 reason="TOO_MANY_CALLS",
                 retry_after=1.0,
             )
-        call = DoorCall(frame.call_id, form, Opening(frame))
         call.admission.enter_context(self._hub.limits.call())
-        self._calls[frame.call_id] = call
-        self._feed(call, frame, payloads)
+        self._calls[call.call_id] = call
 
     def _feed(self, call: DoorCall, frame: Frame, payloads: list[Any]) -> None:
         """Payloads and half-close, before the call has begun or after."""
@@ -295,9 +299,8 @@ class Connection:
         if before is not None:
             self._drop(before)
         call = DoorCall(frame.call_id, form, Opening(frame))
-        call.admission.enter_context(self._hub.limits.call())
+        self._admit(call)
         call.incoming = Incoming(REQUEST_WINDOW, frame.sequence)
-        self._calls[frame.call_id] = call
         call.task = asyncio.create_task(self._find(call, frame))
 
     async def _find(self, call: DoorCall, frame: Frame) -> None:

@@ -350,11 +350,17 @@ async def test_a_wrong_field_in_the_text_form_is_named(gateway: Any) -> None:
     assert "txet" in frame["close"]["status"]["message"]
 
 
-async def test_a_connection_may_not_have_too_many_calls(gateway: Any) -> None:
+@pytest.mark.parametrize(
+    "frame",
+    [opening("", "Converse", half_close=False), Frame(resume=Resume(after=1, resume_key=KEY))],
+    ids=["opened", "resumed"],
+)
+async def test_a_connection_may_not_have_too_many_calls(gateway: Any, frame: Frame) -> None:
     limit = gateway.hub.settings.limits.max_calls_per_connection
     async with connected(gateway.websocket_url, "troupe.v1.binary") as socket:
         for number in range(limit + 1):
-            await send(socket, opening(f"call-{number}", "Converse", half_close=False))
+            frame.call_id = f"call-{number}"
+            await send(socket, frame)
         _, close = await until_close(socket, f"call-{limit}")
     assert reason_of(close) == "TOO_MANY_CALLS"
 
