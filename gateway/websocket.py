@@ -317,6 +317,8 @@ class Connection:
     # ---- to the client
 
     def _has_output(self, call: DoorCall) -> None:
+        if self._calls.get(call.call_id) is not call:
+            return  # dropped: its client has left it, or was told why it ends
         self._ready[call.call_id] = call
         self._write_soon()
 

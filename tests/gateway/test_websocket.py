@@ -280,6 +280,27 @@ async def test_an_id_may_be_used_again_after_its_call(gateway: Any) -> None:
         assert (len(payloads), close.close.status.code) == (1, 0)
 
 
+async def test_a_call_that_breaks_its_rules_is_closed_once(gateway: Any) -> None:
+    async with connected(gateway.websocket_url, "troupe.v1.binary") as socket:
+        await send(socket, opening("wrong", "Converse", half_close=False))
+        await receive(socket)
+        await send(socket, Frame(call_id="wrong", payload=[b""], sequence=9))
+        assert reason_of(await receive(socket)) == "STREAM_GAP"
+        await send(socket, opening("next", "Echo", EchoRequest(text="x")))
+        assert (await receive(socket)).call_id == "next"
+
+
+async def test_a_call_that_is_resumed_on_its_own_connection_is_not_closed(gateway: Any) -> None:
+    async with connected(gateway.websocket_url, "troupe.v1.binary") as socket:
+        await send(socket, opening("same", "Repeat", RepeatRequest(count=20), resume_key=KEY, initial_credit=5))
+        first = await receive(socket)
+        resume = Resume(after=first.sequence, resume_key=KEY, granted=100)
+        await send(socket, Frame(call_id="same", epoch=first.epoch, resume=resume))
+        payloads, close = await until_close(socket, "same")
+    assert close.close.status.code == 0
+    assert len(first.payload) + len(payloads) == 20
+
+
 GARBAGE = [
     b"\xff\xff\xff", "no json", "[1]", '{"callId": 5}', '{"payload": 3}', "[" * 100_000, '{"%s": 1}' % ("ộ" * 200)
 ]  # fmt: skip
