@@ -10,6 +10,7 @@ import pytest
 from starlette.types import Message
 
 from bus import Code, RpcError
+from bus.settings import LimitSettings
 from gateway.openai import sse
 from gateway.openai.sse import MAX_WAITING_BYTES, Disconnected, EventStream, unless_gone
 
@@ -259,3 +260,14 @@ async def test_a_client_of_http_1_0_gets_a_stream_that_ends_with_its_connection(
     assert b"transfer-encoding" not in head
     assert all(event.startswith((b"data: ", b": ")) for event in events[:-1])
     assert events[-2:] == [b"data: [DONE]", b""]
+
+
+async def test_a_body_that_does_not_come_keeps_nobody_out(scripted: Any) -> None:
+    async with scripted.door(limits=LimitSettings(max_calls=1)) as door, door.client() as client:
+        host, port = door.url.removeprefix("http://").split(":")
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(f"POST /v1/chat/completions HTTP/1.1\r\nhost: {host}\r\ncontent-length: 9\r\n\r\n{{".encode())
+        while not door.hub.limits.body_bytes:
+            await asyncio.sleep(0)
+        assert (await client.chat.completions.create(model=MODEL, messages=said("Hi"))).choices
+        writer.close()
