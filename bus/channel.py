@@ -125,7 +125,7 @@ class Channel:
     async def _payloads(
         self, method: MethodInfo, requests: "Requests", route: str, timeout: float | None, metadata: Metadata | None
     ) -> AsyncGenerator[bytes, None]:
-        """Response payloads of a call, repeated where nobody served it or where repeating does no harm."""
+        """Response payloads of a call, repeated where it has not begun or where repeating does no harm."""
         ends = None if timeout is None else time.monotonic() + timeout
         preceding = 0
         for attempt in range(1, REPEATS + 1):
@@ -158,11 +158,10 @@ class Channel:
                     await reap(sender)
 
     def _may_repeat(self, method: MethodInfo, error: RpcError, requests: "Requests") -> bool:
-        if error.code is not Code.UNAVAILABLE or requests.stream is not None:
+        """It has not begun, or may begin twice; and its requests are still here, which those of a stream are not."""
+        if requests.stream is not None:
             return False
-        if error.reason == "NO_RESPONDERS":
-            return self.resolver is not None or method.policy.idempotent
-        return method.policy.idempotent
+        return error.never_begun or (error.code is Code.UNAVAILABLE and method.policy.idempotent)
 
     # ---- calls of bytes, for doors and proxies
 
@@ -234,8 +233,7 @@ class Channel:
         self.enlist(call)
 
     def _expire(self, call: CallDriver) -> None:
-        call.protocol.expire()
-        call.settle()
+        call.cancel("deadline", errors.deadline_exceeded())
 
     def ended(self, call: CallDriver) -> None:
         """A call has ended; it is remembered for a while if its responder may not know."""

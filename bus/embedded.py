@@ -272,7 +272,7 @@ async def connect(settings: Settings, actor: str, *, timeout: float = 5.0) -> Na
     """Join the bus that the settings name, or the one of the hub that runs in this home.
 
     actor: first part of the process's name on the bus; what is no letter, digit, _ or - is escaped. timeout: seconds.
-    Raises RpcError UNAVAILABLE (BUS_UNREACHABLE), SettingsError for files that cannot be read.
+    Raises RpcError as `NatsTransport.connect`, SettingsError for files that cannot be read.
     """
     actor = subjects.token("-".join(filter(None, [actor, os.environ.get(INSTANCE)])))
     if settings.bus.url:

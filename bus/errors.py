@@ -37,6 +37,10 @@ class Code(IntEnum):
     UNAUTHENTICATED = 16
 
 
+NEVER_BEGUN = frozenset({"NO_RESPONDERS", "SHUTTING_DOWN"})
+"""Reasons of calls whose method has not begun. They are the bus's own: a handler's error never keeps one of them."""
+
+
 class RpcError(Exception):
     """A call failed.
 
@@ -71,6 +75,11 @@ class RpcError(Exception):
 
     def __str__(self) -> str:
         return f"{self.code.name} ({self.reason}): {self.message}"
+
+    @property
+    def never_begun(self) -> bool:
+        """The method has certainly not begun, so that the call may be repeated whatever it does."""
+        return self.code is Code.UNAVAILABLE and self.reason in NEVER_BEGUN
 
     def to_status(self) -> Status:
         """The error as it travels, with google.rpc details."""
@@ -144,6 +153,33 @@ def peer_lost(process: str, why: str) -> RpcError:
     """The process at the other end is gone or hangs."""
     message = f"The process {process or 'that answered'} {why}. Repeat the call; it is started again by itself."
     return RpcError(Code.UNAVAILABLE, message, reason="PEER_LOST", retry_after=1.0)
+
+
+def shutting_down() -> RpcError:
+    """The process takes no new calls; this one has not begun."""
+    message = "This process shuts down and has not begun the call; repeat it."
+    return RpcError(Code.UNAVAILABLE, message, reason="SHUTTING_DOWN", retry_after=0.5)
+
+
+def interrupted() -> RpcError:
+    """The process shut down under a call that had begun."""
+    message = "The process shut down while it served the call; repeat it if it may be done twice."
+    return RpcError(Code.UNAVAILABLE, message, reason="INTERRUPTED", retry_after=1.0)
+
+
+def of_handler(error: RpcError) -> RpcError:
+    """A handler's error as its caller gets it: a call that the handler made may not have begun, the handler has."""
+    if not error.never_begun:
+        return error
+    return RpcError(
+        error.code,
+        error.message,
+        reason="INTERRUPTED",
+        metadata={**error.metadata, "cause": error.reason},
+        retry_after=error.retry_after,
+        field=error.field,
+        reference=error.reference,
+    )
 
 
 def resumed_elsewhere() -> RpcError:

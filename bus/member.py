@@ -28,7 +28,7 @@ class Member:
 
     actor: as in the registry, or "gateway". process: first part of its name on the bus, the actor's unless given.
     transport: a connection to use instead of the settings'; it is closed at the end as well. Joining raises RpcError
-    UNAVAILABLE (BUS_UNREACHABLE). Leaving drains within the settings' time.
+    with the reasons of `NatsTransport.connect`. Leaving drains within the settings' time.
     """
 
     def __init__(

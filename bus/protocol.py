@@ -181,10 +181,6 @@ class CallerProtocol:
         if not self.closed:
             self._close(errors.resumed_elsewhere())
 
-    def expire(self) -> None:
-        """The deadline has passed."""
-        self.cancel("deadline", errors.deadline_exceeded())
-
     def consume(self, upto: int) -> None:
         """The application has taken everything up to piece `upto`; credit follows when half the window is used."""
         self.consumed = max(self.consumed, upto)

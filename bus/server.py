@@ -144,9 +144,7 @@ class Server:
     def _check(self, frame: Frame, message: Message, binding: _Binding) -> MethodInfo:
         check_opening(frame, len(message.payload))
         if self._draining:
-            raise RpcError(
-                Code.UNAVAILABLE, "This process shuts down; repeat the call.", reason="SHUTTING_DOWN", retry_after=0.5
-            )
+            raise errors.shutting_down()
         if len(self._calls) >= self._max_calls:
             raise RpcError(
                 Code.RESOURCE_EXHAUSTED,
@@ -257,7 +255,7 @@ class Server:
         try:
             await chained(self._interceptors, lambda call: invoke(call, function))(call)
         except RpcError as error:
-            return error
+            return errors.of_handler(error)
         except Exception:
             failure = RpcError(
                 Code.INTERNAL, "Something went wrong inside the hub; its log tells what, under the reference."
@@ -304,9 +302,9 @@ class Server:
         Also while the bus is away: then the callers find out by themselves.
         """
         self._draining = True
-        for binding in self._bindings:
-            if binding.subscription is not None:
-                await binding.subscription.unsubscribe()
+        # Not unsubscribed at once: an OPEN that is on its way would vanish, and its caller wait for an acceptance.
+        subscriptions = [binding.subscription for binding in self._bindings if binding.subscription is not None]
+        await asyncio.gather(*(subscription.drain() for subscription in subscriptions))
         try:
             async with asyncio.timeout(grace):
                 await self._idle.wait()
@@ -338,6 +336,5 @@ class _Letter:
 
 def _outcome(task: "asyncio.Task[RpcError | None]") -> RpcError | None:
     if task.cancelled():
-        message = "The process that served the call shuts down; repeat the call."
-        return RpcError(Code.UNAVAILABLE, message, reason="SHUTTING_DOWN", retry_after=1.0)
+        return errors.interrupted()
     return task.result()

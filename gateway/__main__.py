@@ -46,6 +46,7 @@ async def serve(member: Member, locations: RememberedLocations) -> None:
     access, limits = Access(settings.auth), Limits(settings.limits)
     hub = Hub(settings, member.transport, channel, Catalog(), access, limits, locations)
     http = _HttpServer(uvicorn_config(hub, create_app(hub)))
+    hub.doors.tell(member.metrics)
     rpc = GrpcServer(hub)
     await rpc.start()
     serving = asyncio.create_task(http.serve())

@@ -99,13 +99,20 @@ class _Passage:
         self._context = context
         self._metadata: dict[str, Any] = dict(context.invocation_metadata() or ())
         self._ready = asyncio.Event()
+        self._relay: Relay | None = None
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What the call has for the client, which has not been written to the connection."""
+        return self._relay.pending_bytes if self._relay is not None else 0
 
     async def run(self) -> None:
         """Until the call has ended. When the client goes away, what it can resume goes on."""
         principal = self._hub.access.principal(self._metadata.get("authorization"))
         with ExitStack() as stack:
             stack.enter_context(self._hub.limits.call())
-            relay = await self._begin(principal)
+            stack.enter_context(self._hub.doors.grpc.holding(self))
+            relay = self._relay = await self._begin(principal)
             sender = asyncio.create_task(self._send(relay)) if self._method.client_streaming else None
             try:
                 await self._answer(relay)

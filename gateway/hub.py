@@ -1,11 +1,12 @@
 """What every door shares."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bus import Channel, Transport
 from bus.settings import Settings
 from gateway.access import Access
 from gateway.catalog import Catalog
+from gateway.gauges import Doors
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
 
@@ -21,3 +22,4 @@ class Hub:
     access: Access
     limits: Limits
     locations: RememberedLocations
+    doors: Doors = field(default_factory=Doors)

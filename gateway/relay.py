@@ -14,16 +14,18 @@ from google.protobuf.message import DecodeError
 
 from bus import Code, MethodInfo, RpcError, invalid, subjects
 from bus.call import CallDriver
-from bus.context import progress_payload
-from bus.errors import call_not_found, resume_refused
+from bus.channel import REPEAT_SECONDS
+from bus.context import duration, progress_payload
+from bus.errors import call_not_found, cancelled, resume_refused
 from bus.protocol import AskedAgain, CallerProtocol, Closed, Event, Received, digest
 from bus.server_call import PRINCIPAL
-from bus.stream import DEFAULT_WINDOW, MAX_MESSAGE, MAX_PIECE, MAX_WINDOW, RING_BYTES, Pieces
+from bus.stream import DEFAULT_WINDOW, MAX_MESSAGE, MAX_PIECE, MAX_WINDOW, RING_BYTES, Outgoing, Pieces
 from gateway.access import Principal
 from gateway.hub import Hub
 from troupe.rpc.v1 import Close, Credit, Frame, Location, Open, Progress, Resume, Status
 
-RESOLVE_ATTEMPTS = 3
+MAX_REPEATS = 3
+"""How often a call that has not begun is opened again."""
 
 MAX_PENDING_BYTES = 2 * RING_BYTES + MAX_MESSAGE
 """What may wait for a client; a responder never sends more to one that counts truly what it has taken."""
@@ -73,7 +75,7 @@ class Relay(CallDriver):
         self._batches: list[Pieces] = []
         self._half_closed = False
         self._attempts = 0
-        self._resolving: asyncio.Task[None] | None = None
+        self._repeating: asyncio.Task[None] | None = None
         self._located = False
         self._pieces: list[Pieces] = []
         self._controls: list[Frame] = []
@@ -139,17 +141,21 @@ class Relay(CallDriver):
     def settle(self) -> None:
         super().settle()
         protocol = self.protocol
-        outgoing = protocol.outgoing
-        if not self._located and protocol.accepted and not self.closed:
+        if protocol.accepted and not protocol.closed:
+            self._pass_on_credit(protocol.outgoing)
+        if self._pieces or self._controls or self._close is not None:
+            self._ready(self)
+
+    def _pass_on_credit(self, outgoing: Outgoing) -> None:
+        if not self._located:
             self._located = True
+            self._batches = []  # nobody asks for them any more
             self._forwarded_credit = -1
             if self.resumable:
                 self._hub.locations.remember(self.call_id, self._location())
-        if outgoing.granted > self._forwarded_credit and protocol.accepted:
+        if outgoing.granted > self._forwarded_credit:
             self._forwarded_credit = outgoing.granted
             self._controls.append(Frame(credit=Credit(granted=outgoing.granted, consumed=outgoing.consumed)))
-        if self._pieces or self._controls or self._close is not None:
-            self._ready(self)
 
     def _location(self) -> Location:
         return Location(
@@ -161,11 +167,9 @@ class Relay(CallDriver):
         )
 
     def _end(self, event: Closed) -> None:
-        unserved = event.error is not None and event.error.reason == "NO_RESPONDERS"
-        resolver = self._hub.channel.resolver
-        if unserved and self._route and resolver is not None and self._attempts < RESOLVE_ATTEMPTS:
+        if event.error is not None and event.error.never_begun and self._attempts < MAX_REPEATS:
             self._attempts += 1
-            self._resolving = asyncio.create_task(self._resolve(event))
+            self._repeating = asyncio.create_task(self._repeat(event.error))
             return
         self._finish(event)
 
@@ -174,18 +178,20 @@ class Relay(CallDriver):
         status = event.error.to_status() if event.error else Status()
         self._close = Close(status=status, trailers=dict(event.trailers))
 
-    async def _resolve(self, event: Closed) -> None:
-        """Have the route served, tell how that goes, and open the call again."""
+    async def _repeat(self, refusal: RpcError) -> None:
+        """Open the call again; if nobody serves its route, have it served first and tell how that goes."""
         resolver = self._hub.channel.resolver
-        assert resolver is not None
         try:
-            async for progress in resolver(self.method, self._route):
-                self._tell(progress)
+            if refusal.reason == "NO_RESPONDERS" and self._route and resolver is not None:
+                async for progress in resolver(self.method, self._route):
+                    self._tell(progress)
+            else:
+                await asyncio.sleep(REPEAT_SECONDS * self._attempts)
         except RpcError as error:
             self._finish(Closed(error))
         else:
             self._reopen()
-        self._resolving = None
+        self._repeating = None
         self.settle()
 
     def _tell(self, progress: Progress) -> None:
@@ -197,6 +203,9 @@ class Relay(CallDriver):
 
     def _reopen(self) -> None:
         assert self._opening is not None
+        if self.deadline is not None:
+            left = self.deadline.when() - asyncio.get_running_loop().time()
+            self._opening.timeout.CopyFrom(duration(max(0.0, left)))
         granted = self.protocol.incoming.granted
         self.protocol = CallerProtocol(self.call_id, self._opening, time.monotonic())
         self.protocol.incoming.grant(granted)
@@ -206,7 +215,10 @@ class Relay(CallDriver):
 
     def push(self, frame: Frame) -> None:
         """More of the caller's payloads, whose numbers were checked."""
-        self.protocol.outgoing.push_pieces(list(frame.payload), frame.more)
+        pieces = list(frame.payload)
+        if not self._located:  # the call may have to be opened again
+            self._batches.append(Pieces(pieces, self.protocol.outgoing.last + len(pieces), frame.more))
+        self.protocol.outgoing.push_pieces(pieces, frame.more)
         if frame.half_close:
             self.half_close()
         self.settle()
@@ -224,22 +236,19 @@ class Relay(CallDriver):
             self._hub.channel.pump.mark(self)
 
     def cancel(self, reason: str = "", error: RpcError | None = None) -> None:
-        self._stop_resolving()
+        if self._repeating is not None:
+            self._repeating.cancel()
+            self._repeating = None
+            self._finish(Closed(error or cancelled()))
         super().cancel(reason, error)
 
     def leave(self) -> None:
         """The client went away: what it can resume goes on, all else is cancelled."""
-        if self.resumable and self.protocol.accepted and not self.closed:
+        if self.resumable and self.protocol.accepted and not self.protocol.closed:
             self.protocol.detach()
             self.settle()
         else:
             self.cancel("the client went away")
-
-    def _stop_resolving(self) -> None:
-        if self._resolving is not None:
-            self._resolving.cancel()
-            self._resolving = None
-            self._finish(Closed(RpcError(Code.CANCELLED, "The call was cancelled.", reason="CANCELLED")))
 
     # ---- to the door
 

@@ -58,7 +58,9 @@ async def serve_websocket(websocket: WebSocket, hub: Hub) -> None:
     with contextlib.ExitStack() as stack:
         stack.push(admission)
         await websocket.accept(subprotocol=form)
-        await Connection(websocket, hub, principal, BinaryForm() if form == BINARY else JsonForm()).run()
+        connection = Connection(websocket, hub, principal, BinaryForm() if form == BINARY else JsonForm())
+        stack.enter_context(hub.doors.websocket.holding(connection))
+        await connection.run()
 
 
 def _authorization(websocket: WebSocket, offered: list[str]) -> str | None:
@@ -144,6 +146,11 @@ class Connection:
             return
         finally:
             await self._end()
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What its calls have for the client, which has not been written to the connection."""
+        return sum(call.relay.pending_bytes for call in self._calls.values() if call.relay is not None)
 
     def _take(self, message: AsgiMessage) -> None:
         try:

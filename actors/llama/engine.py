@@ -25,6 +25,7 @@ from actors.llama.stepper import Stepper
 from actors.llama.stream import EventStream, Outbox
 from actors.llama.vocabulary import Vocabulary
 from bus import Code, RpcError, invalid
+from bus.errors import interrupted
 
 Answer = TypeVar("Answer")
 
@@ -63,7 +64,7 @@ class LlamaEngine:
         """Has a result when the engine's thread has failed; every job was told."""
         self._loop = loop
         self._closed = False
-        self._problem = _unloading()
+        self._problem = interrupted()
         """What callers hear once the thread has ended."""
 
     @classmethod
@@ -165,7 +166,7 @@ class LlamaEngine:
         self._stepper.stop()
         if self._thread.is_alive():
             await asyncio.to_thread(self._thread.join)
-        self._stepper.fail_all(_unloading())
+        self._stepper.fail_all(interrupted())
         self._embedder.close()
         self._context.close()
         self._model.close()

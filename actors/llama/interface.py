@@ -210,4 +210,4 @@ class Engine(Protocol):
         """Load an adapter; doing it again with the same file does nothing. Raises RpcError MODEL_LOAD_FAILED."""
 
     async def close(self) -> None:
-        """Fail what is running with SHUTTING_DOWN and free the model."""
+        """Fail what is running with INTERRUPTED and free the model."""

@@ -7,6 +7,7 @@ from bus.testing.faults import (
     DelayingTransport,
     DuplicatingTransport,
     FaultyTransport,
+    HesitantTransport,
     LosingTransport,
     ReorderingTransport,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "DelayingTransport",
     "DuplicatingTransport",
     "FaultyTransport",
+    "HesitantTransport",
     "LosingTransport",
     "ReorderingTransport",
     # Time and servers

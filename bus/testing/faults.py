@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 
-from bus.transports import Handler, Letter, Subscription, Transport
+from bus.transports import Handler, Letter, Message, Subscription, Transport
 
 
 class FaultyTransport:
@@ -129,6 +129,42 @@ class ReorderingTransport(FaultyTransport):
         for timer in self._timers:
             timer.cancel()
         await super().close()
+
+
+class HesitantTransport(FaultyTransport):
+    """A subscription that is to be drained goes on until it has heard one message more.
+
+    So what is otherwise a matter of a millisecond happens for certain: a message for someone who is about to leave.
+    """
+
+    def __init__(self, inner: Transport) -> None:
+        super().__init__(inner, seed=0, rate=0.0)
+        self.leaving = asyncio.Event()
+        self.caught = asyncio.Event()
+
+    async def subscribe(self, subject: str, handler: Handler, queue: str = "") -> Subscription:
+        def heard(message: Message) -> None:
+            handler(message)
+            if self.leaving.is_set():
+                self.caught.set()
+
+        if not queue:
+            return await self.inner.subscribe(subject, handler)
+        return _Hesitant(await self.inner.subscribe(subject, heard, queue), self)
+
+
+class _Hesitant:
+    def __init__(self, inner: Subscription, transport: HesitantTransport) -> None:
+        self._inner = inner
+        self._transport = transport
+
+    async def unsubscribe(self) -> None:
+        await self._inner.unsubscribe()
+
+    async def drain(self) -> None:
+        self._transport.leaving.set()
+        await self._transport.caught.wait()
+        await self._inner.drain()
 
 
 class CuttingTransport(FaultyTransport):

@@ -15,6 +15,7 @@ _CONFIG = """
 listen: "127.0.0.1:{port}"
 jetstream {{ store_dir: "{folder}", sync_interval: always }}
 {authorization}
+{tls}
 """
 
 
@@ -22,13 +23,14 @@ class NatsServer:
     """On a free port of the loopback, with JetStream that writes through to the disk.
 
     folder: where its configuration, log and data go; made if it does not exist. authorization: what its configuration
-    says of it from the next start on; empty: everyone may.
+    says of it from the next start on; empty: everyone may. tls: the same for TLS; empty: plain text.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.port = free_port()
         self.authorization = ""
+        self.tls = ""
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -45,8 +47,8 @@ class NatsServer:
         """Start it, on the same port and data as before; returns when it takes connections."""
         self.folder.mkdir(parents=True, exist_ok=True)
         config = self.folder / "nats.conf"
-        values = {"port": self.port, "folder": self.folder / "data", "authorization": self.authorization}
-        config.write_text(_CONFIG.format(**values))
+        data = self.folder / "data"
+        config.write_text(_CONFIG.format(port=self.port, folder=data, authorization=self.authorization, tls=self.tls))
         with (self.folder / "nats.log").open("ab") as log:
             self._process = subprocess.Popen([executable(), "-c", str(config)], stdout=log, stderr=log)
         self._wait()

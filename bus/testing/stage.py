@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Self
 
 from google.protobuf.wrappers_pb2 import StringValue
@@ -15,9 +15,9 @@ from bus.errors import Code, RpcError
 from bus.protocol import PROTOCOL_VERSION, CallerProtocol
 from bus.server import Server
 from bus.service import MethodInfo, Policy, ServiceInfo
-from bus.testing.transport_contract import PATIENCE_SECONDS, Make
+from bus.testing.transport_contract import PATIENCE_SECONDS, Ear, Make
 from bus.transports import Transport
-from troupe.rpc.v1 import Open, Progress, Resume
+from troupe.rpc.v1 import Frame, Open, Progress, Resume
 
 SERVICE = "troupe.testing.v1.ProbeService"
 KEY = b"the opener's key"
@@ -35,12 +35,17 @@ COUNT_AGAIN = _method("CountAgain", server=True, policy=Policy(idempotent=True))
 GATHER = _method("Gather", client=True)
 TALK = _method("Talk", client=True, server=True)
 WAIT = _method("Wait", server=True)
+HOLD = _method("Hold")
+HOLD_AGAIN = _method("HoldAgain", policy=Policy(idempotent=True))
 QUEUE = _method("Queue", server=True)
 NEST = _method("Nest", server=True)
 FAIL = _method("Fail")
 CRASH = _method("Crash")
 TELL = _method("Tell", server=True)
-PROBE = ServiceInfo(SERVICE, [SAY, SAY_AGAIN, COUNT, COUNT_AGAIN, GATHER, TALK, WAIT, QUEUE, NEST, FAIL, CRASH, TELL])
+PROBE = ServiceInfo(
+    SERVICE,
+    [SAY, SAY_AGAIN, COUNT, COUNT_AGAIN, GATHER, TALK, WAIT, HOLD, HOLD_AGAIN, QUEUE, NEST, FAIL, CRASH, TELL],
+)
 ROUTED = MethodInfo(
     "Say", "say", "troupe.testing.v1.RoutedService", StringValue, StringValue, False, False, Policy("value")
 )
@@ -58,6 +63,7 @@ class Probe:
         self.refusals = 0
         self.started = asyncio.Event()
         self.cancelled = asyncio.Event()
+        self.released = asyncio.Event()
         self.place = asyncio.Semaphore(1)
         self.contexts: list[Context] = []
 
@@ -107,6 +113,14 @@ class Probe:
             await asyncio.get_running_loop().create_future()
         finally:
             self.cancelled.set()
+
+    async def hold(self, request: StringValue, ctx: Context) -> StringValue:
+        self._begin(ctx)
+        await self.released.wait()
+        return StringValue(value=self.name)
+
+    async def holdagain(self, request: StringValue, ctx: Context) -> StringValue:
+        return await self.hold(request, ctx)
 
     async def queue(self, request: StringValue, ctx: Context) -> AsyncIterator[StringValue]:
         self._begin(ctx)
@@ -174,6 +188,13 @@ class Stage:
         await server.add(actor, service, route)
         return server
 
+    async def serve_over(self, transport: Transport, actor: object) -> Server:
+        """A process that serves PROBE over a given transport."""
+        server = Server(transport)
+        self._servers.append(server)
+        await server.add(actor, PROBE)
+        return server
+
     async def channel(self, resolver: Resolver | None = None) -> Channel:
         """A process that calls."""
         channel = Channel(await self.transport(), resolver=resolver)
@@ -224,3 +245,46 @@ async def within(awaitable: Any) -> Any:
     """Wait for something, but not for ever."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         return await awaitable
+
+
+def say(value: str) -> StringValue:
+    """A StringValue."""
+    return StringValue(value=value)
+
+
+async def says(*values: str) -> AsyncIterator[StringValue]:
+    """StringValues, one after another."""
+    for value in values:
+        yield say(value)
+
+
+async def failure(awaitable: Awaitable[object]) -> RpcError:
+    """The error that a call ends with."""
+    try:
+        await within(awaitable)
+    except RpcError as error:
+        return error
+    raise AssertionError("the call succeeded")
+
+
+async def drained(stream: AsyncIterator[StringValue]) -> list[str]:
+    """What all responses say."""
+    return [response.value async for response in stream]
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Look again and again: for what nobody tells."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not true():  # noqa: ASYNC110  # there is no event
+            await asyncio.sleep(0.01)
+
+
+async def refusal(stage: Stage, frame: Frame, subject: str = "") -> str:
+    """The reason with which a hand-made frame is refused."""
+    transport = await stage.transport()
+    ear = Ear()
+    await transport.subscribe("reply.hand.*", ear)
+    transport.publish(subject or subjects.call(SERVICE, "Say"), frame.SerializeToString(), "reply.hand.c")
+    answer = Frame.FromString((await ear.hears(1))[0].payload)
+    assert answer.HasField("close"), "the frame was refused"
+    return RpcError.from_status(answer.close.status).reason

@@ -112,6 +112,22 @@ async def nothing_comes_after_unsubscribing(make: Make) -> None:
     assert len(ear.heard) == 1
 
 
+async def a_subscription_that_is_drained_hears_what_is_on_its_way_and_nothing_else(make: Make) -> None:
+    hearing, saying = await make(), await make()
+    ear, other = Ear(), Ear()
+    subscription = await hearing.subscribe("a", ear)
+    await hearing.subscribe("b", other)
+    for number in range(100):
+        saying.publish("a", b"%d" % number)
+    await saying.flush()
+    await subscription.drain()
+    assert len(ear.heard) == 100
+    saying.publish("a", b"late")
+    saying.publish("b", b"end")
+    await other.hears(1)
+    assert len(ear.heard) == 100
+
+
 async def an_empty_message_and_any_bytes_arrive_as_they_are(make: Make) -> None:
     hearing, saying = await make(), await make()
     ear = Ear()
@@ -189,6 +205,7 @@ TRANSPORT_CONTRACT: list[Clause] = [
     a_queue_group_shares_its_messages,
     nobody_listening_is_told_to_the_reply_subject_at_once,
     nothing_comes_after_unsubscribing,
+    a_subscription_that_is_drained_hears_what_is_on_its_way_and_nothing_else,
     an_empty_message_and_any_bytes_arrive_as_they_are,
     an_oversized_message_is_refused_at_its_sender_and_harms_nothing,
     processes_have_names_and_epochs_of_their_own,

@@ -44,7 +44,10 @@ class Subscription(Protocol):
     """A wish to hear a subject."""
 
     async def unsubscribe(self) -> None:
-        """No message that is published after this returns is delivered."""
+        """No message that is published after this returns is delivered; one that is on its way may be lost."""
+
+    async def drain(self) -> None:
+        """Unsubscribe, but hear what is on its way first. While the bus is away, nothing is waited for."""
 
 
 class Transport(Protocol):
@@ -68,7 +71,8 @@ class Transport(Protocol):
     async def subscribe(self, subject: str, handler: Handler, queue: str = "") -> Subscription:
         """Hear a subject; `*` stands for one token. Of a queue group one member gets each message.
 
-        The handler must not block. Once this returns, what others publish is delivered.
+        The handler must not block. Once this returns, what others publish is delivered; while the bus is away, from
+        the reconnection on.
         """
 
     def on_reconnect(self, callback: Callable[[], None]) -> None:

@@ -69,6 +69,11 @@ class _Subscription:
         self._active = False
         self._broker.remove(self)
 
+    async def drain(self) -> None:
+        self._broker.remove(self)
+        await asyncio.sleep(0)  # what was routed before is delivered in this turn
+        self._active = False
+
 
 class MemoryTransport:
     """One process's connection to a MemoryBroker."""

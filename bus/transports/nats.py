@@ -21,6 +21,12 @@ from bus.transports.direct_client import DirectClient
 RECONNECT_SECONDS = 0.05
 """Between two attempts; nats-py's own two seconds would be the whole outage."""
 
+DRAIN_SECONDS = 1.0
+"""How long what is on its way to a subscription that ends is waited for."""
+
+GIVE_UP_SECONDS = 0.2
+"""For closing a connection that could not be made."""
+
 PENDING_BYTES = 8 * 1024 * 1024
 """What may wait for the server while it is away."""
 
@@ -30,14 +36,30 @@ _NO_RESPONDERS = b"NATS/1.0 503"
 log = structlog.get_logger(__name__)
 
 
+class PlainText(NatsError):
+    """The server does not ask for TLS, and this process does."""
+
+
+class _Client(DirectClient):
+    def _connect_command(self) -> bytes:
+        # nats-py encrypts if the server asks for it. Whoever stands between could leave that out and hear the password.
+        if self.options.get("tls") and not self._server_info.get("tls_required"):
+            raise PlainText("the server does not ask for TLS")
+        return super()._connect_command()
+
+
 class NatsTransport:
     """One process's connection to NATS. Made by `connect`."""
 
     def __init__(self, process: str) -> None:
         self.process = f"{subjects.token(process)}-{secrets.token_hex(4)}"
         self.epoch = int(time.time() * 10) & 0xFFFFFFFF
-        self.client = DirectClient()
+        self.client = _Client()
         self._reconnected: list[Callable[[], None]] = []
+        self._url = ""
+        self._joined = False
+        self._refusals = 0
+        self._warned = ""
 
     @classmethod
     async def connect(
@@ -46,9 +68,11 @@ class NatsTransport:
         """Join the bus as `process` (a random suffix makes it unique).
 
         credentials: nats-py's own `user`, `password`, `token`, `user_credentials`. timeout: seconds. Raises
-        UNAVAILABLE if no server answers or it refuses the credentials.
+        UNAVAILABLE (BUS_UNREACHABLE) if no server answers in time; and as soon as the servers that answer do not come
+        into question, UNAUTHENTICATED (BUS_REFUSED) or FAILED_PRECONDITION (BUS_UNTRUSTED).
         """
         self = cls(process)
+        self._url = url
         options: dict[str, Any] = {"tls": tls} if tls else {}
         try:
             async with asyncio.timeout(timeout):
@@ -66,10 +90,20 @@ class NatsTransport:
                     **options,
                     **credentials,
                 )
+        except RpcError:
+            await self._give_up()
+            raise
         except (NatsError, OSError, TimeoutError) as error:
-            await self.client.close()
+            await self._give_up()
             raise unreachable(url, self.client.last_error or error) from error
+        self._joined = True
         return self
+
+    async def _give_up(self) -> None:
+        # After a TLS handshake that failed, asyncio waits for ever for the connection's end.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GIVE_UP_SECONDS):
+                await self.client.close()
 
     def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
         self.publish_all(((subject, payload, reply),))
@@ -93,24 +127,37 @@ class NatsTransport:
             subscription = await self.client.hear(subject, take, queue)
         except NatsError as error:
             raise lost(error) from error
-        await self.flush()
-        return _Subscription(subscription)
+        if self.client.is_connected:  # else it is made anew with the connection, before anything can come
+            await self.flush()
+        return _Subscription(self.client, subscription)
 
     def on_reconnect(self, callback: Callable[[], None]) -> None:
         self._reconnected.append(callback)
 
     async def _on_reconnected(self) -> None:
         log.info("bus.reconnected", process=self.process)
+        self._warned = ""
         for callback in self._reconnected:
             callback()
 
     async def _error(self, error: Exception) -> None:
-        if isinstance(error, OSError):  # one of many attempts to reconnect; that the bus is away was said
-            log.debug("bus.unreachable", process=self.process, error=repr(error))
+        refusal = refused(self._url, error)
+        if refusal is not None and not self._joined:
+            # nats-py would try again until the time is over. What is raised here ends its `connect`.
+            self._refusals += 1
+            if self._refusals >= len(self._url.split(",")):
+                raise refusal
+        told = str(refusal or repr(error))
+        if told == self._warned or (isinstance(error, OSError) and refusal is None):
+            # One of many attempts to reconnect; that the bus is away, and why, was said.
+            log.debug("bus.unreachable", process=self.process, error=told)
         else:
-            log.warning("bus.error", process=self.process, error=repr(error))
+            self._warned = told
+            log.warning("bus.error", process=self.process, error=told)
 
     async def flush(self) -> None:
+        if not self.client.is_connected:  # nats-py would return, as if everything had gone out
+            raise lost(self.client.last_error or ConnectionError("the connection is interrupted"))
         try:
             # nats-py writes the PING of a flush before what is still pending, a subscription for example. The second
             # PING is behind it.
@@ -127,12 +174,21 @@ class NatsTransport:
 
 
 class _Subscription:
-    def __init__(self, subscription: NatsSubscription) -> None:
+    def __init__(self, client: DirectClient, subscription: NatsSubscription) -> None:
+        self._client = client
         self._subscription = subscription
 
     async def unsubscribe(self) -> None:
         with suppress(NatsError):  # the connection is closed, and the subscription with it
             await self._subscription.unsubscribe()
+
+    async def drain(self) -> None:
+        if not self._client.is_connected:
+            await self.unsubscribe()
+            return
+        with suppress(NatsError, OSError, TimeoutError):  # the server hangs or has just gone
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await self._subscription.drain()  # type: ignore[no-untyped-call]  # nats-py does not say what it returns
 
 
 async def _disconnected() -> None:
@@ -142,6 +198,40 @@ async def _disconnected() -> None:
 def lost(error: BaseException) -> RpcError:
     """The server does not answer now."""
     return RpcError(Code.UNAVAILABLE, f"The bus cannot be reached: {error!r}.", reason="BUS_UNREACHABLE")
+
+
+def refused(url: str, error: BaseException) -> RpcError | None:
+    """A server answers, but one of the two sides does not want the other, which trying again does not change."""
+    server = f"The NATS server at {url.rpartition('@')[2]}"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return RpcError(
+            Code.FAILED_PRECONDITION,
+            f"{server} has a certificate that is not trusted here ({error.verify_message}). Set [bus] tls_ca to the "
+            "certificate of the authority that signed it, and name the server in `url` as its certificate does.",
+            reason="BUS_UNTRUSTED",
+        )
+    if isinstance(error, PlainText):
+        return RpcError(
+            Code.FAILED_PRECONDITION,
+            f"{server} does not ask for TLS, and the settings do; no password was sent to it. Turn TLS on there, or "
+            "take tls_ca, tls_cert and tls:// out of [bus].",
+            reason="BUS_UNTRUSTED",
+        )
+    if isinstance(error, ssl.SSLError):
+        return RpcError(
+            Code.UNAUTHENTICATED,
+            f"{server} ends the TLS handshake ({error.reason or error}). It may ask for a certificate: set [bus] "
+            "tls_cert and tls_key.",
+            reason="BUS_REFUSED",
+        )
+    if isinstance(error, NatsError) and "auth" in str(error).lower():
+        return RpcError(
+            Code.UNAUTHENTICATED,
+            f"{server} does not let this process in ({str(error).removeprefix('nats: ')}). Check user, password, token "
+            "and credentials_file in [bus], or the user and password in NATS_URL.",
+            reason="BUS_REFUSED",
+        )
+    return None
 
 
 def unreachable(url: str, error: BaseException) -> RpcError:

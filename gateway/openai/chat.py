@@ -52,7 +52,7 @@ async def _stream(exchange: Exchange, request: GenerateRequest, chunks: ChatChun
                 await stream.room()
         stream.write(chunks.usage(usage) + DONE if with_usage else DONE)
 
-    await EventStream(exchange.receive, exchange.send).run(produce)
+    await exchange.stream(produce)
 
 
 async def _whole(exchange: Exchange, request: GenerateRequest) -> "Answer":

@@ -193,7 +193,7 @@ async def _stream(
             stream.write(event([], gathering.usage))
         stream.write(DONE)
 
-    await EventStream(exchange.receive, exchange.send).run(produce)
+    await exchange.stream(produce)
 
 
 def _piece(response: CompleteResponse, gathering: Gathering, number: int) -> TextChoice | None:

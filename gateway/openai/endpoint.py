@@ -15,7 +15,7 @@ from gateway.access import Principal
 from gateway.hub import Hub
 from gateway.openai import body
 from gateway.openai.errors import send_error
-from gateway.openai.sse import Disconnected
+from gateway.openai.sse import Disconnected, EventStream
 
 JSON_HEADERS = (b"content-type", b"application/json")
 
@@ -44,6 +44,12 @@ class Exchange:
         headers = [JSON_HEADERS, (b"content-length", str(len(encoded)).encode())]
         await self.send({"type": "http.response.start", "status": 200, "headers": headers})
         await self.send({"type": "http.response.body", "body": encoded})
+
+    async def stream(self, produce: Callable[[EventStream], Awaitable[None]]) -> None:
+        """Answer with the events that `produce` writes. See EventStream.run."""
+        stream = EventStream(self.receive, self.send)
+        with self.hub.doors.http.holding(stream):
+            await stream.run(produce)
 
 
 class Endpoint:

@@ -74,7 +74,7 @@ async def _end(*tasks: "asyncio.Task[Any]") -> None:
 
 
 class EventStream:
-    """One response of server-sent events."""
+    """One response of server-sent events. waiting_bytes: what was written and has not left."""
 
     def __init__(
         self, receive: Receive, send: Send, *, hold: float = HOLD_SECONDS, beat: float = HEARTBEAT_SECONDS
@@ -84,7 +84,7 @@ class EventStream:
         self._hold = hold
         self._beat = beat
         self._parts: list[bytes] = []
-        self._waiting_bytes = 0
+        self.waiting_bytes = 0
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._held = True
@@ -108,13 +108,13 @@ class EventStream:
 
     def _append(self, part: bytes) -> None:
         self._parts.append(part)
-        self._waiting_bytes += len(part)
+        self.waiting_bytes += len(part)
         self._wake.set()
 
     @property
     def full(self) -> bool:
         """The producer should await `room` before it goes on."""
-        return self._waiting_bytes > MAX_WAITING_BYTES
+        return self.waiting_bytes > MAX_WAITING_BYTES
 
     async def room(self) -> None:
         """Return when enough has left."""
@@ -168,7 +168,7 @@ class EventStream:
             self._started = True
             await self._send(_START)
         parts, self._parts = self._parts, []
-        self._waiting_bytes = 0
+        self.waiting_bytes = 0
         body = b"".join(parts)
         await self._send({"type": "http.response.body", "body": body, "more_body": True})
         self._sent_at, self._sending_since = self._sending_since, None

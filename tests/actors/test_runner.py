@@ -179,7 +179,7 @@ async def test_running_calls_may_end_and_new_ones_are_refused_while_it_drains(se
         assert [response.index async for response in responses] == list(range(1, 30))
 
 
-async def test_a_call_that_outlasts_the_drain_ends_as_shutting_down(settings: Settings) -> None:
+async def test_a_call_that_outlasts_the_drain_ends_as_interrupted(settings: Settings) -> None:
     settings = msgspec.structs.replace(settings, supervisor=SupervisorSettings(drain_seconds=0.05))
     async with Run(settings, "echo") as run:
         responses = aiter(EchoServiceClient(run.channel).repeat(RepeatRequest(count=10, interval=Duration(seconds=50))))
@@ -187,7 +187,7 @@ async def test_a_call_that_outlasts_the_drain_ends_as_shutting_down(settings: Se
         run.stop.set()
         with pytest.raises(RpcError) as caught:
             await anext(responses)
-        assert caught.value.reason == "SHUTTING_DOWN"
+        assert caught.value.reason == "INTERRUPTED"
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def test_a_responder_that_falls_silent_is_lost_and_one_that_works_for_long_is_no
             channel = await stage.channel()
             call = await stage.open(channel, WAIT, "")
             await anext(call)
-            await asyncio.sleep(300)
+            await asyncio.sleep(300)  # of the clock that `run_at_once` moves; no time passes
             assert not call.closed
             assert not probe.cancelled.is_set()
             await server.pump.close()
@@ -168,7 +168,7 @@ def test_a_consumer_that_pauses_for_minutes_gets_the_rest() -> None:
             async for payload in call:
                 found.append(StringValue.FromString(payload).value.rstrip("x"))
                 if len(found) in (1, 100, 150):
-                    await asyncio.sleep(600)
+                    await asyncio.sleep(600)  # as above
             return found
 
     assert run_at_once(main()) == [str(number) for number in range(200)]

@@ -106,7 +106,7 @@ async def test_leaving_ends_what_runs_within_its_time(broker: MemoryBroker, tmp_
             await anext(responses)
         with pytest.raises(RpcError) as caught:
             await anext(responses)
-        assert caught.value.reason in ("SHUTTING_DOWN", "PEER_LOST")
+        assert caught.value.reason in ("INTERRUPTED", "PEER_LOST")
         await channel.close()
 
 

@@ -5,9 +5,14 @@ import asyncio
 import json
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from actors.supervisor import Addresses
+from bus.testing import NatsServer
 from cli.__main__ import parser
 from cli.up import environment, greeting
 
@@ -63,9 +68,11 @@ def test_options_win_over_the_environment() -> None:
     assert found == {"TROUPE_HTTP_PORT": "9", "TROUPE_GRPC_PORT": "7", "TROUPE_SUPERVISOR_ACTORS": "echo"}
 
 
-async def test_a_hub_starts_answers_and_stops_at_ctrl_c(troupe: Run, tmp_path: Path) -> None:
+@asynccontextmanager
+async def up(tmp_path: Path, *options: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """A hub with its home in `hub`, once it is up; its process and the address of its gRPC door."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "cli", "up", "--http-port", "0", "--grpc-port", "0", "--actors", "echo",
+        sys.executable, "-m", "cli", "up", *options,
         cwd=tmp_path, env=shell(tmp_path / "hub"), stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
@@ -77,16 +84,24 @@ async def test_a_hub_starts_answers_and_stops_at_ctrl_c(troupe: Run, tmp_path: P
                 assert line, "the hub ended"
                 if line.strip().startswith("gRPC"):
                     target = line.split()[1].rstrip(",")
-            ended = await troupe("call", "Echo", '{"text": "chào"}', "--target", target)
-            assert (ended.code, ended.out) == (0, '{"text": "chào"}\n')
-            alive = await troupe("alive", "echo", env={"TROUPE_HOME": str(tmp_path / "hub")})
-            assert (alive.code, alive.out) == (0, "echo serves\n")
-            process.send_signal(signal.SIGINT)
-            assert await process.wait() == 0
+            yield process, target
+            if process.returncode is None:
+                process.send_signal(signal.SIGINT)
+                assert await process.wait() == 0
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+async def test_a_hub_starts_answers_and_stops_at_ctrl_c(troupe: Run, tmp_path: Path) -> None:
+    async with up(tmp_path, "--http-port", "0", "--grpc-port", "0", "--actors", "echo") as (process, target):
+        ended = await troupe("call", "Echo", '{"text": "chào"}', "--target", target)
+        assert (ended.code, ended.out) == (0, '{"text": "chào"}\n')
+        alive = await troupe("alive", "echo", env={"TROUPE_HOME": str(tmp_path / "hub")})
+        assert (alive.code, alive.out) == (0, "echo serves\n")
+        process.send_signal(signal.SIGINT)
+        assert await process.wait() == 0
     alive = await troupe("alive", "echo", env={"TROUPE_HOME": str(tmp_path / "hub")})
     assert alive.code == 1
 
@@ -112,3 +127,30 @@ async def test_an_open_door_without_a_key_is_refused_before_anything_starts(trou
 async def test_a_wrong_value_for_an_actor_is_refused_before_anything_starts(troupe: Run) -> None:
     ended = await troupe("up", env={"TROUPE_ACTORS_LLAMA_SLOTS": "0"})
     assert (ended.code, "[actors.llama] slots" in ended.err) == (2, True)
+
+
+async def test_a_bus_that_refuses_the_password_is_told_at_once(troupe: Run, nats_server: NatsServer) -> None:
+    nats_server.stop()
+    nats_server.authorization = "authorization { user: troupe, password: right }"
+    nats_server.start()
+    url = f"nats://troupe:secret@127.0.0.1:{nats_server.port}"
+    ended = await troupe("up", "--http-port", "0", "--grpc-port", "0", env={"NATS_URL": url})
+    assert ended.code == 1
+    assert "UNAUTHENTICATED (BUS_REFUSED): The NATS server at 127.0.0.1" in ended.err
+    assert "NATS_URL" in ended.err
+    assert "secret" not in ended.err
+
+
+async def test_the_file_that_config_names_reaches_the_process_of_a_model(troupe: Run, tmp_path: Path) -> None:
+    pytest.importorskip("llama_cpp")
+    file = tmp_path / "elsewhere" / "mine.toml"
+    file.parent.mkdir()
+    file.write_text(
+        '[http]\nport = 0\n[grpc]\nport = 0\n[supervisor]\nactors = ["llama"]\n[actors.llama]\ncontext = 77\n'
+    )
+    request = {"model": "troupe-tiny", "messages": [{"role": "ROLE_USER", "parts": [{"text": "word " * 200}]}]}
+    async with up(tmp_path, "--config", str(file)) as (_, target):
+        ended = await troupe("call", "Generate", json.dumps(request), "--target", target)
+        assert ended.code == 1
+        assert "CONTEXT_LENGTH_EXCEEDED" in ended.err
+        assert "the model's context holds 77" in ended.err

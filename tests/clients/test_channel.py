@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
+import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
@@ -19,10 +20,11 @@ from troupe.echo.v1 import (
     EchoRequest,
     EchoResponse,
     FailRequest,
+    FailResponse,
     RepeatRequest,
 )
 from troupe.rpc.v1 import Progress
-from troupe_client import ConnectionLost, Hub, HubUnreachable, connect
+from troupe_client import ConnectionLost, Hub, HubUnreachable, RequestsLost, connect
 from troupe_client.channel import with_port
 
 ECHO = "troupe.echo.v1.EchoService/Echo"
@@ -244,7 +246,68 @@ async def test_another_gateway_continues_what_the_first_one_began(stage: Any, ma
     assert received == list(range(40))
 
 
+@pytest.mark.parametrize("unmet", [False, True])
+async def test_a_conversation_whose_connection_breaks_says_how_far_it_came(
+    stage: Any, make_wire: Any, unmet: bool
+) -> None:
+    async def ever() -> AsyncIterator[ConverseRequest]:
+        yield ConverseRequest(text="a")
+        yield ConverseRequest(text="b")
+        await asyncio.Event().wait()
+
+    async with stage.gateway() as rpc:
+        wire = await make_wire(rpc.port)
+        async with connect(f"127.0.0.1:{wire.port}") as hub:
+            responses: Any = hub.echo.converse(ever())
+            assert [(await anext(responses)).text for _ in range(2)] == ["a", "b"]
+            wire.refusing = unmet
+            wire.cut()
+            with pytest.raises(RequestsLost) as caught:
+                await anext(responses)
+    assert (caught.value.code, caught.value.reason) == (Code.UNAVAILABLE, "REQUESTS_LOST")
+    assert caught.value.metadata == {"sent": "2", "received": "2"}
+
+
+async def test_a_stream_of_requests_for_one_answer_that_breaks_says_how_far_it_came(stage: Any, make_wire: Any) -> None:
+    sent = asyncio.Event()
+
+    async def ever() -> AsyncIterator[CollectRequest]:
+        yield CollectRequest(text="a")
+        sent.set()
+        await asyncio.Event().wait()
+
+    async with stage.gateway() as rpc:
+        wire = await make_wire(rpc.port)
+        async with connect(f"127.0.0.1:{wire.port}") as hub:
+            answer = asyncio.create_task(hub.echo.collect(ever()))
+            await sent.wait()
+            wire.cut()
+            with pytest.raises(RequestsLost) as caught:
+                await answer
+    assert caught.value.metadata == {"sent": "1", "received": "0"}
+
+
 # ---- through a door that refuses and breaks
+
+
+@pytest.mark.parametrize("shape", ["unary", "server stream", "client stream", "bidi stream"])
+async def test_a_deadline_that_ends_while_the_hub_is_away_is_told_as_such(wire: Any, hub: Hub, shape: str) -> None:
+    async def none() -> AsyncIterator[Any]:
+        return
+        yield
+
+    calls: dict[str, Any] = {
+        "unary": lambda: hub.echo.echo(EchoRequest(), timeout=0.2),
+        "server stream": lambda: anext(aiter(hub.echo.repeat(RepeatRequest(), timeout=0.2))),
+        "client stream": lambda: hub.echo.collect(none(), timeout=0.2),
+        "bidi stream": lambda: anext(aiter(hub.echo.converse(none(), timeout=0.2))),
+    }
+    wire.refusing = True
+    wire.cut()
+    await hub.channel._grpc.wait_for_state_change(grpc.ChannelConnectivity.READY)
+    with pytest.raises(RpcError) as caught:
+        await calls[shape]()
+    assert (caught.value.code, caught.value.reason) == (Code.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
 
 
 async def test_a_call_that_does_no_harm_is_repeated_while_the_hub_is_away(door: Any, wire: Any, hub: Hub) -> None:
@@ -286,8 +349,19 @@ async def test_other_errors_are_not_repeated(door: Any, hub: Hub) -> None:
     assert len(door.seen) == 1
 
 
-async def test_a_call_that_may_do_harm_is_never_repeated(door: Any, hub: Hub) -> None:
-    door.refusals = [RpcError(Code.UNAVAILABLE, "Nobody serves this.", reason="NO_RESPONDERS")]
+@pytest.mark.parametrize("reason", ["NO_RESPONDERS", "SHUTTING_DOWN"])
+async def test_a_call_that_has_not_begun_is_repeated_whatever_it_does(door: Any, hub: Hub, reason: str) -> None:
+    async def fail(request: FailRequest) -> AsyncIterator[FailResponse]:
+        yield FailResponse()
+
+    door.answers["troupe.echo.v1.EchoService/Fail"] = fail
+    door.refusals = [RpcError(Code.UNAVAILABLE, "Not begun.", reason=reason)] * 2
+    assert await hub.echo.fail(FailRequest()) == FailResponse()
+    assert len(door.seen) == 3
+
+
+async def test_a_call_that_may_do_harm_is_not_repeated_once_it_may_have_begun(door: Any, hub: Hub) -> None:
+    door.refusals = [RpcError(Code.UNAVAILABLE, "Cut short.", reason="INTERRUPTED")]
     with pytest.raises(RpcError):
         await hub.echo.fail(FailRequest())
     assert len(door.seen) == 1

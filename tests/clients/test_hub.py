@@ -13,6 +13,7 @@ def test_the_public_surface_is_what_it_says() -> None:
         "GrpcChannel",
         "Hub",
         "HubUnreachable",
+        "RequestsLost",
         "RpcError",
         "connect",
         "text_of",

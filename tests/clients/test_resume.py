@@ -205,11 +205,21 @@ async def test_a_stream_that_the_hub_cannot_serve_now_is_repeated_if_that_does_n
     assert [response.index async for response in hub.echo.repeat(RepeatRequest(count=2))] == [0, 1]
 
 
-async def test_a_stream_that_must_not_be_repeated_is_not(door: Any, hub: Hub, speaker: Speaker) -> None:
-    door.refusals = [RpcError(Code.UNAVAILABLE, "Nobody serves this.", reason="NO_RESPONDERS")]
+async def test_a_stream_that_has_not_begun_is_repeated(door: Any, hub: Hub, speaker: Speaker) -> None:
+    door.refusals = [RpcError(Code.UNAVAILABLE, "Not begun.", reason="SHUTTING_DOWN")] * 2
+    speaker.say("Hi!")
+    async with aclosing(hub.ask("Hi?")) as pieces:
+        assert await anext(pieces) == "Hi!"
+    assert speaker.asked == 1
+
+
+async def test_a_stream_that_may_have_begun_and_must_not_be_repeated_is_not(
+    door: Any, hub: Hub, speaker: Speaker
+) -> None:
+    door.refusals = [RpcError(Code.UNAVAILABLE, "Cut short.", reason="INTERRUPTED")]
     with pytest.raises(RpcError) as caught:
         await anext(aiter(hub.ask("Hi?")))
-    assert caught.value.reason == "NO_RESPONDERS"
+    assert caught.value.reason == "INTERRUPTED"
     assert speaker.asked == 0
 
 

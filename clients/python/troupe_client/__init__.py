@@ -8,7 +8,7 @@ async with connect() as hub:
 from bus.errors import Code, RpcError
 from troupe_client.channel import GrpcChannel
 from troupe_client.conversation import DEFAULT_MODEL, Conversation, text_of, turn
-from troupe_client.failures import ConnectionLost, HubUnreachable
+from troupe_client.failures import ConnectionLost, HubUnreachable, RequestsLost
 from troupe_client.hub import Hub, connect
 
 __all__ = [
@@ -25,5 +25,6 @@ __all__ = [
     "Code",
     "ConnectionLost",
     "HubUnreachable",
+    "RequestsLost",
     "RpcError",
 ]

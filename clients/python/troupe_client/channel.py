@@ -9,7 +9,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from grpc import ChannelConnectivity
 
-from bus.errors import Code, RpcError, invalid
+from bus.errors import Code, RpcError, deadline_exceeded, invalid
 from bus.service import Metadata, MethodInfo
 from troupe_client.failures import ConnectionLost, unreachable
 from troupe_client.metadata import Pairs, checked, printable
@@ -82,19 +82,21 @@ class GrpcChannel:
         """There is a connection now."""
         return self._opened is not None and self._opened.get_state() is ChannelConnectivity.READY
 
-    async def ready(self, within: float = CONNECT_SECONDS) -> None:
-        """Return once there is a connection. Raises HubUnreachable.
+    async def ready(self, within: float = CONNECT_SECONDS, deadline: Deadline | None = None) -> None:
+        """Return once there is a connection. Raises HubUnreachable, and DEADLINE_EXCEEDED if a call's time ends first.
 
         A hub that has never answered is given one attempt; one that has is waited for, `within` seconds at most.
         """
+        left = deadline.left() if deadline else None
         if self._grpc.get_state(try_to_connect=True) is ChannelConnectivity.READY:
             self._met = True
             return
+        patience = within if self._met else min(within, CONNECT_SECONDS)
         try:
-            async with asyncio.timeout(within if self._met else min(within, CONNECT_SECONDS)):
+            async with asyncio.timeout(patience if left is None else min(patience, left)):
                 await self._connected()
         except TimeoutError:
-            raise unreachable(self.target) from None
+            raise deadline_exceeded() if left is not None and left <= patience else unreachable(self.target) from None
         self._met = True
 
     async def _connected(self) -> None:
@@ -120,7 +122,7 @@ class GrpcChannel:
     async def unary(
         self, method: MethodInfo, request: Any, timeout: float | None = None, metadata: Metadata | None = None
     ) -> Any:
-        """One request, one response. Repeated while the hub is unavailable if the method is idempotent."""
+        """One request, one response. Repeated while it has not begun, or is unavailable and may be done twice."""
         deadline, patience, payload = Deadline(timeout), Patience(self.patience), request.SerializeToString()
 
         async def attempt() -> Any:
@@ -129,7 +131,7 @@ class GrpcChannel:
             return decode(method, await answer(sent))
 
         while True:
-            await self.ready(deadline.within(self.patience))
+            await self.ready(self.patience, deadline)
             try:
                 return await attempt()
             except RpcError as error:
@@ -158,9 +160,12 @@ class GrpcChannel:
         timeout: float | None = None,
         metadata: Metadata | None = None,
     ) -> Any:
-        """Any number of requests, one response. An error of `requests` cancels the call and is raised."""
+        """Any number of requests, one response. An error of `requests` cancels the call and is raised.
+
+        A lost connection ends it with RequestsLost.
+        """
         deadline = Deadline(timeout)
-        await self.ready(deadline.within(self.patience))
+        await self.ready(self.patience, deadline)
         multicallable = self._grpc.stream_unary(_path(method), None, None)
         call = multicallable(None, timeout=deadline.left(), metadata=self._pairs(metadata))
         async with Sender(call, requests) as sender:
@@ -175,10 +180,10 @@ class GrpcChannel:
     ) -> AsyncIterator[Any]:
         """Any number of requests and responses; leaving the iterator early cancels the call.
 
-        An error of `requests` cancels the call and is raised.
+        An error of `requests` cancels the call and is raised. A lost connection ends it with RequestsLost.
         """
         deadline = Deadline(timeout)
-        await self.ready(deadline.within(self.patience))
+        await self.ready(self.patience, deadline)
         multicallable = self._grpc.stream_stream(_path(method), None, None)
         call = multicallable(None, timeout=deadline.left(), metadata=self._pairs(metadata))
         async with Sender(call, requests) as sender:
@@ -213,6 +218,9 @@ class GrpcChannel:
 
 
 def _attempts(method: MethodInfo, error: RpcError) -> int:
+    """How often to try before this error is the caller's."""
+    if error.never_begun:
+        return MAX_REFUSALS
     if not method.policy.idempotent or error.code is not Code.UNAVAILABLE:
         return 1
     return MAX_ATTEMPTS if isinstance(error, ConnectionLost) else MAX_REFUSALS

@@ -18,6 +18,13 @@ class ConnectionLost(RpcError):
     """The connection broke while a call was under way, and the call could not be continued."""
 
 
+class RequestsLost(ConnectionLost):
+    """The connection broke while requests were streaming: how many of them the hub has is not known here.
+
+    Its metadata `sent` and `received` count the requests that were sent and the responses that came.
+    """
+
+
 class HubUnreachable(ConnectionLost):
     """No hub answers at the target."""
 
@@ -39,6 +46,19 @@ def rpc_error(error: grpc.aio.AioRpcError) -> RpcError:
     if code is Code.CANCELLED:
         return cancelled()
     return RpcError(code, error.details() or code.name)
+
+
+def requests_lost(cause: RpcError, sent: int, received: int) -> RequestsLost:
+    """The connection broke after `sent` requests and `received` responses."""
+    return RequestsLost(
+        Code.UNAVAILABLE,
+        f"The connection to the hub was lost while requests were streaming: {sent} were sent, and how many of them "
+        f"arrived is not known. Streams of requests cannot be continued; begin a new call. ({cause.message})",
+        reason="REQUESTS_LOST",
+        metadata={"sent": str(sent), "received": str(received)},
+        retry_after=1.0,
+        reference=cause.reference,
+    )
 
 
 def unreachable(target: str, why: str = "") -> HubUnreachable:

@@ -70,8 +70,8 @@ class Position:
 class Opener(Protocol):
     """What opens the stream's connections: GrpcChannel."""
 
-    async def ready(self, within: float) -> None:
-        """Return once there is a connection."""
+    async def ready(self, within: float, deadline: Deadline) -> None:
+        """Return once there is a connection. Raises HubUnreachable, DEADLINE_EXCEEDED."""
 
     def open_stream(
         self, method: MethodInfo, payload: bytes, deadline: Deadline, metadata: Metadata | None, own: Pairs
@@ -127,7 +127,7 @@ class ServerStream:
         return payload
 
     async def _begin(self) -> "grpc.aio.UnaryStreamCall[bytes, bytes]":
-        await self._opener.ready(self._deadline.within(self._seconds))
+        await self._opener.ready(self._seconds, self._deadline)
         again = self._position.known
         own = self._position.resuming() if again else self._position.opening()
         payload = b"" if again else self._payload
@@ -155,8 +155,9 @@ class ServerStream:
         return MAX_ATTEMPTS if isinstance(error, ConnectionLost) and continuable else 1
 
     def _never_began(self, error: RpcError) -> bool:
-        """The connection broke while the hub still looked for someone to answer: nothing has been done yet."""
-        return error.reason == "CALL_NOT_FOUND" and self._only_progress and not self._position.accepted
+        """Nobody has begun, or the connection broke while the hub still looked for someone: nothing has been done."""
+        lost = error.reason == "CALL_NOT_FOUND" and not self._position.accepted
+        return self._only_progress and (error.never_begun or lost)
 
     def _repeatable(self, error: RpcError) -> bool:
         """The hub cannot serve the call now, nothing of the answer has come, and asking again does no harm."""

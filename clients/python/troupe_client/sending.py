@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import grpc
 
-from troupe_client.failures import rpc_error
+from troupe_client.failures import ConnectionLost, requests_lost, rpc_error
 
 
 class Sender:
@@ -14,6 +14,8 @@ class Sender:
 
     def __init__(self, call: Any, requests: AsyncIterator[Any]) -> None:
         self._call = call
+        self._sent = 0
+        self._received = 0
         self._task = asyncio.create_task(self._send(requests))
 
     async def __aenter__(self) -> Self:
@@ -29,6 +31,7 @@ class Sender:
             async for request in requests:
                 if not await self._unless_ended(self._call.write, request.SerializeToString()):
                     return
+                self._sent += 1
         except Exception:
             self._call.cancel()
             raise
@@ -43,9 +46,13 @@ class Sender:
         return True
 
     async def watch(self, answer: Coroutine[Any, Any, Any]) -> Any:
-        """The answer. Raises what the requests raised, if that is why there is none."""
+        """The answer. Raises what the requests raised, if that is why there is none; RequestsLost."""
         try:
-            return await answer
+            found = await answer
+            self._received += 1
+            return found
+        except ConnectionLost as error:
+            raise requests_lost(error, self._sent, self._received) from None
         except asyncio.CancelledError:
             if self._task.done() and not self._task.cancelled() and (failure := self._task.exception()):
                 raise failure from None

@@ -1,161 +1,36 @@
 """The engine on real llama.cpp and a random model: the same answers as plain decoding, whatever else goes on."""
 
 import asyncio
-import ctypes
 import dataclasses
 import json
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import llama_cpp.llama_cpp as llama
-import numpy as np
 import pytest
 
 from actors.llama.binding import NativeContext
-from actors.llama.catalog import SHIPPED
 from actors.llama.engine import LlamaEngine
 from actors.llama.interface import (
     Constraint,
-    Cost,
-    Embedding,
-    Ended,
     EndReason,
-    Event,
-    Job,
-    Prefilling,
-    Queued,
     SamplingSettings,
-    Tokens,
-    TokenScore,
 )
 from actors.llama.schema import compile_schema
-from actors.llama.settings import LlamaSettings
-from actors.llama.stream import EventStream
 from bus import RpcError
 
-OpenEngine = Callable[..., Awaitable[LlamaEngine]]
-GREEDY = SamplingSettings(temperature=0)
-QUESTIONS = [
-    "Which command starts Troupe?",
-    "Lệnh nào khởi động Troupe?",
-    "What is a troupe?",
-    "Which port does gRPC use?",
-    "Cổng HTTP là gì?",
-    "What is credit?",
-    "What does troupe doctor do?",
-    "Who is the president?",
-]
-PROMPTS = [
-    "Hello",
-    "Xin chào các bạn",
-    "What is a troupe?",
-    "Sân khấu là gì?",
-    "one two three",
-    "(",
-    "a b c d",
-    "the end",
-]
-
-
-@dataclass
-class Answer:
-    """All that came of a job."""
-
-    events: list[Event] = field(default_factory=list)
-
-    def text(self, choice: int = 0) -> str:
-        return "".join(event.text for event in self._tokens(choice))
-
-    def count(self, choice: int = 0) -> int:
-        return sum(event.count for event in self._tokens(choice))
-
-    def scores(self, choice: int = 0) -> list[TokenScore]:
-        return [score for event in self._tokens(choice) for score in event.scores]
-
-    def end(self, choice: int = 0) -> Ended:
-        return next(event for event in self.events if isinstance(event, Ended) and event.choice == choice)
-
-    @property
-    def cost(self) -> Cost:
-        last = self.events[-1]
-        assert isinstance(last, Cost)
-        return last
-
-    def _tokens(self, choice: int) -> list[Tokens]:
-        return [event for event in self.events if isinstance(event, Tokens) and event.choice == choice]
-
-
-async def collect(stream: EventStream[Event]) -> Answer:
-    answer = Answer()
-    async with asyncio.timeout(20):
-        async for events in stream:
-            answer.events.extend(events)
-    return answer
-
-
-def assert_same(left: Answer, right: Answer) -> None:
-    """The same tokens, up to the first near tie: in other batches the numbers differ in the second decimal."""
-    assert len(left.scores()) == len(right.scores())
-    for mine, other in zip(left.scores(), right.scores(), strict=True):
-        if mine.token != other.token:
-            near = [each.token for each in mine.alternatives if mine.logprob - each.logprob < 0.15]
-            assert other.token in near
-            return
-
-
-def chat(question: str) -> str:
-    return f"<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
-
-
-async def ask(engine: LlamaEngine, prompt: str, max_tokens: int = 24, **options: Any) -> Answer:
-    return await collect(engine.submit(job(engine, prompt, max_tokens, **options)))
-
-
-def job(engine: LlamaEngine, prompt: str, max_tokens: int = 24, **options: Any) -> Job:
-    given: dict[str, Any] = {"sampling": GREEDY, "ignore_end": True, **options}
-    return Job(engine.tokenize(prompt, control=True), max_tokens, **given)
-
-
-def plain_greedy(path: Path, prompt: str, count: int) -> bytes:
-    """Greedy decoding with nothing but llama.cpp's simplest calls."""
-    model = llama.llama_model_load_from_file(str(path).encode(), llama.llama_model_default_params())
-    parameters = llama.llama_context_default_params()
-    parameters.n_ctx, parameters.n_threads, parameters.n_threads_batch = 512, 1, 1
-    context = llama.llama_init_from_model(model, parameters)
-    vocabulary = llama.llama_model_get_vocab(model)
-    size = llama.llama_vocab_n_tokens(vocabulary)
-    data = prompt.encode()
-    tokens = (llama.llama_token * 256)()
-    length = llama.llama_tokenize(vocabulary, data, len(data), tokens, 256, False, True)
-    buffer = ctypes.create_string_buffer(64)
-    text = b""
-    for _ in range(count):
-        assert llama.llama_decode(context, llama.llama_batch_get_one(tokens, length)) == 0
-        logits = np.ctypeslib.as_array(llama.llama_get_logits_ith(context, -1), (size,))
-        token = int(logits.argmax())
-        if not llama.llama_vocab_is_control(vocabulary, token):
-            written = llama.llama_token_to_piece(vocabulary, token, buffer, 64, 0, True)
-            text += buffer.raw[:written]
-        tokens[0], length = token, 1
-    llama.llama_free(context)
-    llama.llama_model_free(model)
-    return text
-
-
-@pytest.fixture
-async def engine(open_engine: OpenEngine) -> LlamaEngine:
-    return await open_engine(slots=8)
-
-
-@pytest.fixture
-async def shipped() -> AsyncIterator[LlamaEngine]:
-    """An engine on the model that Troupe ships: a trained one, whose choices are clear."""
-    engine = await LlamaEngine.open(SHIPPED / "troupe-tiny.gguf", LlamaSettings(threads=1))
-    yield engine
-    await engine.close()
+from .engine_jobs import (
+    GREEDY,
+    PROMPTS,
+    QUESTIONS,
+    Answer,
+    OpenEngine,
+    ask,
+    assert_same,
+    chat,
+    job,
+    plain_greedy,
+)
 
 
 @pytest.mark.parametrize("prompt", PROMPTS[:3])
@@ -364,191 +239,6 @@ async def test_answers_that_outgrow_the_cache_together_are_all_completed(open_en
     for answer, prompt in zip(answers, PROMPTS, strict=False):
         assert answer.count() == 120
         assert_same(answer, await ask(roomy, prompt, 120, alternatives=8))
-
-
-# ---- step by step
-
-
-@pytest.fixture
-async def stepped(models: Path) -> AsyncIterator[LlamaEngine]:
-    """An engine that computes only when told, with one slot and small steps."""
-    settings = LlamaSettings(threads=1, slots=1, batch=64)
-    engine = LlamaEngine.load(models / "fixture.gguf", settings, asyncio.get_running_loop())
-    yield engine
-    await engine.close()
-
-
-async def outcome(stream: EventStream[Event]) -> str:
-    try:
-        await collect(stream)
-    except RpcError as problem:
-        return problem.reason
-    return "complete"
-
-
-async def test_cancelling_while_generating_frees_the_slot_within_one_step(stepped: LlamaEngine) -> None:
-    stream = stepped.submit(job(stepped, "Hello", 100))
-    for _ in range(4):
-        stepped.step()
-    assert (stepped.running, stepped.steps) == (1, 4)
-    stream.cancel()
-    stepped.step()
-    assert (stepped.running, stepped.steps) == (0, 4)
-    assert await outcome(stream) == "CANCELLED"
-
-
-async def test_cancelling_while_the_prompt_is_read_frees_the_slot_within_one_step(stepped: LlamaEngine) -> None:
-    stream = stepped.submit(job(stepped, "a " * 200, 10))
-    stepped.step()
-    stream.cancel()
-    stepped.step()
-    assert (stepped.running, stepped.steps) == (0, 1)
-    assert await outcome(stream) == "CANCELLED"
-
-
-async def test_cancelling_while_queued_frees_the_place_within_one_step(stepped: LlamaEngine) -> None:
-    first, second = stepped.submit(job(stepped, "Hello", 100)), stepped.submit(job(stepped, "Hello", 100))
-    stepped.step()
-    assert (stepped.running, stepped.waiting) == (1, 1)
-    second.cancel()
-    stepped.step()
-    assert (stepped.running, stepped.waiting) == (1, 0)
-    assert await outcome(second) == "CANCELLED"
-    first.cancel()
-
-
-async def test_cancelling_one_call_does_not_touch_another(stepped: LlamaEngine) -> None:
-    first, second = stepped.submit(job(stepped, "Hello", 5)), stepped.submit(job(stepped, "Xin chào", 5))
-    stepped.step()
-    first.cancel()
-    while stepped.step():
-        pass
-    assert await outcome(second) == "complete"
-
-
-async def test_a_queued_call_hears_its_position_and_then_that_it_runs(stepped: LlamaEngine) -> None:
-    first, second = stepped.submit(job(stepped, "Hello", 5)), stepped.submit(job(stepped, "Hello", 5))
-    while stepped.step():
-        pass
-    await collect(first)
-    kinds = [type(event) for event in (await collect(second)).events if not isinstance(event, Tokens)]
-    assert kinds == [Queued, Prefilling, Ended, Cost]
-
-
-async def test_a_long_prompt_tells_how_far_it_is(stepped: LlamaEngine) -> None:
-    stream = stepped.submit(job(stepped, "q" * 200, 1))
-    while stepped.step():
-        pass
-    told = [event for event in (await collect(stream)).events if isinstance(event, Prefilling)]
-    assert [(event.done, event.total) for event in told] == [(done, 200) for done in (0, 64, 128, 192)]
-
-
-async def test_a_cancelled_call_leaves_its_tokens_for_reuse(stepped: LlamaEngine) -> None:
-    stream = stepped.submit(job(stepped, "a " * 100, 10))
-    stepped.step()
-    stream.cancel()
-    again = stepped.submit(job(stepped, "a " * 100, 1))
-    while stepped.step():
-        pass
-    assert (await collect(again)).cost.cached_tokens == 64
-    assert await outcome(stream) == "CANCELLED"
-
-
-async def test_closing_fails_what_runs_and_what_waits(models: Path) -> None:
-    engine = await LlamaEngine.open(models / "fixture.gguf", LlamaSettings(threads=1, slots=1))
-    streams = [engine.submit(job(engine, "Hello", 2000)) for _ in range(3)]
-    await engine.close()
-    assert [await outcome(stream) for stream in streams] == ["SHUTTING_DOWN"] * 3
-    with pytest.raises(RpcError) as refusal:
-        engine.submit(job(engine, "Hello"))
-    assert refusal.value.reason == "SHUTTING_DOWN"
-
-
-# ---- adapters and embeddings
-
-
-async def test_an_adapter_changes_only_the_calls_that_name_it(engine: LlamaEngine, models: Path) -> None:
-    await engine.load_adapter("lora", models / "fixture-lora.gguf")
-    adapters = ["", "lora"]
-    alone = [await ask(engine, "Hello", alternatives=8, adapter=adapter) for adapter in adapters]
-    assert alone[0].text()[:4] != alone[1].text()[:4]
-    mixed = await asyncio.gather(*(ask(engine, "Hello", alternatives=8, adapter=adapter) for adapter in adapters * 4))
-    for number, answer in enumerate(mixed):
-        assert_same(answer, alone[number % 2])
-
-
-async def test_an_adapter_that_is_not_loaded_is_refused(engine: LlamaEngine) -> None:
-    with pytest.raises(RpcError) as refusal:
-        engine.submit(job(engine, "Hello", adapter="lora"))
-    assert refusal.value.reason == "ADAPTER_NOT_FOUND"
-
-
-@pytest.mark.parametrize("content", [b"", b"GGUF", b"no model at all" * 100])
-async def test_a_file_that_is_no_adapter_is_refused(engine: LlamaEngine, tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "bad.gguf"
-    path.write_bytes(content)
-    with pytest.raises(RpcError) as refusal:
-        await engine.load_adapter("bad", path)
-    assert refusal.value.reason == "MODEL_LOAD_FAILED"
-
-
-async def test_a_model_is_no_adapter(engine: LlamaEngine, models: Path) -> None:
-    with pytest.raises(RpcError, match="is no adapter") as refusal:
-        await engine.load_adapter("model", models / "fixture-b.gguf")
-    assert refusal.value.reason == "MODEL_LOAD_FAILED"
-
-
-async def test_the_adapter_unused_for_longest_makes_room(open_engine: OpenEngine, models: Path) -> None:
-    engine = await open_engine(adapter_limit=1)
-    path = models / "fixture-lora.gguf"
-    await engine.load_adapter("one", path)
-    first = await ask(engine, "Hello", adapter="one")
-    await engine.load_adapter("two", path)
-    second = await ask(engine, "Hello", adapter="two")
-    await engine.load_adapter("one", path)
-    assert (await ask(engine, "Hello", adapter="one")).text() == second.text() == first.text()
-
-
-async def embeddings(engine: LlamaEngine, inputs: list[list[int]]) -> list[Embedding]:
-    async with asyncio.timeout(20):
-        return [embedding async for some in engine.embed(inputs) for embedding in some]
-
-
-async def test_embeddings_have_length_one_and_the_order_of_the_inputs(engine: LlamaEngine) -> None:
-    inputs = [engine.tokenize(text, control=False) for text in [*PROMPTS, "long " * 300]]
-    found = await embeddings(engine, inputs)
-    assert [embedding.index for embedding in found] == list(range(len(inputs)))
-    assert [embedding.tokens for embedding in found] == [len(tokens) for tokens in inputs]
-    for embedding in found:
-        assert len(embedding.values) == 64
-        assert math.fsum(value * value for value in embedding.values) == pytest.approx(1.0, abs=1e-5)
-
-
-async def test_an_embedding_is_the_same_alone_and_in_company(engine: LlamaEngine) -> None:
-    inputs = [engine.tokenize(text, control=False) for text in PROMPTS]
-    together = await embeddings(engine, inputs)
-    for left, tokens in zip(together, inputs, strict=True):
-        [right] = await embeddings(engine, [tokens])
-        assert np.dot(left.values, right.values) == pytest.approx(1.0, abs=1e-3)
-    assert np.dot(together[0].values, together[1].values) < 0.999
-
-
-async def test_embeddings_go_on_beside_generation(engine: LlamaEngine) -> None:
-    tokens = engine.tokenize("Xin chào", control=False)
-    answer, [found] = await asyncio.gather(ask(engine, "Hello", 50), embeddings(engine, [tokens]))
-    assert answer.count() == 50
-    assert len(found.values) == 64
-
-
-async def test_embeddings_that_nobody_wants_any_more_are_not_made(stepped: LlamaEngine) -> None:
-    stream = stepped.embed([stepped.tokenize("Xin chào", control=False)] * 100)
-    stepped.step()
-    stream.cancel()
-    assert not stepped.step()
-    with pytest.raises(RpcError) as refusal:
-        async for some in stream:
-            assert len(some) < 100
-    assert refusal.value.reason == "CANCELLED"
 
 
 async def test_a_failed_computation_fails_every_call_and_is_told(

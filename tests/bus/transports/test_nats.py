@@ -26,9 +26,12 @@ async def test_wrong_credentials_are_refused(nats_server: NatsServer) -> None:
     nats_server.authorization = "authorization { user: troupe, password: right }"
     nats_server.start()
     with pytest.raises(RpcError) as caught:
-        await NatsTransport.connect(nats_server.url, "p", timeout=0.5, user="troupe", password="wrong")
-    assert caught.value.reason == "BUS_UNREACHABLE"
-    assert "uthoriz" in caught.value.message
+        async with asyncio.timeout(10):
+            await NatsTransport.connect(nats_server.url, "p", timeout=60, user="troupe", password="wrong-secret")
+    assert (caught.value.code, caught.value.reason) == (Code.UNAUTHENTICATED, "BUS_REFUSED")
+    assert "Authorization Violation" in caught.value.message
+    assert "[bus]" in caught.value.message
+    assert "secret" not in caught.value.message
     transport = await NatsTransport.connect(nats_server.url, "p", user="troupe", password="right")
     await transport.close()
 
@@ -57,6 +60,31 @@ async def test_a_subscription_outlives_the_server_and_the_reconnection_is_told(n
     assert (await ear.hears(1))[0].payload == b"after"
     for transport in (one, two):
         await transport.close()
+
+
+async def test_while_the_server_is_away_a_flush_fails_and_a_subscription_waits_for_it(nats_server: NatsServer) -> None:
+    transport = await NatsTransport.connect(nats_server.url, "one")
+    back = asyncio.Event()
+    transport.on_reconnect(back.set)
+    await asyncio.to_thread(nats_server.kill)
+    async with asyncio.timeout(10):
+        while transport.client.is_connected:
+            await asyncio.sleep(0)
+    transport.publish("before", b"waits")
+    with pytest.raises(RpcError) as caught:
+        await transport.flush()
+    assert (caught.value.code, caught.value.reason) == (Code.UNAVAILABLE, "BUS_UNREACHABLE")
+    ear = Ear()
+    await transport.subscribe("a", ear)
+    await asyncio.to_thread(nats_server.start)
+    async with asyncio.timeout(10):
+        await back.wait()
+    await transport.flush()
+    other = await NatsTransport.connect(nats_server.url, "two")
+    other.publish("a", b"after")
+    assert (await ear.hears(1))[0].payload == b"after"
+    for each in (transport, other):
+        await each.close()
 
 
 async def test_what_waits_for_an_absent_server_is_bounded(nats_server: NatsServer) -> None:

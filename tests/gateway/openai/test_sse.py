@@ -11,6 +11,7 @@ from starlette.types import Message
 
 from bus import Code, RpcError
 from bus.settings import LimitSettings
+from bus.testing.stage import until
 from gateway.openai import sse
 from gateway.openai.sse import MAX_WAITING_BYTES, Disconnected, EventStream, unless_gone
 
@@ -216,6 +217,14 @@ async def test_a_client_that_gives_up_while_it_waits_cancels_the_call(door: Any,
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
         await door.chat.cancelled.wait()
+
+
+async def test_a_stream_is_counted_for_as_long_as_it_lasts(http: httpx.AsyncClient, door: Any) -> None:
+    body = {"model": MODEL, "messages": said("hang late"), "stream": True}
+    async with http.stream("POST", "/v1/chat/completions", json=body) as response:
+        await anext(response.aiter_bytes())
+        assert door.hub.doors.http.count() == 1
+    await until(lambda: door.hub.doors.http.count() == 0)
 
 
 async def test_a_client_that_closes_its_stream_cancels_the_call(client: openai.AsyncOpenAI, door: Any) -> None:

@@ -1,0 +1,19 @@
+"""What a call promises on every transport, as functions. Each takes `make`: one more process on the same new bus."""
+
+from collections.abc import Awaitable, Callable
+
+from bus.testing.call_contract.ends import ENDS
+from bus.testing.call_contract.refusals import REFUSALS
+from bus.testing.call_contract.repeats import REPEATS
+from bus.testing.call_contract.resume import RESUME
+from bus.testing.call_contract.serving import SERVING
+from bus.testing.call_contract.shapes import SHAPES
+from bus.testing.transport_contract import Clause, Make
+
+CALL_CONTRACT: list[Clause] = [*SHAPES, *ENDS, *SERVING, *REPEATS, *REFUSALS, *RESUME]
+
+
+async def call_contract(make_bus: Callable[[], Awaitable[Make]]) -> None:
+    """Hold calls over a transport to all of it, each clause on a bus of its own."""
+    for clause in CALL_CONTRACT:
+        await clause(await make_bus())

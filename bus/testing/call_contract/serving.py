@@ -1,0 +1,141 @@
+"""Who serves a call: queue groups, routes, resolvers, draining."""
+# ruff: noqa: D103  # the names are the sentences
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+from google.protobuf.wrappers_pb2 import StringValue
+
+from bus.errors import Code, RpcError
+from bus.service import MethodInfo
+from bus.stream import MAX_MESSAGE
+from bus.testing.stage import (
+    COUNT,
+    ROUTED,
+    ROUTED_SERVICE,
+    SAY,
+    SERVICE,
+    WAIT,
+    Probe,
+    Stage,
+    drained,
+    failure,
+    say,
+    until,
+    within,
+)
+from bus.testing.transport_contract import Clause, Make
+from troupe.rpc.v1 import Progress
+
+
+async def nobody_there_is_known_at_once(make: Make) -> None:
+    async with Stage(make) as stage:
+        started = time.monotonic()
+        error = await failure((await stage.channel()).unary(SAY, say("")))
+        assert (error.code, error.reason) == (Code.UNAVAILABLE, "NO_RESPONDERS")
+        assert error.retry_after
+        assert time.monotonic() - started < 2
+
+
+async def two_servers_share_the_calls(make: Make) -> None:
+    async with Stage(make) as stage:
+        await stage.serve(Probe("one"))
+        await stage.serve(Probe("two"))
+        channel = await stage.channel()
+        names = [(await within(channel.unary(SAY, say("")))).value for _ in range(40)]
+        assert set(names) == {"one", "two"}
+
+
+async def a_route_is_served_by_its_member_alone(make: Make) -> None:
+    async with Stage(make) as stage:
+        await stage.serve(Probe("small:"), ROUTED_SERVICE, "model-a")
+        await stage.serve(Probe("large:"), ROUTED_SERVICE, "dir/model b.gguf")
+        channel = await stage.channel()
+        for _ in range(3):
+            assert (await within(channel.unary(ROUTED, say("model-a")))).value == "small:model-a"
+            assert (await within(channel.unary(ROUTED, say("dir/model b.gguf")))).value == "large:dir/model b.gguf"
+        for route in ("model-c", "*", ">", "a.b", "x" * 100_000, "đ" * 5000):
+            assert (await failure(channel.unary(ROUTED, say(route)))).reason == "NO_RESPONDERS"
+        assert (await within(channel.unary(ROUTED, say("model-a")))).value == "small:model-a"
+
+
+async def an_unknown_method_is_told_with_the_nearest_names(make: Make) -> None:
+    async with Stage(make) as stage:
+        await stage.serve(Probe())
+        method = MethodInfo("Sai", "sai", SERVICE, StringValue, StringValue, False, False)
+        error = await failure((await stage.channel()).unary(method, say("")))
+        assert (error.code, error.reason) == (Code.UNIMPLEMENTED, "METHOD_NOT_FOUND")
+        assert "Say" in error.message
+
+
+async def a_resolver_has_a_route_served_and_its_progress_is_relayed_in_one_call(make: Make) -> None:
+    async with Stage(make) as stage:
+
+        async def resolve(method: MethodInfo, route: str) -> AsyncIterator[Progress]:
+            yield Progress(state=Progress.STATE_LOADING, fraction=0.5)
+            await stage.serve(Probe("loaded:"), ROUTED_STREAMS_SERVICE, route)
+
+        channel = await stage.channel(resolve)
+        stream = channel.server_stream(ROUTED_STREAM, say("3"))
+        found = await within(drained(stream))
+        assert found == ["", "0", "1", "2"]
+        assert await within(drained(channel.server_stream(ROUTED_STREAM, say("3")))) == ["0", "1", "2"]
+
+
+ROUTED_STREAM = MethodInfo(
+    "Count", "count", "troupe.testing.v1.RoutedStreams", StringValue, StringValue, False, True, ROUTED.policy
+)
+ROUTED_STREAMS_SERVICE = type(ROUTED_SERVICE)("troupe.testing.v1.RoutedStreams", [ROUTED_STREAM])
+
+
+async def what_a_resolver_cannot_have_served_is_its_error(make: Make) -> None:
+    async with Stage(make) as stage:
+
+        async def resolve(method: MethodInfo, route: str) -> AsyncIterator[Progress]:
+            yield Progress(state=Progress.STATE_QUEUED)
+            raise RpcError(Code.NOT_FOUND, f"No model {route}.", reason="MODEL_NOT_FOUND")
+
+        channel = await stage.channel(resolve)
+        assert (await failure(channel.unary(ROUTED, say("x")))).reason == "MODEL_NOT_FOUND"
+
+
+async def a_server_that_drains_ends_what_runs_and_takes_nothing_new(make: Make) -> None:
+    async with Stage(make) as stage:
+        probe = Probe()
+        server = await stage.serve(probe)
+        channel = await stage.channel()
+        short = await stage.open(channel, COUNT, "300", call_id="short", window=10)
+        long = await stage.open(channel, WAIT, "", call_id="long")
+        await within(anext(short))
+        await within(anext(long))
+        draining = asyncio.create_task(server.drain(0.5))
+        assert len([payload async for payload in short]) == 299
+        assert (await failure(channel.unary(SAY, say("")))).code is Code.UNAVAILABLE
+        await within(draining)
+        assert (await failure(anext(long))).reason == "INTERRUPTED"
+        assert server.active_calls == 0
+
+
+async def a_drain_waits_until_the_last_answer_has_gone_out(make: Make) -> None:
+    async with Stage(make) as stage:
+        server = await stage.serve(Probe())
+        channel = await stage.channel()
+        largest = "x" * (MAX_MESSAGE - 5)
+        calls = [asyncio.create_task(channel.unary(SAY, say(largest))) for _ in range(3)]
+        await until(lambda: server.active_calls == 3)
+        await within(server.drain(10.0))
+        for answer in await within(asyncio.gather(*calls)):
+            assert answer.value == largest
+
+
+SERVING: list[Clause] = [
+    nobody_there_is_known_at_once,
+    two_servers_share_the_calls,
+    a_route_is_served_by_its_member_alone,
+    an_unknown_method_is_told_with_the_nearest_names,
+    a_resolver_has_a_route_served_and_its_progress_is_relayed_in_one_call,
+    what_a_resolver_cannot_have_served_is_its_error,
+    a_server_that_drains_ends_what_runs_and_takes_nothing_new,
+    a_drain_waits_until_the_last_answer_has_gone_out,
+]

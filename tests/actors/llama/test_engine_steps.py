@@ -1,0 +1,96 @@
+"""Cancelling, waiting and closing, with each step of the engine made by the test."""
+
+from pathlib import Path
+
+import pytest
+
+from actors.llama.engine import LlamaEngine
+from actors.llama.interface import (
+    Cost,
+    Ended,
+    Prefilling,
+    Queued,
+    Tokens,
+)
+from actors.llama.settings import LlamaSettings
+from bus import RpcError
+
+from .engine_jobs import collect, job, outcome
+
+
+async def test_cancelling_while_generating_frees_the_slot_within_one_step(stepped: LlamaEngine) -> None:
+    stream = stepped.submit(job(stepped, "Hello", 100))
+    for _ in range(4):
+        stepped.step()
+    assert (stepped.running, stepped.steps) == (1, 4)
+    stream.cancel()
+    stepped.step()
+    assert (stepped.running, stepped.steps) == (0, 4)
+    assert await outcome(stream) == "CANCELLED"
+
+
+async def test_cancelling_while_the_prompt_is_read_frees_the_slot_within_one_step(stepped: LlamaEngine) -> None:
+    stream = stepped.submit(job(stepped, "a " * 200, 10))
+    stepped.step()
+    stream.cancel()
+    stepped.step()
+    assert (stepped.running, stepped.steps) == (0, 1)
+    assert await outcome(stream) == "CANCELLED"
+
+
+async def test_cancelling_while_queued_frees_the_place_within_one_step(stepped: LlamaEngine) -> None:
+    first, second = stepped.submit(job(stepped, "Hello", 100)), stepped.submit(job(stepped, "Hello", 100))
+    stepped.step()
+    assert (stepped.running, stepped.waiting) == (1, 1)
+    second.cancel()
+    stepped.step()
+    assert (stepped.running, stepped.waiting) == (1, 0)
+    assert await outcome(second) == "CANCELLED"
+    first.cancel()
+
+
+async def test_cancelling_one_call_does_not_touch_another(stepped: LlamaEngine) -> None:
+    first, second = stepped.submit(job(stepped, "Hello", 5)), stepped.submit(job(stepped, "Xin chào", 5))
+    stepped.step()
+    first.cancel()
+    while stepped.step():
+        pass
+    assert await outcome(second) == "complete"
+
+
+async def test_a_queued_call_hears_its_position_and_then_that_it_runs(stepped: LlamaEngine) -> None:
+    first, second = stepped.submit(job(stepped, "Hello", 5)), stepped.submit(job(stepped, "Hello", 5))
+    while stepped.step():
+        pass
+    await collect(first)
+    kinds = [type(event) for event in (await collect(second)).events if not isinstance(event, Tokens)]
+    assert kinds == [Queued, Prefilling, Ended, Cost]
+
+
+async def test_a_long_prompt_tells_how_far_it_is(stepped: LlamaEngine) -> None:
+    stream = stepped.submit(job(stepped, "q" * 200, 1))
+    while stepped.step():
+        pass
+    told = [event for event in (await collect(stream)).events if isinstance(event, Prefilling)]
+    assert [(event.done, event.total) for event in told] == [(done, 200) for done in (0, 64, 128, 192)]
+
+
+async def test_a_cancelled_call_leaves_its_tokens_for_reuse(stepped: LlamaEngine) -> None:
+    stream = stepped.submit(job(stepped, "a " * 100, 10))
+    stepped.step()
+    stream.cancel()
+    again = stepped.submit(job(stepped, "a " * 100, 1))
+    while stepped.step():
+        pass
+    assert (await collect(again)).cost.cached_tokens == 64
+    assert await outcome(stream) == "CANCELLED"
+
+
+async def test_closing_fails_what_runs_and_what_waits(models: Path) -> None:
+    engine = await LlamaEngine.open(models / "fixture.gguf", LlamaSettings(threads=1, slots=1))
+    streams = [engine.submit(job(engine, "Hello", 2000)) for _ in range(3)]
+    await engine.close()
+    assert [await outcome(stream) for stream in streams] == ["INTERRUPTED"] * 3
+    with pytest.raises(RpcError) as refusal:
+        engine.submit(job(engine, "Hello"))
+    assert refusal.value.reason == "SHUTTING_DOWN"

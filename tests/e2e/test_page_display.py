@@ -1,0 +1,135 @@
+"""The chat page in a real browser: what a model may make it show, and that everybody can read and reach it."""
+
+import json
+from typing import Any
+
+import pytest
+from playwright.async_api import expect
+
+from .page_steps import answered, answers, ask
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def test_what_a_model_writes_never_runs(visitor: Any, stage: Any) -> None:
+    page = await visitor.visit(stage.url)
+    await ask(page, "Attack")
+    stage.prompter.say(
+        "<img src=x onerror=\"document.title='run'\"> <script>document.title='run'</script>\n\n",
+        "[click](javascript:document.title='run') [fine](https://troupe.example/) ![pic](https://troupe.example/p.png)",
+    )
+    stage.prompter.end()
+    await answered(page)
+    assert await page.locator(".answer :is(img, script, iframe)").count() == 0
+    links = page.locator(".answer a")
+    assert [await link.get_attribute("href") for link in await links.all()] == [
+        "https://troupe.example/",
+        "https://troupe.example/p.png",
+    ]
+    assert await links.first.get_attribute("rel") == "noopener noreferrer"
+    assert await page.title() == "Troupe"
+
+
+async def test_code_can_be_copied(visitor: Any, stage: Any) -> None:
+    page = await visitor.visit(stage.url, permissions=["clipboard-read", "clipboard-write"])
+    await ask(page, "Code")
+    stage.prompter.say("```sh\ntroupe up\n```")
+    stage.prompter.end()
+    await page.locator(".code-bar").get_by_role("button", name="Copy").click()
+    await expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert await page.evaluate("navigator.clipboard.readText()") == "troupe up"
+
+
+async def test_a_reader_who_scrolls_back_is_left_there(visitor: Any, stage: Any) -> None:
+    page = await visitor.visit(stage.url)
+    await ask(page, "Long")
+    stage.prompter.say(*[f"Line {number}\n\n" for number in range(80)])
+    await expect(answers(page)).to_contain_text("Line 79")
+    await page.wait_for_function(AT_END)
+    await page.locator("#stage").evaluate("stage => { stage.scrollTop = 100 }")
+    await expect(page.get_by_role("button", name="To the latest message")).to_be_visible()
+    stage.prompter.say("The end.")
+    stage.prompter.end()
+    await answered(page)
+    assert await page.locator("#stage").evaluate("stage => stage.scrollTop") == 100
+    await page.get_by_role("button", name="To the latest message").click()
+    await page.wait_for_function(AT_END)
+
+
+AT_END = """() => {
+  const stage = document.querySelector("#stage");
+  return stage.scrollHeight - stage.scrollTop - stage.clientHeight < 2;
+}"""
+
+
+async def test_every_control_has_a_name_and_nothing_is_wider_than_a_phone(visitor: Any, stage: Any) -> None:
+    page = await visitor.visit(stage.url, viewport={"width": 360, "height": 640})
+    await ask(page, "Hello")
+    cells = "| " + " | ".join(["a long cell"] * 7) + " |\n"
+    stage.prompter.say(cells + "|-" * 7 + "|\n" + cells + "\n")
+    stage.prompter.say("```\n" + "long " * 60 + "\n```\n\n" + "x" * 300)
+    stage.prompter.end()
+    await answered(page)
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert await page.locator("#stage").evaluate("stage => stage.scrollWidth <= stage.clientWidth")
+    for opener in ["Settings", "Earlier chats"]:
+        await page.get_by_role("button", name=opener).click()
+        nameless = await page.evaluate(NAMELESS)
+        assert nameless == []
+        await page.keyboard.press("Escape")
+        await expect(page.locator("dialog[open]")).to_have_count(0)
+
+
+NAMELESS = """() => [...document.querySelectorAll("button, select, input, textarea, a[href]")]
+  .filter((control) => !(control.getAttribute("aria-label") || control.textContent.trim()
+    || [...(control.labels ?? [])].some((label) => label.textContent.trim())))
+  .map((control) => control.outerHTML)"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_text_stands_out_from_its_ground(visitor: Any, stage: Any, scheme: str) -> None:
+    page = await visitor.visit(stage.url, color_scheme=scheme)
+    await page.wait_for_load_state("networkidle")  # a page that still loads when its hub ends reports a fault
+    colours = await page.evaluate(COLOURS)
+    pairs = [
+        ("text", "ground"), ("text", "raised"), ("text", "tinted"), ("text", "accent-tint"), ("text", "warn-ground"),
+        ("muted", "ground"), ("muted", "raised"), ("muted", "tinted"), ("accent", "ground"), ("accent", "raised"),
+        ("on-accent", "accent"),
+    ]  # fmt: skip
+    poor = {pair: round(contrast(*(colours[name] for name in pair)), 2) for pair in pairs}
+    assert {pair: value for pair, value in poor.items() if value < 4.5} == {}
+    assert contrast(colours["field-line"], colours["raised"]) >= 3.0
+
+
+COLOURS = """() => {
+  const probe = document.body.appendChild(document.createElement("i"));
+  const names = ["text", "muted", "accent", "on-accent", "ground", "raised", "tinted"];
+  names.push("accent-tint", "warn-ground", "field-line");
+  return Object.fromEntries(names.map((name) => {
+    probe.style.color = `var(--${name})`;
+    return [name, getComputedStyle(probe).color.match(/[0-9.]+/g).slice(0, 3).map(Number)];
+  }));
+}"""
+
+
+def contrast(one: list[float], other: list[float]) -> float:
+    """WCAG 2.2's contrast ratio."""
+    lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def luminance(colour: list[float]) -> float:
+    channels = [value / 255 for value in colour]
+    red, green, blue = (each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4 for each in channels)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+async def test_the_page_allows_nothing_that_is_not_its_own(visitor: Any, stage: Any) -> None:
+    page = await visitor.visit(stage.url)
+    response = await page.request.get(stage.url)
+    policy = response.headers["content-security-policy"]
+    assert "unsafe" not in policy
+    assert "default-src 'none'" in policy
+    hosts = await page.evaluate("performance.getEntriesByType('resource').map((entry) => new URL(entry.name).host)")
+    assert set(hosts) == {f"127.0.0.1:{stage.proxy.port}"}
+    assert json.loads(await page.evaluate("JSON.stringify(document.cookie)")) == ""
