@@ -1,6 +1,7 @@
 """What a child process prints: straight into a file of bounded size, without passing through its supervisor."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -39,7 +40,8 @@ class Output:
             kept = os.pread(self._descriptor, self._max_bytes, size - self._max_bytes)
             os.ftruncate(self._descriptor, 0)
             self._began = 0
-            self.path.with_name(f"{self.path.name}.1").write_bytes(kept)
+            with suppress(OSError):  # no room for what is over
+                self.path.with_name(f"{self.path.name}.1").write_bytes(kept)
 
     def last_line(self) -> str:
         """The last line for people that was written since this was opened; lines of the log are for programs."""

@@ -3,16 +3,17 @@
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, get_type_hints
 
 import msgspec
 import structlog
 
 from actors import registry
+from bus import nearest
 from bus.member import Member
 from bus.service import ServiceInfo
-from bus.settings import Settings
+from bus.settings import Settings, SettingsError
 from bus.transports import Transport
 
 log = structlog.get_logger(__name__)
@@ -45,6 +46,26 @@ async def run(
             await member.ready()
             await stop.wait()
             await member.drain(settings.supervisor.drain_seconds)
+
+
+def check_settings(settings: Settings, actors: Mapping[str, str] | None = None) -> None:
+    """Raises SettingsError for a section of no actor, and for a wrong key or value in one.
+
+    Before anything runs, since an actor reads its section itself, in its own process. actors: another registry.
+    """
+    known = registry.ACTORS if actors is None else dict(actors)
+    for name, section in settings.actors.items():
+        source = settings.source or "environment"
+        if name not in known:
+            close = nearest(name, known, limit=1)
+            hint = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(known)}."
+            raise SettingsError(source, f"[actors.{name}]", f"there is no such actor. {hint}")
+        with suppress(ImportError):  # what it lacks, its own process tells
+            kind = registry.find(name, known)
+            if "settings" in inspect.signature(kind).parameters:
+                settings.actor(name, _settings_kind(kind))
+            elif section:
+                raise SettingsError(source, f"[actors.{name}]", "this actor has no settings.")
 
 
 def services(kind: type[object]) -> list[ServiceInfo]:

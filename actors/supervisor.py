@@ -46,6 +46,12 @@ READY_SECONDS = 20.0
 LEAVE_SECONDS = 0.5
 """For calls to the supervisor itself, when all others have ended."""
 
+PROBE_SECONDS = 1.0
+"""Between two looks whether the NATS server answers, and how long it may take."""
+
+SILENT_PROBES = 3
+"""So many looks without an answer, one after another, and the server hangs."""
+
 TRIM_SECONDS = 5.0
 """Between two looks at the length of the logs."""
 
@@ -167,6 +173,9 @@ class Supervisor:
             watching = [asyncio.create_task(self._keep_time()), asyncio.create_task(self._await_stop(stop))]
             if self.server is not None:
                 watching.append(asyncio.create_task(self._keep_server(self.server)))
+                watching.append(asyncio.create_task(self._watch_server(self.server)))
+            for task in watching:
+                task.add_done_callback(self._watched)
             stack.push_async_callback(self._end_tasks, watching)
             self._do(self.supervision.start(time.monotonic()))
             return await self._finished
@@ -248,9 +257,25 @@ class Supervisor:
             await asyncio.sleep(pause)
             try:
                 await server.restart()
-            except ServerError as error:
-                self._fail(HubFailed(str(error)))
+            except (ServerError, OSError) as error:
+                self._fail(HubFailed(f"The NATS server ended ({status}) and could not be started again: {error}"))
                 return
+
+    async def _watch_server(self, server: EmbeddedServer) -> None:
+        """A server that hangs is ended, sooner than calls and processes are given up because of it."""
+        silent = 0
+        while True:
+            await asyncio.sleep(PROBE_SECONDS)
+            silent = 0 if not server.pid or await server.answers(PROBE_SECONDS) else silent + 1
+            if silent == SILENT_PROBES:
+                log.error("bus.silent", pid=server.pid)
+                server.kill()
+
+    def _watched(self, task: "asyncio.Task[None]") -> None:
+        """A hub whose supervisor has stopped looking is none."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("supervisor.failed", exc_info=error)
+            self._fail(HubFailed(f"The supervisor failed ({error!r}); see {self._log_of('supervisor')}."))
 
     def _fail(self, error: HubFailed) -> None:
         if not self._finished.done():

@@ -214,7 +214,8 @@ class Channel:
     def enlist(self, call: CallDriver, seconds: float | None = None) -> None:
         """Take over a call: route frames to it, watch its deadline. Raises ALREADY_EXISTS (CALL_EXISTS)."""
         known = self._calls.get(call.call_id)
-        if known is not None and not known.closed:
+        # What was stopped here may still run there, and its end would be taken for the new call's.
+        if known is not None and (not known.closed or known.protocol.has_last_words):
             raise errors.call_exists(call.call_id)
         self._calls[call.call_id] = call
         if self.trace is not None and call.protocol._open is not None:

@@ -155,6 +155,19 @@ class EmbeddedServer:
         self._asked_port = self._asked_port or self.port
         await self.start()
 
+    async def answers(self, timeout: float = PROBE_SECONDS) -> bool:
+        """It greets a client within `timeout` seconds, as only a server does that neither hangs nor is gone."""
+        try:
+            async with asyncio.timeout(timeout):
+                return bool(await _server_name(self.port, timeout))
+        except TimeoutError:
+            return False
+
+    def kill(self) -> None:
+        """End it at once, because it hangs; `wait` then returns."""
+        if self.pid:
+            self._child.kill()  # type: ignore[union-attr]  # it has a pid
+
     async def wait(self) -> int:
         """Return its exit status when it has ended, by itself or by `stop`."""
         assert self._child is not None
@@ -321,14 +334,14 @@ def _binary() -> str:
     return found
 
 
-async def _server_name(port: int) -> str:
+async def _server_name(port: int, timeout: float = PROBE_SECONDS) -> str:
     """How the server at this port calls itself; empty if none answers."""
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:
         return ""
     try:
-        async with asyncio.timeout(PROBE_SECONDS):
+        async with asyncio.timeout(timeout):
             line = await reader.readline()
         return str(json.loads(line.removeprefix(b"INFO "))["server_name"])
     except (OSError, TimeoutError, ValueError, KeyError, TypeError):
@@ -382,6 +395,10 @@ def _write_private(file: Path, content: bytes) -> None:
     """Replace a file as a whole, readable by its owner alone from its first moment on."""
     draft = file.with_name(f"{file.name}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as target:
-        target.write(content)
-    draft.replace(file)
+    try:
+        with os.fdopen(descriptor, "wb") as target:
+            target.write(content)
+        draft.replace(file)
+    except OSError as error:
+        draft.unlink()
+        raise OSError(error.errno, error.strerror, str(file)) from error

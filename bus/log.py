@@ -8,6 +8,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -181,7 +182,10 @@ def _measured(value: Any) -> str:
 
 
 class RotatingFile:
-    """A log file of bounded size: when it is full it becomes `<name>.1`, replacing the one before."""
+    """A log file of bounded size: when it is full it becomes `<name>.1`, replacing the one before.
+
+    What cannot be written, because the disk is full or the file closed, is left out: a log disturbs nothing.
+    """
 
     def __init__(self, path: Path, max_bytes: int = 8 * 1024 * 1024) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -192,19 +196,24 @@ class RotatingFile:
 
     def write(self, text: str) -> int:
         """Append."""
-        data = text.encode("utf-8", errors="replace")
+        with suppress(OSError, ValueError):
+            self._append(text.encode("utf-8", errors="replace"))
+        return len(text)
+
+    def _append(self, data: bytes) -> None:
         if self._file_size and self._file_size + len(data) > self._max_bytes:
             self._file.close()
             self._path.replace(self._path.with_name(f"{self._path.name}.1"))
             self._file = self._path.open("ab")
             self._file_size = 0
         self._file_size += self._file.write(data)
-        return len(text)
 
     def flush(self) -> None:
         """Let others see it."""
-        self._file.flush()
+        with suppress(OSError, ValueError):
+            self._file.flush()
 
     def close(self) -> None:
         """Write no more."""
-        self._file.close()
+        with suppress(OSError):
+            self._file.close()

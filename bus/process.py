@@ -23,6 +23,24 @@ def run(main: Coroutine[Any, Any, int]) -> int:
         return runner.run(main)
 
 
+def allow_files(count: int) -> int:
+    """Let this process have so many files and connections open, as far as the system allows; how many it may have.
+
+    What a shell allows by default, often 1024, is fewer than the connections of a hub.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return count
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = resource.RLIM_INFINITY
+    allowed = count if hard == unlimited else min(count, hard)
+    if soft != unlimited and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        soft = allowed
+    return count if soft == unlimited else soft
+
+
 def stop_requested(again: Callable[[], None] | None = None) -> asyncio.Event:
     """Set by SIGTERM, Ctrl-C, or the end of the terminal (unless that is ignored, as under nohup).
 

@@ -201,7 +201,10 @@ class CallerProtocol:
             return
         self._heard, self._missing, self._pinged, self.accepted = now, None, None, True
         if self.closed:
-            self._repeat_last_words(now)
+            if frame.HasField("close"):
+                self._last_words = None  # the responder knows
+            else:
+                self._repeat_last_words(now)
             return
         try:
             self._receive(frame, now)

@@ -150,6 +150,10 @@ class ResponderProtocol:
         same = not resume.principal or resume.principal == self.principal
         return same and bool(self._resume_key) and hmac.compare_digest(resume.resume_key, self._resume_key)
 
+    def opened_by(self, open_: Open) -> bool:
+        """This OPEN began the call: callers on the bus take a new key for each."""
+        return hmac.compare_digest(open_.resume_key, self._resume_key)
+
     def _resume(self, resume: Resume) -> None:
         granted = resume.granted or resume.after + self._window
         self.outgoing.rewind(resume.after, granted)

@@ -126,12 +126,16 @@ class Server:
                 self._begin(call, binding)
 
     def _accept(self, frame: Frame, message: Message, binding: _Binding) -> ServerCall | None:
-        known = self._calls.get(frame.call_id) or self._kept.get(frame.call_id)
-        if known is not None:
-            if known.reply == message.reply:
-                return None  # the same OPEN once more
-            raise RpcError(Code.ALREADY_EXISTS, f"A call with the id {frame.call_id!r} exists.", reason="CALL_EXISTS")
+        known = self._calls.get(frame.call_id)
+        kept = self._kept.get(frame.call_id)
+        if known is not None and known.reply == message.reply and known.protocol.opened_by(frame.open):
+            return None  # the same OPEN once more
+        # An id is free again for its own caller once its call has ended; others may still resume that one.
+        if known or (kept and (kept.reply != message.reply or kept.protocol.opened_by(frame.open))):
+            raise errors.call_exists(frame.call_id)
         method = self._check(frame, message, binding)
+        if kept is not None:
+            self._forget(kept)
         protocol = ResponderProtocol(
             frame, self._transport.epoch, frame.open.metadata.get(PRINCIPAL, ""), time.monotonic()
         )

@@ -38,8 +38,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
-    args = parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
     try:
+        _check_text(given)
+        args = parser().parse_args(given)
         return int(args.run(args))
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -54,6 +56,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if code is None:
             raise
         return _said(error, code)
+
+
+def _check_text(arguments: Sequence[str]) -> None:
+    """Raises CommandError for what is no UTF-8, which nothing that is sent could hold."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise CommandError(f"The argument {argument!r} is no UTF-8.") from None
 
 
 def _said(error: Exception, code: int) -> int:

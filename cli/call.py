@@ -110,15 +110,14 @@ async def _streamed(method: "MethodInfo") -> AsyncIterator[Any]:
 def _value(argument: str | None) -> Any:
     if argument is None:
         return {}
-    if argument == "-":
-        return _parsed(sys.stdin.read(), "stdin")
-    if not argument.startswith("@"):
+    if argument != "-" and not argument.startswith("@"):
         return _parsed(argument, "the request")
+    where = "stdin" if argument == "-" else argument[1:]
     try:
-        text = Path(argument[1:]).read_text("utf-8")
+        text = sys.stdin.read() if argument == "-" else Path(where).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{argument[1:]} cannot be read: {error}.") from error
-    return _parsed(text, argument[1:])
+        raise CommandError(f"{where} cannot be read: {error}.") from error
+    return _parsed(text, where)
 
 
 def _parsed(text: str, where: str) -> Any:
@@ -126,6 +125,8 @@ def _parsed(text: str, where: str) -> Any:
         return json.loads(text)
     except ValueError as error:
         raise CommandError(f"{where} is no JSON: {error}.", "In a shell, put it between single quotes.") from error
+    except RecursionError:
+        raise CommandError(f"{where} is nested too deeply.") from None
 
 
 def _message(method: "MethodInfo", value: Any) -> Any:

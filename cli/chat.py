@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-m", "--model", default="", help="who answers (default: troupe-tiny)")
     parser.add_argument("-s", "--system", default="", help="system prompt")
     parser.add_argument("-t", "--temperature", type=float, help="0 (always the likeliest token) to 2")
-    parser.add_argument("--max-tokens", type=int, help="tokens of an answer at most")
+    parser.add_argument("--max-tokens", type=tokens, metavar="N", help="tokens of an answer at most")
     parser.add_argument("--host", help="the hub's host (default: from the settings, else 127.0.0.1)")
     parser.add_argument("--port", type=int, help="its gRPC port (default: from the settings, else 50051)")
     parser.add_argument("--target", help="host and gRPC port together, for example hub.local:50051")
@@ -36,6 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tls", nargs="?", const=True, metavar="CA.pem", help="use TLS; with a file: trust these certificates"
     )
     parser.add_argument("--lang", choices=("en", "vi"), help="language of the interface (default: from LANG)")
+
+
+def tokens(text: str) -> int:
+    """A number of tokens. Raises ArgumentTypeError."""
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:12]) < 2**31):
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no number of tokens; give 1 or more")
+    return int(text)
 
 
 def run(args: argparse.Namespace) -> int:

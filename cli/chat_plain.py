@@ -27,6 +27,11 @@ def read_input() -> str:
     return data.decode("utf-8", "replace").strip()
 
 
+def readable(text: str) -> str:
+    """The text with what was no UTF-8 replaced: terminals and command lines let such bytes through as surrogates."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 class _Notes:
     """Tells on the error stream what is being waited for, if a person reads it."""
 

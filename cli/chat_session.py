@@ -19,6 +19,7 @@ from rich.text import Text
 from bus import RpcError
 from cli.chat_commands import CommandCompleter, Commands, hint_for
 from cli.chat_markdown import clean
+from cli.chat_plain import readable
 from cli.chat_view import AnswerView
 from cli.chat_words import Words
 from troupe.chat.v1 import FinishReason
@@ -157,7 +158,10 @@ def _bindings() -> KeyBindings:
 
     @bindings.add("enter")
     def _(event: KeyPressEvent) -> None:
-        event.current_buffer.validate_and_handle()
+        buffer = event.current_buffer
+        if readable(buffer.text) != buffer.text:
+            buffer.text = readable(buffer.text)
+        buffer.validate_and_handle()
 
     @bindings.add("escape", "enter")
     def _(event: KeyPressEvent) -> None:

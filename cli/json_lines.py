@@ -17,14 +17,17 @@ AHEAD = 16
 async def from_stdin() -> AsyncIterator[tuple[int, str]]:
     """The number, from 1, and the text of each line that is not empty, until stdin ends. Raises CommandError."""
     loop = asyncio.get_running_loop()
-    queue: asyncio.Queue[str] = asyncio.Queue()
+    queue: asyncio.Queue[str | Exception] = asyncio.Queue()
     room = threading.Semaphore(AHEAD)
 
     def read() -> None:
-        line = " "
-        while line:
+        line: str | Exception = " "
+        while line and isinstance(line, str):
             room.acquire()
-            line = sys.stdin.readline(MAX_LINE + 1)
+            try:
+                line = sys.stdin.readline(MAX_LINE + 1)
+            except (OSError, ValueError) as error:  # a ValueError: what is no UTF-8
+                line = error
             try:
                 loop.call_soon_threadsafe(queue.put_nowait, line)
             except RuntimeError:  # the loop is closed: the call has ended and wants no more
@@ -36,6 +39,8 @@ async def from_stdin() -> AsyncIterator[tuple[int, str]]:
     while line := await queue.get():
         room.release()
         number += 1
+        if isinstance(line, Exception):
+            raise CommandError(f"Line {number} of stdin, or one after it, cannot be read: {line}.")
         if len(line) > MAX_LINE:
             raise CommandError(f"Line {number} of stdin is longer than {MAX_LINE} characters.", "Send less at a time.")
         if line.strip():

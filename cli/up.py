@@ -33,11 +33,15 @@ def run(args: argparse.Namespace) -> int:
     """Run the hub until it is stopped. Raises CommandError, SettingsError."""
     from actors import supervisor
     from actors.registry import UnknownActor
+    from actors.runner import check_settings
     from bus import process
     from bus.embedded import ServerError
     from bus.settings import load
+    from gateway.access import check_exposure
 
     settings = load(args.config, environment(args, os.environ))
+    check_exposure(settings)
+    check_settings(settings)
     print_line(f"Starting the hub; its data is in {settings.home}.")
     try:
         return process.run(_supervised(settings))
@@ -45,6 +49,16 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError(str(error), code=FAILED) from error
     except UnknownActor as error:
         raise CommandError(str(error)) from error
+    except OSError as error:
+        raise _unusable(settings.home, error) from error
+
+
+def _unusable(home: Path, error: OSError) -> CommandError:
+    where = error.filename or home
+    why = error.strerror or error
+    return CommandError(
+        f"{where} cannot be used: {why}.", f"Mend it, or choose another home than {home} with TROUPE_HOME.", FAILED
+    )
 
 
 def environment(args: argparse.Namespace, environ: "os._Environ[str] | dict[str, str]") -> dict[str, str]:

@@ -24,6 +24,9 @@ from gateway.limits import Limits
 from gateway.locations import RememberedLocations
 from gateway.resolver import load_on_demand
 
+OWN_FILES = 512
+"""Files that the gateway has open besides its clients' connections, and those of gRPC, which it does not count."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -59,6 +62,9 @@ async def serve(member: Member, locations: RememberedLocations) -> None:
 async def run(settings: Settings) -> int:
     """Join the bus and serve; the exit status."""
     check_exposure(settings)
+    wanted = 2 * settings.limits.max_connections + OWN_FILES
+    if (allowed := process.allow_files(wanted)) < wanted:
+        log.warning("files.limited", allowed=allowed, wanted=wanted, remedy="raise the hard limit, ulimit -Hn")
     async with Member(settings, "gateway") as member:
         assert isinstance(member.transport, NatsTransport)
         locations = RememberedLocations(await JetStreamLocations.open(member.transport.client))

@@ -23,7 +23,7 @@ from bus.metrics import gather
 from gateway.access import check_scopes
 from gateway.errors import headers_of, status_of
 from gateway.health import Health, Probe
-from gateway.http_protocol import BoundedHttpProtocol
+from gateway.http_protocol import BoundedHttpProtocol, BoundedWebSocketProtocol
 from gateway.hub import Hub
 from gateway.openai.document import openapi
 from gateway.openai.errors import encoded
@@ -58,6 +58,8 @@ def create_app(hub: Hub) -> Starlette:
         *openai_routes(hub),
         *_state_routes(Probe(hub, presence)),
         WebSocketRoute("/ws", websocket),
+        Route("/ws", _no_websocket),
+        WebSocketRoute("/{path:path}", _nowhere),
         *_page_routes(PAGE),
     ]
     return Starlette(
@@ -66,6 +68,18 @@ def create_app(hub: Hub) -> Starlette:
         exception_handlers={HTTPException: _http_error, Exception: _mistake},
         lifespan=lifespan,
     )
+
+
+async def _no_websocket(_: Request) -> Response:
+    message = "/ws is a WebSocket; connect with a client for those. docs/wire.md has an example."
+    response = _error(RpcError(Code.FAILED_PRECONDITION, message, reason="UPGRADE_REQUIRED"))
+    response.headers.update({"upgrade": "websocket", "connection": "upgrade"})
+    return response
+
+
+async def _nowhere(socket: WebSocket) -> None:
+    message = f"There is no WebSocket at {socket.url.path[:200]}; it is at /ws."
+    await socket.send_denial_response(_error(RpcError(Code.NOT_FOUND, message, reason="ROUTE_NOT_FOUND")))
 
 
 # ---- how the hub is
@@ -145,8 +159,9 @@ def _routing_error(request: Request, error: HTTPException) -> RpcError:
             Code.NOT_FOUND, f"There is no {where}. /openapi.json lists what there is.", reason="ROUTE_NOT_FOUND"
         )
     if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "another method")
         return RpcError(
-            Code.UNIMPLEMENTED, f"There is no {where}; another method is.", reason="HTTP_METHOD_NOT_ALLOWED"
+            Code.UNIMPLEMENTED, f"There is no {where}, but {allowed} of it.", reason="HTTP_METHOD_NOT_ALLOWED"
         )
     return RpcError(Code.INVALID_ARGUMENT, f"{where}: {error.detail}.")
 
@@ -175,7 +190,7 @@ def uvicorn_config(hub: Hub, app: Starlette) -> uvicorn.Config:
         port=settings.http.port,
         loop="auto",
         http=BoundedHttpProtocol,
-        ws="websockets-sansio",
+        ws=BoundedWebSocketProtocol,
         ws_max_size=2 * MAX_TEXT,
         ws_ping_interval=20.0,
         ws_ping_timeout=20.0,

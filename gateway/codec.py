@@ -43,15 +43,17 @@ class JsonForm:
             raw = msgspec.json.decode(message)
         except (msgspec.DecodeError, UnicodeEncodeError) as error:
             raise MalformedFrame(f"This text is no JSON: {error}.") from error
+        except RecursionError as error:
+            raise MalformedFrame("This text is nested too deeply.") from error
         if not isinstance(raw, dict):
             raise MalformedFrame('A frame is a JSON object, for example {"callId": "…", "cancel": {}}.')
-        payloads = raw.pop("payload", [])
-        if not isinstance(payloads, list):
+        payloads = raw.pop("payload", None)
+        if not isinstance(payloads, list | None):
             raise MalformedFrame("payload is a list of messages.")
         try:
-            return json_format.ParseDict(raw, Frame()), payloads
+            return json_format.ParseDict(raw, Frame()), payloads or []
         except (json_format.ParseError, ValueError, TypeError, RecursionError, binascii.Error) as error:
-            raise MalformedFrame(f"This object is no troupe.rpc.v1.Frame: {error}.") from error
+            raise MalformedFrame(f"This object is no troupe.rpc.v1.Frame: {_sentence(error)}") from error
 
     def encode(self, frame: Frame, method: MethodInfo | None, assembler: Assembler | None) -> str | None:
         """The frame as text; None where it holds nothing but an unfinished message."""
@@ -81,5 +83,10 @@ def payload_of(method: MethodInfo, value: Any) -> list[bytes]:
     try:
         message = json_format.ParseDict(value, method.request())
     except (json_format.ParseError, ValueError, TypeError, RecursionError) as error:
-        raise invalid(f"The payload is no {name}: {error}.", "payload") from error
+        raise invalid(f"The payload is no {name}: {_sentence(error)}", "payload") from error
     return split(message.SerializeToString())
+
+
+def _sentence(error: Exception) -> str:
+    """What protobuf says of JSON, in one line with one full stop."""
+    return " ".join(str(error).split()).rstrip(".") + "."

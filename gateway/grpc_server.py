@@ -12,17 +12,22 @@ import structlog
 from google.protobuf import descriptor_pool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+from grpc_reflection.v1alpha._async import ReflectionServicer
 
 from bus import Code, MethodInfo, RpcError, invalid
 from bus.context import duration
-from bus.protocol import PROTOCOL_VERSION
+from bus.protocol import MAX_NUMBER, PROTOCOL_VERSION
+from bus.service import check_call_id
 from bus.stream import DEFAULT_WINDOW, MAX_MESSAGE, Assembler, Pieces, split
 from gateway.hub import Hub
 from gateway.relay import Opening, Relay
 from troupe.rpc.v1 import Frame, Open, Resume
 
 STATUS_DETAILS = "grpc-status-details-bin"
+REFLECTION = "grpc.reflection.v1.ServerReflection"
+"""What newer clients ask for; the package has its predecessor only."""
+
 OPTIONS = (
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", MAX_MESSAGE),
@@ -142,14 +147,19 @@ class _Passage:
         return Frame(call_id=secrets.token_urlsafe(16), open=open_)
 
     def _resuming(self) -> Frame:
-        try:
-            after = int(self._metadata.get("troupe-resume-after", "0"))
-            epoch = int(self._metadata.get("troupe-resume-epoch", "0"))
-        except ValueError as error:
-            raise invalid("troupe-resume-after and troupe-resume-epoch are whole numbers.") from error
+        check_call_id(self._metadata["troupe-resume-call-id"])
+        after = self._number("troupe-resume-after", MAX_NUMBER)
+        epoch = self._number("troupe-resume-epoch", 2**32)
         key = self._metadata.get("troupe-resume-key-bin", b"")
         resume = Resume(after=after, resume_key=key, granted=after + DEFAULT_WINDOW)
         return Frame(call_id=self._metadata["troupe-resume-call-id"], epoch=epoch, resume=resume)
+
+    def _number(self, key: str, limit: int) -> int:
+        """A number among the metadata, 0 where there is none. Raises INVALID_ARGUMENT."""
+        text = self._metadata.get(key, "0")
+        if not (text.isdecimal() and len(text) < 20 and int(text) < limit):
+            raise invalid(f"The metadata {key} is a whole number below {limit:,}, not {text[:40]!r}.", key)
+        return int(text)
 
     async def _send(self, relay: Relay) -> None:
         sent = relay.protocol.outgoing.last
@@ -246,7 +256,7 @@ class GrpcServer:
         self._server.add_generic_rpc_handlers((Door(self._hub),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = [*self._hub.catalog.service_names, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name]
-        reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], self._server, descriptor_pool.Default())
+        self._reflect([*names, reflection.SERVICE_NAME])
         settings = self._hub.settings.grpc
         try:
             self.port = self._server.add_insecure_port(f"{settings.host}:{settings.port}")
@@ -259,6 +269,18 @@ class GrpcServer:
         await self._server.start()
         for name in ["", *names]:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    def _reflect(self, names: list[str]) -> None:
+        """Tell of these services, in both versions of the protocol, which differ in nothing but their name."""
+        servicer = ReflectionServicer(names, descriptor_pool.Default())
+        method = grpc.stream_stream_rpc_method_handler(
+            servicer.ServerReflectionInfo,
+            request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+            response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+        )
+        for name in (REFLECTION, reflection.SERVICE_NAME):
+            handler = grpc.method_handlers_generic_handler(name, {"ServerReflectionInfo": method})
+            self._server.add_generic_rpc_handlers((handler,))
 
     async def stop(self, grace: float) -> None:
         """Refuse new calls, let running ones end within `grace` seconds."""

@@ -3,11 +3,15 @@
 import time
 from collections.abc import Callable
 from types import TracebackType
+from typing import Self
 
 from bus import Code, RpcError
 from bus.settings import LimitSettings
 
 RETRY_SECONDS = 1.0
+
+MAX_BODIES_BYTES = 1024 * 1024 * 1024
+"""Of all bodies that are being read. They take no places of calls yet, so that slow ones keep nobody out."""
 
 
 class Places:
@@ -35,6 +39,32 @@ class Places:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.in_use -= 1
+
+
+class Holding:
+    """What one body takes of the bytes that all bodies under way may have; a context that gives it back."""
+
+    __slots__ = ("_limits", "_size")
+
+    def __init__(self, limits: "Limits") -> None:
+        self._limits = limits
+        self._size = 0
+
+    def take(self, size: int) -> None:
+        """So many bytes have come. Raises RESOURCE_EXHAUSTED (TOO_MANY_CALLS) if that is too much for all bodies."""
+        if self._limits.body_bytes + size > MAX_BODIES_BYTES:
+            message = (
+                f"The bodies of requests under way have {MAX_BODIES_BYTES:,} bytes, as many as they may; try again."
+            )
+            raise RpcError(Code.RESOURCE_EXHAUSTED, message, reason="TOO_MANY_CALLS", retry_after=RETRY_SECONDS)
+        self._limits.body_bytes += size
+        self._size += size
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._limits.body_bytes -= self._size
 
 
 class MessageRate:
@@ -65,9 +95,13 @@ class MessageRate:
 
 
 class Limits:
-    """The limits of one gateway process. Not shared between gateways."""
+    """The limits of one gateway process. Not shared between gateways.
+
+    body_bytes: of the bodies that are being read now.
+    """
 
     def __init__(self, settings: LimitSettings, clock: Callable[[], float] = time.monotonic) -> None:
+        self.body_bytes = 0
         self._settings = settings
         self._clock = clock
         self._connections = Places(
@@ -93,6 +127,10 @@ class Limits:
     def call(self) -> Places:
         """A place for a call; take it with `with`."""
         return self._calls
+
+    def body(self) -> Holding:
+        """For a body that is about to be read."""
+        return Holding(self)
 
     def message_rate(self) -> MessageRate:
         """A fresh allowance for one connection."""

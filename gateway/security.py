@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bus import Code, RpcError
+from bus import Code, RpcError, invalid
 from gateway.errors import body_too_large
 from gateway.hub import Hub
 from gateway.openai.errors import send_error
@@ -38,6 +38,8 @@ _PREFLIGHT = [
 ]
 _EXPOSED = (b"access-control-expose-headers", b"x-request-id, retry-after, retry-after-ms")
 _CLOSE_POLICY = 1008
+_DENIAL = "websocket.http.response"
+"""ASGI's extension for answering a WebSocket's handshake with an HTTP response."""
 
 
 class Security:
@@ -65,7 +67,10 @@ class Security:
             self._check_origin(headers)
         except RpcError as error:
             await receive()
-            await send({"type": "websocket.close", "code": _CLOSE_POLICY, "reason": error.message[:120]})
+            if _DENIAL in scope.get("extensions", {}):
+                await send_error(_denying(send), error)
+            else:
+                await send({"type": "websocket.close", "code": _CLOSE_POLICY})
             return
         await self._app(scope, receive, send)
 
@@ -75,6 +80,7 @@ class Security:
         added = [(b"x-request-id", f"req_{secrets.token_hex(12)}".encode()), *_HEADERS, *self._cors(origin)]
         send = _adding(send, added)
         try:
+            _check_version(scope, headers)
             self._check_host(headers)
             if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
                 await self._preflight(headers, send)
@@ -90,7 +96,9 @@ class Security:
     # ---- who asks
 
     def _check_host(self, headers: dict[bytes, str]) -> None:
-        host = _host_name(headers.get(b"host", ""))
+        if b"host" not in headers:
+            return  # no browser, and HTTP/1.0, whose clients may leave it out
+        host = _host_name(headers[b"host"])
         if host in self._hosts or host.endswith(".localhost") or _is_address(host):
             return
         raise RpcError(
@@ -128,6 +136,12 @@ class Security:
     # ---- how much
 
     def _bounded(self, headers: dict[bytes, str], receive: Receive) -> Receive:
+        encoding = headers.get(b"content-encoding", "identity")
+        if encoding.lower() not in ("identity", ""):
+            raise invalid(
+                f"The request's body is encoded with {encoding[:40]!r}; send it as it is, without Content-Encoding.",
+                reason="UNSUPPORTED_ENCODING",
+            )
         limit = self._limits.max_body_bytes
         length = headers.get(b"content-length")
         if length is None:
@@ -141,6 +155,7 @@ _INTERESTING = frozenset(
     {
         b"host",
         b"origin",
+        b"content-encoding",
         b"content-length",
         b"transfer-encoding",
         b"access-control-request-method",
@@ -151,6 +166,12 @@ _INTERESTING = frozenset(
 
 def _interesting(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, str]:
     return {name: str(value, "latin-1") for name, value in headers if name in _INTERESTING}
+
+
+def _check_version(scope: Scope, headers: dict[bytes, str]) -> None:
+    """Raises INVALID_ARGUMENT (INVALID_HTTP) for a request without a Host, which only HTTP/1.0 may leave out."""
+    if b"host" not in headers and scope.get("http_version") != "1.0":
+        raise invalid("The request has no Host header; HTTP/1.1 wants one.", reason="INVALID_HTTP")
 
 
 def _host_name(header: str) -> str:
@@ -187,6 +208,15 @@ def _adding(send: Send, headers: list[tuple[bytes, bytes]]) -> Send:
         await send(message)
 
     return adding
+
+
+def _denying(send: Send) -> Send:
+    """A `send` of an HTTP response that answers a WebSocket's handshake."""
+
+    async def denying(message: Message) -> None:
+        await send({**message, "type": message["type"].replace("http.response", _DENIAL)})
+
+    return denying
 
 
 def _counting(receive: Receive, limit: int) -> Receive:

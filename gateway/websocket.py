@@ -31,6 +31,8 @@ MAX_TEXT = 6 * 1024 * 1024
 MAX_BACKLOG = 16 * 1024 * 1024
 """Bytes that may wait for a client that does not read; more ends the connection."""
 
+MAX_REASON_BYTES = 123
+
 CLOSE_INVALID = 1007
 CLOSE_POLICY = 1008
 CLOSE_TOO_BIG = 1009
@@ -77,7 +79,12 @@ async def _turn_away(websocket: WebSocket, form: str | None, error: RpcError) ->
     else:
         await websocket.send_text(JsonForm().encode(frame, None, None) or "")
     code = CLOSE_TRY_LATER if error.code is Code.RESOURCE_EXHAUSTED else CLOSE_POLICY
-    await websocket.close(code, reason=error.message[:120])
+    await websocket.close(code, reason=_close_reason(error))
+
+
+def _close_reason(error: RpcError) -> str:
+    """As much of the message as a close frame holds, which has 125 bytes with its code."""
+    return error.message.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
 
 
 class DoorCall:
@@ -180,13 +187,14 @@ class Connection:
 
     def _guarded(self, frame: Frame, form: BinaryForm | JsonForm, payloads: list[Any]) -> None:
         """A call's own mistake ends that call and nothing else."""
+        before = self._calls.get(frame.call_id)
         try:
             self._dispatch(frame, form, payloads)
         except RpcError as error:
-            call = self._calls.pop(frame.call_id, None)
-            if call is not None and error.reason == "CALL_EXISTS":
-                self._calls[frame.call_id] = call  # the one that was there first goes on
-            elif call is not None:
+            call = self._calls.get(frame.call_id)
+            first = call is before and error.reason == "CALL_EXISTS"  # it was there first and goes on
+            if call is not None and not first:
+                del self._calls[frame.call_id]
                 self._drop(call, may_return=False)
             self._answer(frame.call_id, error, form)
 
@@ -214,6 +222,12 @@ class Connection:
             )
         if frame.open.protocol_version != PROTOCOL_VERSION:
             raise version_mismatch(frame.open.protocol_version)
+        call = DoorCall(frame.call_id, form, Opening(frame))
+        self._admit(call)
+        self._feed(call, frame, payloads)
+
+    def _admit(self, call: DoorCall) -> None:
+        """Give the call its places, on the hub and on this connection. Raises RESOURCE_EXHAUSTED (TOO_MANY_CALLS)."""
         limit = self._hub.settings.limits.max_calls_per_connection
         if len(self._calls) >= limit:
             raise RpcError(
@@ -222,10 +236,8 @@ class Connection:
                 reason="TOO_MANY_CALLS",
                 retry_after=1.0,
             )
-        call = DoorCall(frame.call_id, form, Opening(frame))
         call.admission.enter_context(self._hub.limits.call())
-        self._calls[frame.call_id] = call
-        self._feed(call, frame, payloads)
+        self._calls[call.call_id] = call
 
     def _feed(self, call: DoorCall, frame: Frame, payloads: list[Any]) -> None:
         """Payloads and half-close, before the call has begun or after."""
@@ -294,9 +306,8 @@ class Connection:
         if before is not None:
             self._drop(before)
         call = DoorCall(frame.call_id, form, Opening(frame))
-        call.admission.enter_context(self._hub.limits.call())
+        self._admit(call)
         call.incoming = Incoming(REQUEST_WINDOW, frame.sequence)
-        self._calls[frame.call_id] = call
         call.task = asyncio.create_task(self._find(call, frame))
 
     async def _find(self, call: DoorCall, frame: Frame) -> None:
@@ -313,6 +324,8 @@ class Connection:
     # ---- to the client
 
     def _has_output(self, call: DoorCall) -> None:
+        if self._calls.get(call.call_id) is not call:
+            return  # dropped: its client has left it, or was told why it ends
         self._ready[call.call_id] = call
         self._write_soon()
 
@@ -323,7 +336,7 @@ class Connection:
     def _hang_up(self, code: int, error: RpcError) -> None:
         """The connection itself is at fault: say why, and end it."""
         self._answer("", error, self._form)
-        self._last_words = (code, error.message[:120])
+        self._last_words = (code, _close_reason(error))
 
     def _write_soon(self) -> None:
         self._wake.set()

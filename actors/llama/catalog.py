@@ -18,6 +18,9 @@ FAMILY = "llama"
 SHIPPED = Path(__file__).parent / "models"
 """Models that come with Troupe."""
 ENTRIES_LIMIT = 10_000
+SHOWN = 5
+"""Names that an error about an unknown one tells."""
+
 """Models that a list may have."""
 NO_MODELS = ("adapter", "mmproj", "imatrix", "vocab")
 """Values of general.type that say "this is only a part of something"."""
@@ -126,10 +129,12 @@ class AdapterFolders:
 def not_found(kind: str, name: str, known: Iterable[str], reason: str) -> RpcError:
     """There is nothing of this name."""
     close = nearest(name, known)
-    hint = f" Did you mean {' or '.join(close)}?" if close else ""
+    some = sorted(known)[:SHOWN]
+    others = f"Those there are: {', '.join(some)}." if some else f"There is no {kind} at all."
+    hint = f"Did you mean {' or '.join(close)}?" if close else others
     metadata = {"name": name[:200], "nearest": ",".join(close)}
     return RpcError(
-        Code.NOT_FOUND, f"There is no {kind} {name[:200]!r}.{hint}", reason=reason, metadata=metadata, field=kind
+        Code.NOT_FOUND, f"There is no {kind} {name[:200]!r}. {hint}", reason=reason, metadata=metadata, field=kind
     )
 
 

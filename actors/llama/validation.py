@@ -34,6 +34,9 @@ RANGES: Mapping[str, tuple[float, float]] = {
 POSITIVE = ("top_p", "repeat_penalty")
 """Zero is excluded."""
 
+MAX_DEPTH = 32
+"""Levels of a call's arguments; what is nested deeper is shown to the model as it is, as text."""
+
 
 def check_count(field: str, count: int, low: int, high: int) -> None:
     """Raises RpcError INVALID_ARGUMENT if a count is out of range."""
@@ -55,8 +58,7 @@ def _turn(message: Message, field: str) -> dict[str, Any]:
     if message.tool_calls and message.role != Role.ROLE_ASSISTANT:
         raise invalid(f"{field}.tool_calls belongs to turns of the assistant.", f"{field}.tool_calls")
     if message.tool_calls:
-        calls = enumerate(message.tool_calls)
-        turn["tool_calls"] = [_call(call, f"{field}.tool_calls[{place}]") for place, call in calls]
+        turn["tool_calls"] = [_call(call) for call in message.tool_calls]
     optional = {"name": message.name, "tool_call_id": message.tool_call_id, "reasoning_content": message.reasoning}
     return turn | {key: value for key, value in optional.items() if value}
 
@@ -74,14 +76,20 @@ def _text(message: Message, field: str) -> str:
     return "".join(found)
 
 
-def _call(call: ToolCall, field: str) -> dict[str, Any]:
+def _call(call: ToolCall) -> dict[str, Any]:
+    """A call as templates know it; arguments that are no object, such as those that a limit cut off, as text."""
     try:
         arguments = json.loads(call.arguments or "{}")
-    except ValueError as problem:
-        raise invalid(f"{field}.arguments is no JSON: {problem}.", f"{field}.arguments") from None
-    if not isinstance(arguments, dict):
-        raise invalid(f"{field}.arguments must be a JSON object.", f"{field}.arguments")
+    except (ValueError, RecursionError):
+        arguments = None
+    if not isinstance(arguments, dict) or _deeper_than(arguments, MAX_DEPTH):
+        arguments = call.arguments
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
+
+
+def _deeper_than(value: Any, levels: int) -> bool:
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels < 0 or any(_deeper_than(child, levels - 1) for child in children)
 
 
 def offered_tools(tools: Sequence[Tool], choice: ToolChoice) -> list[dict[str, Any]]:

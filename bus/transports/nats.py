@@ -168,7 +168,8 @@ class NatsTransport:
 
     async def close(self) -> None:
         if not self.client.is_closed:
-            with suppress(NatsError, OSError):  # the server is away, and cannot be told
+            # The server is away, and cannot be told. RuntimeError is uvloop's word for a socket that is closed.
+            with suppress(NatsError, OSError, RuntimeError):
                 await self.client.close()
 
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 from starlette.types import Receive
 
 from bus import Code, RpcError, invalid
+from gateway.limits import Holding, Limits
 from gateway.openai.sse import Disconnected
 
 READ_SECONDS = 60.0
@@ -20,23 +21,28 @@ _MISSING = re.compile(r"missing required field `(\w+)`")
 Kind = TypeVar("Kind", bound=Struct)
 
 
-async def read(receive: Receive) -> bytes:
-    """The whole body. Raises Disconnected, DEADLINE_EXCEEDED (REQUEST_TIMEOUT), and what `receive` raises."""
+async def read(receive: Receive, limits: Limits) -> bytes:
+    """The whole body.
+
+    Raises Disconnected, DEADLINE_EXCEEDED (REQUEST_TIMEOUT), RESOURCE_EXHAUSTED, and what `receive` raises.
+    """
     try:
         async with asyncio.timeout(READ_SECONDS):
-            return await _read(receive)
+            with limits.body() as holding:
+                return await _read(receive, holding)
     except TimeoutError:
         message = f"The request's body did not come within {READ_SECONDS:g} seconds."
         raise RpcError(Code.DEADLINE_EXCEEDED, message, reason="REQUEST_TIMEOUT") from None
 
 
-async def _read(receive: Receive) -> bytes:
+async def _read(receive: Receive, holding: Holding) -> bytes:
     parts: list[bytes] = []
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise Disconnected
         parts.append(message.get("body", b""))
+        holding.take(len(parts[-1]))
         if not message.get("more_body", False):
             return parts[0] if len(parts) == 1 else b"".join(parts)
 

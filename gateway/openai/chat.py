@@ -19,7 +19,7 @@ _decoder = msgspec.json.Decoder(ChatRequest)
 
 async def chat_completions(exchange: Exchange) -> None:
     """Answer a conversation, whole or as a stream. A client that goes away cancels the call in both."""
-    asked = body.decode(_decoder, await body.read(exchange.receive))
+    asked = body.decode(_decoder, exchange.body)
     with_usage = check_stream_options(asked)
     request = generate_request(asked)
     if asked.stream:

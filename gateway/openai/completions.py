@@ -27,7 +27,7 @@ _decoder = msgspec.json.Decoder(CompletionRequest)
 
 async def completions(exchange: Exchange) -> None:
     """Continue one or several texts, whole or as a stream. Choice `i` of prompt `p` has the index `p * n + i`."""
-    asked = body.decode(_decoder, await body.read(exchange.receive))
+    asked = body.decode(_decoder, exchange.body)
     with_usage = check_stream_options(asked)
     requests = complete_requests(asked)
     with ExitStack() as places:

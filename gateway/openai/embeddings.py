@@ -19,7 +19,7 @@ _decoder = msgspec.json.Decoder(EmbeddingRequest)
 
 async def embeddings(exchange: Exchange) -> None:
     """One vector for each text, as numbers or as base64 of little-endian 32-bit floats."""
-    asked = body.decode(_decoder, await body.read(exchange.receive))
+    asked = body.decode(_decoder, exchange.body)
     request = EmbedRequest(model=asked.model, inputs=texts_of(asked.input, "input"), dimensions=asked.dimensions or 0)
     vectors, tokens = await unless_gone(exchange.receive, _embed(exchange, request))
     as_base64 = asked.encoding_format == "base64"

@@ -13,6 +13,7 @@ from bus import Code, Metadata, RpcError
 from bus.server_call import PRINCIPAL
 from gateway.access import Principal
 from gateway.hub import Hub
+from gateway.openai import body
 from gateway.openai.errors import send_error
 from gateway.openai.sse import Disconnected, EventStream
 
@@ -20,11 +21,12 @@ JSON_HEADERS = (b"content-type", b"application/json")
 
 
 class Exchange:
-    """One request that was let in."""
+    """One request that was let in. body: empty for a route that takes none."""
 
-    __slots__ = ("hub", "principal", "receive", "scope", "send")
+    __slots__ = ("body", "hub", "principal", "receive", "scope", "send")
 
     def __init__(self, hub: Hub, principal: Principal, scope: Scope, receive: Receive, send: Send) -> None:
+        self.body = b""
         self.hub = hub
         self.principal = principal
         self.scope = scope
@@ -36,9 +38,9 @@ class Exchange:
         """What travels with the calls that are made for this request."""
         return {PRINCIPAL: self.principal.name}
 
-    async def answer(self, body: Any) -> None:
+    async def answer(self, content: Any) -> None:
         """Answer with a Struct as JSON."""
-        encoded = msgspec.json.encode(body)
+        encoded = msgspec.json.encode(content)
         headers = [JSON_HEADERS, (b"content-length", str(len(encoded)).encode())]
         await self.send({"type": "http.response.start", "status": 200, "headers": headers})
         await self.send({"type": "http.response.body", "body": encoded})
@@ -53,7 +55,7 @@ class Exchange:
 class Endpoint:
     """An ASGI app of one route.
 
-    scope: what the key must be allowed to do. admitted: it takes one of the places for calls.
+    scope: what the key must be allowed to do. admitted: it has a body and takes one of the places for calls.
     """
 
     def __init__(
@@ -72,6 +74,8 @@ class Endpoint:
             if not self._admitted:
                 await self._handle(exchange)
                 return
+            # First, so that a slow client keeps no place from those that are ready.
+            exchange.body = await body.read(receive, self._hub.limits)
             with self._hub.limits.call():
                 await self._handle(exchange)
         except Disconnected:

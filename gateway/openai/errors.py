@@ -1,5 +1,6 @@
 """OpenAI's error shape for every error of the hub."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -29,14 +30,18 @@ _PARAM_OF_FIELD = {
     "response_format.json_schema.schema": "response_format.json_schema.schema",
 }
 
+_TOOL_FIELD = re.compile(r"^(tools\[\d+\])\.(name|description|parameters|strict)")
+"""What the contract has in a tool itself."""
+
 
 def error_body(error: RpcError) -> ErrorBody:
     """The error as a body. `code` is the reason in lower case, or OpenAI's own name for it."""
+    param = _param_of(error)
     return ErrorBody(
         ErrorDetail(
-            message=error.message,
+            message=error.message.replace(error.field, param) if error.field and param else error.message,
             type=_type_of(error),
-            param=_param_of(error),
+            param=param,
             code=_CODE_OF_REASON.get(error.reason, error.reason.lower()),
             reason=error.reason,
             reference=error.reference,
@@ -57,7 +62,7 @@ def _type_of(error: RpcError) -> str:
 
 
 def _param_of(error: RpcError) -> str | None:
-    field = error.field.removeprefix("sampling.")
+    field = _TOOL_FIELD.sub(r"\1.function.\2", error.field.removeprefix("sampling.").replace(".parts[", ".content["))
     return _PARAM_OF_FIELD.get(field, field) or _PARAM_OF_REASON.get(error.reason)
 
 

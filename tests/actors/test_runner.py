@@ -205,6 +205,25 @@ async def test_a_wrong_key_in_its_section_is_named(settings: Settings) -> None:
         await runner.run("pickyactor", settings, asyncio.Event(), transport=MemoryTransport(MemoryBroker()))
 
 
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ({"pickyacter": {"greeting": "x"}}, "Did you mean pickyactor"),
+        ({"pickyactor": {"greting": "x"}}, "Did you mean greeting"),
+        ({"pickyactor": {"greeting": ["x"]}}, "greeting: .* is not allowed"),
+        ({"twoservices": {"greeting": "x"}}, "has no settings"),
+    ],
+)
+def test_a_wrong_section_is_told_of_before_its_actor_runs(section: dict[str, Any], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        runner.check_settings(Settings(actors=section), dict.fromkeys(HERE, ""))
+
+
+def test_a_right_section_is_let_pass() -> None:
+    settings = Settings(actors={"pickyactor": {"greeting": "x"}, "twoservices": {}})
+    runner.check_settings(settings, dict.fromkeys(HERE, ""))
+
+
 # ---- as a process on a real server
 
 

@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import os
 import signal
 import sys
@@ -199,12 +200,16 @@ async def test_a_process_that_hangs_is_killed_and_started_again(
         assert after.last_exit == "ended by SIGKILL"
 
 
-async def test_the_bus_is_brought_back_and_no_actor_has_to_start_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "hung"])
+async def test_the_bus_is_brought_back_and_no_actor_has_to_start_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    monkeypatch.setattr(supervisor, "PROBE_SECONDS", 0.3)
     async with hub(settings_of(tmp_path), echo=ECHO) as own:
         before, pid = await own.serving(), own.server.pid
         back = asyncio.Event()
         own.transport.on_reconnect(back.set)
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
         await back.wait()
         assert own.server.pid not in (0, pid)
         while True:
@@ -215,6 +220,28 @@ async def test_the_bus_is_brought_back_and_no_actor_has_to_start_again(tmp_path:
                 assert error.reason in ("NO_RESPONDERS", "DEADLINE_EXCEEDED"), error
         after = await own.serving()
         assert (after.pid, after.process) == (before.pid, before.process)
+
+
+async def test_a_bus_that_cannot_come_back_ends_the_hub_with_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(_: EmbeddedServer) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "server.conf")
+
+    monkeypatch.setattr(EmbeddedServer, "restart", full)
+    async with hub(settings_of(tmp_path), echo=ECHO) as own:
+        await own.serving()
+        os.kill(own.server.pid, signal.SIGKILL)
+        with pytest.raises(HubFailed, match=r"could not be started again: .*No space left"):
+            await own.running
+
+
+async def test_a_supervisor_that_fails_ends_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with hub(settings_of(tmp_path), echo=ECHO) as own:
+        await own.serving()
+        monkeypatch.setattr(own.supervisor.supervision, "tick", None)
+        with pytest.raises(HubFailed, match=r"The supervisor failed \(TypeError.*supervisor\.log"):
+            await own.running
 
 
 async def test_a_gateway_that_cannot_live_ends_the_hub_with_its_last_words(tmp_path: Path) -> None:

@@ -180,3 +180,13 @@ def test_a_full_file_makes_room_and_keeps_one_before(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "logs").iterdir()) == ["echo.log", "echo.log.1"]
     assert all(path.stat().st_size <= 100 for path in (tmp_path / "logs").iterdir())
     assert (tmp_path / "logs" / "echo.log").read_text().endswith("line 49\n")
+
+
+def test_what_cannot_be_written_disturbs_nobody(tmp_path: Path) -> None:
+    full = RotatingFile(Path("/dev/full"))
+    closed = RotatingFile(tmp_path / "echo.log")
+    closed.close()
+    for file in (full, closed):
+        assert file.write("a line\n") == len("a line\n")
+        file.flush()
+        file.close()

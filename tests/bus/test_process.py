@@ -1,5 +1,6 @@
 import asyncio
 import signal
+import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
 
@@ -82,3 +83,12 @@ async def test_a_process_ends_after_its_parent() -> None:
         await parent.communicate()
         _, alive = await asyncio.to_thread(psutil.wait_procs, [child], 10)
         assert alive == []
+
+
+def test_a_process_may_open_as_many_files_as_it_asks_for_and_the_system_allows() -> None:
+    program = (
+        "import resource; from bus import process; hard = 600; resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard));"
+        "print(process.allow_files(500), process.allow_files(100), process.allow_files(1000))"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, timeout=60)
+    assert found.stdout.split() == [b"500", b"500", b"600"]

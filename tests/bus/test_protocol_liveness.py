@@ -74,6 +74,15 @@ def test_a_lost_cancel_is_repeated_when_the_responder_talks_on() -> None:
     assert world.handler_cancelled == 1
 
 
+def test_last_words_are_forgotten_once_the_responder_has_heard_them() -> None:
+    world = served()
+    world.caller.cancel("enough")
+    world.pump()
+    assert world.caller.has_last_words
+    world.deliver_everything()
+    assert not world.caller.has_last_words
+
+
 def test_a_lost_close_comes_again_after_a_ping() -> None:
     world = served()
     world.send_answer(b"last")

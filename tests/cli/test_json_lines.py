@@ -26,6 +26,13 @@ async def test_a_line_beyond_all_bounds_is_refused(monkeypatch: pytest.MonkeyPat
         await anext(lines)
 
 
+async def test_what_is_no_text_is_told_and_waited_for_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff\n"), "utf-8"))
+    async with asyncio.timeout(20):
+        with pytest.raises(CommandError, match="cannot be read: 'utf-8' codec"):
+            await anext(from_stdin())
+
+
 async def test_a_line_is_there_before_the_next_one_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     reading, writing = os.pipe()
     with os.fdopen(reading) as stdin, os.fdopen(writing, "w") as writer:

@@ -18,6 +18,11 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert [name for name in COMMANDS if f"    {name}" not in said] == []
 
 
+def test_an_argument_that_is_no_utf_8_is_a_misuse(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["chat", "\udcff"]) == 2
+    assert "is no UTF-8" in capsys.readouterr().err
+
+
 def test_an_unknown_command_is_a_misuse(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main(["sing"])

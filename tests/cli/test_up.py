@@ -111,6 +111,24 @@ async def test_an_unknown_actor_is_refused_before_anything_starts(troupe: Run) -
     assert (ended.code, "Did you mean echo?" in ended.err) == (2, True)
 
 
+async def test_a_home_that_cannot_be_used_is_named(troupe: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for home in (tmp_path / "file", tmp_path / "file" / "below"):
+        ended = await troupe("up", "--home", str(home))
+        assert (ended.code, f"{home} cannot be used" in ended.err) == (1, True)
+        assert "Traceback" not in ended.err
+
+
+async def test_an_open_door_without_a_key_is_refused_before_anything_starts(troupe: Run) -> None:
+    ended = await troupe("up", env={"TROUPE_HTTP_HOST": "0.0.0.0"})
+    assert (ended.code, "API key" in ended.err) == (2, True)
+
+
+async def test_a_wrong_value_for_an_actor_is_refused_before_anything_starts(troupe: Run) -> None:
+    ended = await troupe("up", env={"TROUPE_ACTORS_LLAMA_SLOTS": "0"})
+    assert (ended.code, "[actors.llama] slots" in ended.err) == (2, True)
+
+
 async def test_a_bus_that_refuses_the_password_is_told_at_once(troupe: Run, nats_server: NatsServer) -> None:
     nats_server.stop()
     nats_server.authorization = "authorization { user: troupe, password: right }"

@@ -160,6 +160,15 @@ async def test_cancelling_cascades_to_the_calls_made_on_its_behalf(stage: Any, s
             await asyncio.sleep(0)
 
 
+async def test_a_stream_that_nobody_reads_on_ends_with_its_connection(stage: Any) -> None:
+    async with stage.gateway() as rpc:
+        async with connect(f"127.0.0.1:{rpc.port}") as hub:
+            pieces = hub.ask("Hi?")
+            assert await anext(pieces) == "Hel"
+        await stage.chat.cancelled.wait()
+        await pieces.aclose()
+
+
 async def test_progress_arrives_before_the_answer(served: Hub) -> None:
     seen: list[Progress] = []
     async with aclosing(served.conversation().say("Hi?", on_progress=seen.append)) as pieces:

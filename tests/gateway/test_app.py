@@ -8,10 +8,11 @@ import httpx
 import msgspec
 import pytest
 import uvicorn
+import websockets
 
 from bus.settings import AuthSettings, KeySettings, SettingsError
 from gateway.app import create_app, uvicorn_config
-from gateway.http_protocol import MAX_HEAD_BYTES
+from gateway.http_protocol import LOOKS, MAX_HEAD_BYTES, StallWatch
 from gateway.hub import Hub
 
 
@@ -193,5 +194,141 @@ async def test_a_connection_that_says_nothing_is_closed(port: int, monkeypatch: 
     assert await exchange(port) == b""
 
 
-async def test_noise_is_answered_with_400(port: int) -> None:
-    assert (await exchange(port, bytes(range(256)) * 4)).startswith(b"HTTP/1.1 400 ")
+@pytest.mark.parametrize(
+    "noise",
+    [
+        bytes(range(256)) * 4,
+        b"hello world\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: localhost\r\ncontent-length: -1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n",
+    ],
+)
+async def test_noise_is_answered_with_a_typed_400(port: int, noise: bytes) -> None:
+    head, _, body = (await exchange(port, noise)).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(body)["error"]["reason"] == "INVALID_HTTP"
+
+
+async def test_http_1_0_gets_its_answer_without_chunks_and_needs_no_host(port: int) -> None:
+    head, _, body = (await exchange(port, b"GET / HTTP/1.0\r\n\r\n")).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert b"connection: close" in head
+    assert b"transfer-encoding" not in head
+    assert body.startswith(b"<!doctype html>")
+
+
+async def test_an_encoded_body_is_named_as_such(http: httpx.AsyncClient) -> None:
+    headers = {"content-encoding": "gzip"}
+    response = await http.post("/v1/chat/completions", content=b"\x1f\x8b", headers=headers)
+    assert response.status_code == 415
+    assert "gzip" in response.json()["error"]["message"]
+
+
+async def test_whoever_takes_the_websocket_for_a_page_is_told(http: httpx.AsyncClient) -> None:
+    response = await http.get("/ws")
+    assert (response.status_code, response.headers["upgrade"]) == (426, "websocket")
+    assert response.json()["error"]["reason"] == "UPGRADE_REQUIRED"
+
+
+@pytest.mark.parametrize(
+    ("path", "origin", "status", "reason"),
+    [("/", "", 404, "ROUTE_NOT_FOUND"), ("/ws", "http://evil.example", 403, "ORIGIN_NOT_ALLOWED")],
+)
+async def test_a_refused_handshake_says_why(port: int, path: str, origin: str, status: int, reason: str) -> None:
+    headers = {"origin": origin} if origin else {}
+    with pytest.raises(websockets.InvalidStatus) as caught:
+        await websockets.connect(f"ws://127.0.0.1:{port}{path}", additional_headers=headers, proxy=None)
+    assert caught.value.response.status_code == status
+    assert json.loads(caught.value.response.body)["error"]["reason"] == reason
+
+
+async def upgraded(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A WebSocket in its bare bytes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(
+        b"GET /ws HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+        b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    await reader.readuntil(b"\r\n\r\n")
+    return reader, writer
+
+
+async def test_a_client_that_pings_and_reads_nothing_is_cut(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.http_protocol.MAX_WAITING_BYTES", 1000)
+    _, writer = await upgraded(port)
+    ping = b"\x89\xfd\0\0\0\0" + b"x" * 125
+    with pytest.raises(ConnectionError):
+        while True:
+            writer.write(ping * 1000)
+            await writer.drain()
+
+
+async def test_a_message_of_endless_parts_ends_its_connection(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.http_protocol.MAX_FRAGMENTS", 100)
+    reader, writer = await upgraded(port)
+    writer.write(b"\x01\x80\0\0\0\0" + b"\0\x80\0\0\0\0" * 200)
+    assert b"more than 100 fragments" in await reader.read()
+    writer.close()
+
+
+class Pipe:
+    """A transport whose client reads as it is told."""
+
+    def __init__(self) -> None:
+        self.waiting, self.closing, self.aborted = 0, False, False
+
+    def get_write_buffer_size(self) -> int:
+        return self.waiting
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+class Looks:
+    """A loop that only knows what it is asked to do later."""
+
+    def __init__(self) -> None:
+        self.due: list[Any] = []
+
+    def call_later(self, _: float, callback: Any) -> None:
+        self.due.append(callback)
+
+    def pass_by(self) -> None:
+        self.due.pop()()
+
+
+def watched() -> tuple[Pipe, Looks]:
+    pipe, looks = Pipe(), Looks()
+    StallWatch(pipe, looks)  # type: ignore[arg-type]
+    return pipe, looks
+
+
+def test_a_client_that_takes_nothing_is_cut_off_even_while_its_connection_closes() -> None:
+    pipe, looks = watched()
+    pipe.waiting, pipe.closing = 1000, True
+    for _ in range(LOOKS):
+        assert not pipe.aborted
+        looks.pass_by()
+    assert pipe.aborted
+    assert not looks.due
+
+
+def test_a_client_that_takes_little_is_not_cut_off() -> None:
+    pipe, looks = watched()
+    for waiting in range(1000, 0, -100):
+        pipe.waiting = waiting
+        for _ in range(LOOKS - 1):
+            looks.pass_by()
+    assert not pipe.aborted
+
+
+def test_a_closed_connection_is_watched_no_longer() -> None:
+    pipe, looks = watched()
+    looks.pass_by()
+    assert looks.due
+    pipe.closing = True
+    looks.pass_by()
+    assert not looks.due

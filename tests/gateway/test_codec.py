@@ -28,3 +28,8 @@ def test_text_holds_back_a_frame_with_nothing_but_a_piece() -> None:
     piece = split(EchoResponse(text="x" * (MAX_PIECE + 1)).SerializeToString())[0]
     frame = Frame(call_id="c", sequence=1, payload=[piece], more=True)
     assert form.encode(frame, Catalog().method(ECHO), assembler) is None
+
+
+def test_a_payload_of_null_is_none_as_everywhere_in_protobufs_json() -> None:
+    frame, payloads = JsonForm().decode('{"callId": "c", "payload": null}')
+    assert (frame, payloads) == (Frame(call_id="c"), [])

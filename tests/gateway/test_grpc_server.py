@@ -9,7 +9,7 @@ from google.protobuf import descriptor_pool
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 
 from bus import RpcError
 from bus.stream import MAX_PIECE
@@ -148,18 +148,44 @@ async def test_a_stream_goes_on_through_another_gateway(stage: Any) -> None:
     assert indexes == list(range(300))
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("call-id", "a b*.>"),
+        ("call-id", ""),
+        ("epoch", "-1"),
+        ("epoch", str(2**32)),
+        ("epoch", "x"),
+        ("after", "-5"),
+        ("after", str(2**64 - 1)),
+        ("after", "9" * 5000),
+    ],
+)
+async def test_what_cannot_be_resumed_is_said_with_its_reason(channel: Any, key: str, value: str) -> None:
+    metadata = {"troupe-resume-call-id": "c", f"troupe-resume-{key}": value}
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await channel.unary_unary(f"{ECHO}/Echo")(b"", metadata=tuple(metadata.items()))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert error_of(caught.value).field
+
+
 async def test_health_is_served(channel: Any) -> None:
     health = health_pb2_grpc.HealthStub(channel)
     answer = await health.Check(health_pb2.HealthCheckRequest(service="troupe.echo.v1.EchoService"))
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
-async def test_a_client_without_our_code_finds_its_way_by_reflection(channel: Any) -> None:
-    stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+async def test_a_client_without_our_code_finds_its_way_by_reflection(channel: Any, version: str) -> None:
+    reflect = channel.stream_stream(
+        f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+        reflection_pb2.ServerReflectionRequest.SerializeToString,
+        reflection_pb2.ServerReflectionResponse.FromString,
+    )
     request = reflection_pb2.ServerReflectionRequest(file_containing_symbol="troupe.echo.v1.EchoService")
     pool = descriptor_pool.DescriptorPool()
     files: list[FileDescriptorProto] = []
-    async for answer in stub.ServerReflectionInfo(iter([request])):
+    async for answer in reflect(iter([request])):
         files = [FileDescriptorProto.FromString(data) for data in answer.file_descriptor_response.file_descriptor_proto]
     pending = {file.name: file for file in files}
     known = descriptor_pool.Default()

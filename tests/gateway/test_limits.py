@@ -88,6 +88,18 @@ def test_an_exit_stack_gives_back_as_many_places_as_it_took() -> None:
     assert found.call().in_use == 0
 
 
+def test_bodies_that_are_read_at_once_have_a_limit_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.limits.MAX_BODIES_BYTES", 10)
+    found = limits()
+    with found.body() as one, found.body() as other:
+        one.take(4)
+        other.take(6)
+        with pytest.raises(RpcError) as caught:
+            one.take(1)
+        assert (caught.value.reason, found.body_bytes) == ("TOO_MANY_CALLS", 10)
+    assert found.body_bytes == 0
+
+
 def test_a_burst_passes_and_then_the_rate_holds() -> None:
     clock = Clock()
     rate = MessageRate(8, 3, clock)

@@ -257,7 +257,56 @@ async def test_an_id_in_use_is_refused_and_its_call_goes_on(gateway: Any) -> Non
     assert close.close.status.code == 0
 
 
-@pytest.mark.parametrize("garbage", [b"\xff\xff\xff", "no json", "[1]", '{"callId": 5}', '{"payload": 3}'])
+async def test_an_id_of_another_connection_is_refused_and_takes_no_place(gateway: Any) -> None:
+    async with (
+        connected(gateway.websocket_url, "troupe.v1.binary") as one,
+        connected(gateway.websocket_url, "troupe.v1.binary") as other,
+    ):
+        await send(one, opening("same", "Converse", half_close=False))
+        await receive(one)
+        for _ in range(3):
+            await send(other, opening("same", "Echo", EchoRequest(text="x")))
+            assert reason_of(await receive(other)) == "CALL_EXISTS"
+        assert gateway.hub.limits.call().in_use == 1
+        await send(one, Frame(call_id="same", cancel=Cancel()))
+        await until_close(one, "same")
+
+
+async def test_an_id_may_be_used_again_after_its_call(gateway: Any) -> None:
+    for _ in range(3):
+        async with connected(gateway.websocket_url, "troupe.v1.binary") as socket:
+            await send(socket, opening("my-first-call", "Echo", EchoRequest(text="x")))
+            payloads, close = await until_close(socket, "my-first-call")
+        assert (len(payloads), close.close.status.code) == (1, 0)
+
+
+async def test_a_call_that_breaks_its_rules_is_closed_once(gateway: Any) -> None:
+    async with connected(gateway.websocket_url, "troupe.v1.binary") as socket:
+        await send(socket, opening("wrong", "Converse", half_close=False))
+        await receive(socket)
+        await send(socket, Frame(call_id="wrong", payload=[b""], sequence=9))
+        assert reason_of(await receive(socket)) == "STREAM_GAP"
+        await send(socket, opening("next", "Echo", EchoRequest(text="x")))
+        assert (await receive(socket)).call_id == "next"
+
+
+async def test_a_call_that_is_resumed_on_its_own_connection_is_not_closed(gateway: Any) -> None:
+    async with connected(gateway.websocket_url, "troupe.v1.binary") as socket:
+        await send(socket, opening("same", "Repeat", RepeatRequest(count=20), resume_key=KEY, initial_credit=5))
+        first = await receive(socket)
+        resume = Resume(after=first.sequence, resume_key=KEY, granted=100)
+        await send(socket, Frame(call_id="same", epoch=first.epoch, resume=resume))
+        payloads, close = await until_close(socket, "same")
+    assert close.close.status.code == 0
+    assert len(first.payload) + len(payloads) == 20
+
+
+GARBAGE = [
+    b"\xff\xff\xff", "no json", "[1]", '{"callId": 5}', '{"payload": 3}', "[" * 100_000, '{"%s": 1}' % ("ộ" * 200)
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("garbage", GARBAGE, ids=lambda garbage: garbage[:20])
 async def test_what_is_no_frame_ends_the_connection_with_a_word(gateway: Any, garbage: bytes | str) -> None:
     async with connected(gateway.websocket_url) as socket:
         await socket.send(garbage)
@@ -322,11 +371,17 @@ async def test_a_wrong_field_in_the_text_form_is_named(gateway: Any) -> None:
     assert "txet" in frame["close"]["status"]["message"]
 
 
-async def test_a_connection_may_not_have_too_many_calls(gateway: Any) -> None:
+@pytest.mark.parametrize(
+    "frame",
+    [opening("", "Converse", half_close=False), Frame(resume=Resume(after=1, resume_key=KEY))],
+    ids=["opened", "resumed"],
+)
+async def test_a_connection_may_not_have_too_many_calls(gateway: Any, frame: Frame) -> None:
     limit = gateway.hub.settings.limits.max_calls_per_connection
     async with connected(gateway.websocket_url, "troupe.v1.binary") as socket:
         for number in range(limit + 1):
-            await send(socket, opening(f"call-{number}", "Converse", half_close=False))
+            frame.call_id = f"call-{number}"
+            await send(socket, frame)
         _, close = await until_close(socket, f"call-{limit}")
     assert reason_of(close) == "TOO_MANY_CALLS"
 

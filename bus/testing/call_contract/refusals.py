@@ -1,7 +1,10 @@
 """What is refused, and that it harms nothing else."""
 # ruff: noqa: D103  # the names are the sentences
 
+from google.protobuf.wrappers_pb2 import StringValue
+
 from bus import subjects
+from bus.call import Call
 from bus.errors import Code, RpcError
 from bus.protocol import PROTOCOL_VERSION
 from bus.testing.stage import (
@@ -14,6 +17,7 @@ from bus.testing.stage import (
     failure,
     refusal,
     say,
+    text,
     until,
     within,
 )
@@ -96,6 +100,34 @@ async def a_call_id_that_is_in_use_is_refused(make: Make) -> None:
         assert not first.closed
 
 
+async def a_call_id_is_free_again_once_its_call_has_ended(make: Make) -> None:
+    async with Stage(make) as stage:
+        await stage.serve(Probe())
+        channel = await stage.channel()
+        for _ in range(2):
+            call = await channel.open(SAY, call_id="c")
+            await call.send(StringValue(value="again").SerializeToString())
+            call.half_close()
+            assert await within(_texts(call)) == ["again"]
+        assert await within(_texts(await stage.open(channel, SAY, "once", call_id="with-key"))) == ["once"]
+        second = await stage.open(channel, SAY, "twice", call_id="with-key")
+        assert (await failure(anext(second))).reason == "CALL_EXISTS"
+
+
+async def _texts(call: Call) -> list[str]:
+    return [text(payload) async for payload in call]
+
+
+async def a_call_id_is_not_free_while_its_stopped_call_may_run(make: Make) -> None:
+    async with Stage(make) as stage:
+        await stage.serve(Probe())
+        channel = await stage.channel()
+        call = await stage.open(channel, WAIT, "")
+        await within(anext(call))
+        call.cancel()
+        assert (await failure(stage.open(channel, WAIT, ""))).reason == "CALL_EXISTS"
+
+
 async def more_calls_than_allowed_are_refused(make: Make) -> None:
     async with Stage(make) as stage:
         server = await stage.serve(Probe(), max_calls=2)
@@ -117,5 +149,7 @@ REFUSALS: list[Clause] = [
     a_payload_of_another_type_is_refused_and_the_call_ends,
     a_unary_call_without_request_is_refused,
     a_call_id_that_is_in_use_is_refused,
+    a_call_id_is_free_again_once_its_call_has_ended,
+    a_call_id_is_not_free_while_its_stopped_call_may_run,
     more_calls_than_allowed_are_refused,
 ]

@@ -63,6 +63,7 @@ class GrpcChannel:
         self._own: Pairs = [("authorization", f"Bearer {printable(key, 'key')}")] if key else []
         self._opened: grpc.aio.Channel | None = None
         self._met = False
+        self._streams: set[ServerStream] = set()
         self._stopping: set[asyncio.Task[None]] = set()
 
     # ---- the connection
@@ -108,6 +109,9 @@ class GrpcChannel:
 
     async def close(self) -> None:
         """End the calls that are open and the connection."""
+        # Also those of iterators that nobody reads on and nobody has closed, which Python ends later, or never.
+        for stream in list(self._streams):
+            stream.leave()
         if self._stopping:
             await asyncio.wait(self._stopping, timeout=CANCEL_SECONDS)
         if self._opened is not None:
@@ -141,11 +145,13 @@ class GrpcChannel:
         Goes on over a new connection when one is lost: no response is missing and none comes twice.
         """
         stream = ServerStream(self, method, request.SerializeToString(), Deadline(timeout), metadata, self.patience)
+        self._streams.add(stream)
         try:
             while (payload := await stream.read()) is not None:
                 yield decode(method, payload)
         finally:
             stream.leave()
+            self._streams.discard(stream)
 
     async def client_stream(
         self,

@@ -348,11 +348,6 @@ REFUSED_CHATS: list[tuple[dict[str, Any], str, str]] = [
         "UNSUPPORTED_CONTENT",
     ),
     ({"messages": [{**USER, "tool_calls": [{"name": "x"}]}]}, "messages[0].tool_calls", "INVALID_ARGUMENT"),
-    (
-        {"messages": [{"role": "ROLE_ASSISTANT", "tool_calls": [{"name": "x", "arguments": "{"}]}]},
-        "messages[0].tool_calls[0].arguments",
-        "INVALID_ARGUMENT",
-    ),
     ({"tools": [{"name": "no spaces"}]}, "tools[0].name", "INVALID_ARGUMENT"),
     ({"tools": [CLOCK, CLOCK]}, "tools[1].name", "INVALID_ARGUMENT"),
     ({"tools": [CLOCK], "tool_choice": {"names": ["other"]}}, "tool_choice.names", "INVALID_ARGUMENT"),

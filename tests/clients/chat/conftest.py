@@ -163,8 +163,8 @@ class Terminal:
         return _ESCAPE.sub("", self._shown)
 
     def type(self, keys: str) -> None:
-        """Press keys."""
-        os.write(self._master, keys.encode())
+        """Press keys; "\\udcff" is the byte ff."""
+        os.write(self._master, keys.encode("utf-8", "surrogateescape"))
 
     async def until(self, expected: str) -> str:
         """Wait until this has been written, and forget what came up to there; what it was."""

@@ -33,6 +33,13 @@ async def test_a_prompt_and_what_is_piped_in_are_asked_together(model: Any, pipe
     assert [text_of(message) for message in request.messages] == ["Be brief.", "Sum up:\n\na long text"]
 
 
+@pytest.mark.parametrize("number", ["-1", "0", "x", "3000000000", "1" * 5000])
+async def test_a_wrong_number_of_tokens_is_told_before_anything_is_asked(piped: Any, number: str) -> None:
+    outcome = await piped("--max-tokens", number, "hello")
+    assert outcome.code == 2
+    assert "give 1 or more" in outcome.err
+
+
 async def test_an_error_is_said_on_the_error_stream_with_exit_code_1(model: Any, piped: Any) -> None:
     model.fail(RpcError(Code.NOT_FOUND, "There is no model 'x'.", reason="MODEL_NOT_FOUND"))
     outcome = await piped("hello")

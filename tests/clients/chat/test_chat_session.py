@@ -134,6 +134,17 @@ async def test_an_answer_goes_on_after_the_hub_was_away(model: Any, wire: Any, t
     assert len(model.requests) == 1
 
 
+async def test_what_is_no_utf_8_is_asked_all_the_same(model: Any, terminal: Any) -> None:
+    chat = await terminal()
+    await chat.prompt()
+    chat.type("Chào \udcff" + ENTER)
+    model.say("ok")
+    model.end()
+    await chat.until("ok")
+    await chat.prompt()
+    assert model.heard == "Chào \ufffd"
+
+
 async def test_an_error_leaves_the_conversation_open(model: Any, terminal: Any) -> None:
     chat = await terminal("--lang", "vi")
     await chat.until("Hãy hỏi điều gì đó")

@@ -183,6 +183,20 @@ async def test_a_missing_field_is_named(http: httpx.AsyncClient) -> None:
 # ---- the table
 
 
+@pytest.mark.parametrize(
+    ("field", "param"),
+    [
+        ("sampling.top_k", "top_k"),
+        ("messages[1].parts[0]", "messages[1].content[0]"),
+        ("tools[1].name", "tools[1].function.name"),
+        ("model", "model"),
+    ],
+)
+def test_the_message_names_the_field_as_the_client_knows_it(field: str, param: str) -> None:
+    error = error_body(RpcError(Code.INVALID_ARGUMENT, f"{field} is wrong.", field=field)).error
+    assert (error.param, error.message) == (param, f"{param} is wrong.")
+
+
 def test_every_code_has_a_status_and_a_type() -> None:
     for code in Code:
         if code is not Code.OK:

@@ -10,6 +10,7 @@ import pytest
 from starlette.types import Message
 
 from bus import Code, RpcError
+from bus.settings import LimitSettings
 from bus.testing.stage import until
 from gateway.openai import sse
 from gateway.openai.sse import MAX_WAITING_BYTES, Disconnected, EventStream, unless_gone
@@ -255,3 +256,27 @@ async def test_a_client_that_does_not_read_stops_the_actor_not_the_hub(door: Any
     assert 0 < before * 1000 < 64 * 2**20
     writer.transport.abort()
     await door.chat.cancelled.wait()
+
+
+async def test_a_client_of_http_1_0_gets_a_stream_that_ends_with_its_connection(door: Any) -> None:
+    host, port = door.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    body = json.dumps({"model": MODEL, "messages": said("Hi"), "stream": True}).encode()
+    writer.write(f"POST /v1/chat/completions HTTP/1.0\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
+    head = await reader.readuntil(b"\r\n\r\n")
+    events = (await reader.read()).split(b"\n\n")
+    writer.close()
+    assert b"transfer-encoding" not in head
+    assert all(event.startswith((b"data: ", b": ")) for event in events[:-1])
+    assert events[-2:] == [b"data: [DONE]", b""]
+
+
+async def test_a_body_that_does_not_come_keeps_nobody_out(scripted: Any) -> None:
+    async with scripted.door(limits=LimitSettings(max_calls=1)) as door, door.client() as client:
+        host, port = door.url.removeprefix("http://").split(":")
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(f"POST /v1/chat/completions HTTP/1.1\r\nhost: {host}\r\ncontent-length: 9\r\n\r\n{{".encode())
+        while not door.hub.limits.body_bytes:
+            await asyncio.sleep(0)
+        assert (await client.chat.completions.create(model=MODEL, messages=said("Hi"))).choices
+        writer.close()
