@@ -14,7 +14,7 @@ from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError, OutboundBufferLimitError
 
 from bus import subjects
-from bus.errors import Code, RpcError
+from bus.errors import Code, RpcError, invalid
 from bus.transports import Handler, Letter, Message, too_large
 from bus.transports.direct_client import DirectClient
 
@@ -23,6 +23,9 @@ RECONNECT_SECONDS = 0.05
 
 DRAIN_SECONDS = 1.0
 """How long what is on its way to a subscription that ends is waited for."""
+
+SCHEMES = ("nats", "tls")
+"""nats-py's WebSocket is left out: calls go past its transports (direct_client.py)."""
 
 GIVE_UP_SECONDS = 0.2
 """For closing a connection that could not be made."""
@@ -69,8 +72,15 @@ class NatsTransport:
 
         credentials: nats-py's own `user`, `password`, `token`, `user_credentials`. timeout: seconds. Raises
         UNAVAILABLE (BUS_UNREACHABLE) if no server answers in time; and as soon as the servers that answer do not come
-        into question, UNAUTHENTICATED (BUS_REFUSED) or FAILED_PRECONDITION (BUS_UNTRUSTED).
+        into question, UNAUTHENTICATED (BUS_REFUSED) or FAILED_PRECONDITION (BUS_UNTRUSTED). INVALID_ARGUMENT for an
+        address of another kind than nats:// and tls://.
         """
+        for address in url.split(","):
+            scheme, separator, _ = address.partition("://")
+            if separator and scheme not in SCHEMES:
+                raise invalid(
+                    f"The bus cannot be reached by {scheme}://; give its address as nats:// or tls://.", "url"
+                )
         self = cls(process)
         self._url = url
         options: dict[str, Any] = {"tls": tls} if tls else {}

@@ -36,6 +36,12 @@ async def test_wrong_credentials_are_refused(nats_server: NatsServer) -> None:
     await transport.close()
 
 
+async def test_an_address_of_another_kind_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(RpcError, match=r"ws://.*nats:// or tls://") as caught:
+        await NatsTransport.connect("nats://127.0.0.1:1,ws://127.0.0.1:2", "p")
+    assert caught.value.code is Code.INVALID_ARGUMENT
+
+
 async def test_a_process_name_becomes_one_token(nats_server: NatsServer) -> None:
     transport = await NatsTransport.connect(nats_server.url, "llama.tiny v1")
     assert transport.process.startswith("llama=2Etiny=20v1-")
