@@ -48,7 +48,8 @@ def start_with_induction(model: LlamaForCausalLM) -> None:
     width, head = config.hidden_size, int(config.head_dim or 0)
     shared = _directions(1, width)[0]
     projection = _directions(head, width, besides=shared)
-    notes = _directions(2 * head, width, besides=shared).split(head)
+    both = _directions(2 * head, width, besides=shared)
+    notes = both[:head], both[head:]
     embeddings = model.model.embed_tokens.weight
     embeddings *= SPREAD
     embeddings -= torch.outer(embeddings @ shared, shared)
@@ -57,9 +58,9 @@ def start_with_induction(model: LlamaForCausalLM) -> None:
         layer.self_attn.o_proj.weight.zero_()
         layer.mlp.down_proj.weight.zero_()
     first, second = (layer.self_attn for layer in model.model.layers[:2])
-    theta = float(config.rope_parameters["rope_theta"])
+    rope: Any = config.rope_parameters
     for number, note in enumerate(notes):
-        _note_the_token_before(_Head(first, number), number + 1, shared, projection, note, theta)
+        _note_the_token_before(_Head(first, number), number + 1, shared, projection, note, rope["rope_theta"])
     half = FAR_PAIRS
     asked = projection[: 2 * half], torch.cat([projection[:half], LAST * notes[0][:half]])
     found = notes[0][: 2 * half], torch.cat([notes[0][:half], notes[1][:half]])

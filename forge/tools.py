@@ -49,8 +49,8 @@ def use(generator: random.Random, language: Language, *, held_out: bool = False)
     if held_out:
         make = _attribute_use if generator.random() < 0.35 else _family_use
         return make(generator, language, held_out=True)
-    (make,) = generator.choices((_family_use, _attribute_use, _action_use, _named_use), (50, 25, 15, 10))
-    return make(generator, language)
+    (drawn,) = generator.choices((_family_use, _attribute_use, _action_use, _named_use), (50, 25, 15, 10))
+    return drawn(generator, language)
 
 
 def offered(generator: random.Random, *wanted: Tool, asked: str = "", unmet: Tool | None = None) -> list[Tool]:

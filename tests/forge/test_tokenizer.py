@@ -48,7 +48,7 @@ def test_spaced_words_are_paired_with_the_words_without() -> None:
     tokenizer = tokenizer_of(SHIPPED)
     pairs = spaced_words(tokenizer)
     assert len(pairs) > 900
-    assert all(tokenizer.id_to_token(spaced) == "Ġ" + tokenizer.id_to_token(bare) for spaced, bare in pairs)
+    assert all(tokenizer.id_to_token(spaced) == f"Ġ{tokenizer.id_to_token(bare)}" for spaced, bare in pairs)
 
 
 def test_any_text_comes_back_as_it_was() -> None:
