@@ -2,17 +2,17 @@
 
 import json
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from forge.forms import LANGUAGES, Language
-from forge.free_questions import FREE_QUESTIONS
+from forge.free_questions import FREE_CALLS, FREE_QUESTIONS
 from forge.knowledge import facts
 from forge.out_of_domain import REFUSALS, held_out_off_topic, small_talk
 from forge.phrasings import Question, Questions, fold, questions
 from forge.template import render, tool_call
-from forge.tools import offered, result, use
+from forge.tools import offered, result, tool, use
 
 NAMES: dict[Language, str] = {"en": "English", "vi": "Vietnamese"}
 
@@ -97,6 +97,7 @@ def _measures(split: Questions, language: Language) -> dict[str, list[Case]]:
         "question after about 3,000 tokens": [_dialogue(generator, kept, 75) for _ in range(10)],
         "tool call, unseen value": [_tool_case(generator, language, new=False) for _ in range(100)],
         "tool call, unseen tool": [_tool_case(generator, language, new=True) for _ in range(100)],
+        "tool call, written by hand": [_call_by_hand(*written) for written in FREE_CALLS[language]],
         "tool offered that does not fit": [_unfit(generator, question) for question in generator.sample(kept, 60)],
         "tool offered, out of domain": [_unfit(generator, question) for question in held_out_off_topic(language)],
         "answer from a tool's result": [_result_case(generator, language) for _ in range(60)],
@@ -153,6 +154,11 @@ def _tool_case(generator: random.Random, language: Language, *, new: bool) -> Ca
     return Case(render([_user(used.question)], offered(generator, used.tool)), tool_call(used.name, used.arguments))
 
 
+def _call_by_hand(question: str, name: str, properties: Mapping[str, str], arguments: Mapping[str, str | int]) -> Case:
+    description = name.replace("_", " ").capitalize()
+    return Case(render([_user(question)], [tool(name, description, properties)]), tool_call(name, arguments))
+
+
 def _result_case(generator: random.Random, language: Language) -> Case:
     used = use(generator, language, held_out=True)
     returned, said = result(generator, used, held_out=True)
@@ -162,7 +168,7 @@ def _result_case(generator: random.Random, language: Language) -> Case:
 
 
 def _unfit(generator: random.Random, question: Question) -> Case:
-    return Case(render([_user(question.text)], offered(generator)), question.answer)
+    return Case(render([_user(question.text)], offered(generator, asked=question.text)), question.answer)
 
 
 def _user(text: str) -> dict[str, Any]:

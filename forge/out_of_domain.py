@@ -5,6 +5,7 @@ Everything comes twice, for training and held out: other subjects and other form
 
 import random
 
+from forge.coined import coined_word
 from forge.forms import Language
 from forge.phrasings import Question
 from forge.subjects import FORMS, NEW_FORMS, NEW_SENTENCES, NEW_SUBJECTS, SENTENCES, SMALL_TALK_ANSWERS, SUBJECTS
@@ -17,68 +18,10 @@ REFUSALS: dict[Language, str] = {
 OFF_TOPIC = "out of domain"
 SMALL_TALK = "small talk"
 
-ONSETS = (
-    "b",
-    "br",
-    "c",
-    "ch",
-    "d",
-    "f",
-    "fl",
-    "g",
-    "gr",
-    "h",
-    "j",
-    "k",
-    "l",
-    "m",
-    "n",
-    "p",
-    "pl",
-    "qu",
-    "r",
-    "s",
-    "sh",
-    "st",
-    "t",
-    "tr",
-    "v",
-    "w",
-    "z",
-)
-RIMES = (
-    "a",
-    "e",
-    "i",
-    "o",
-    "u",
-    "an",
-    "en",
-    "in",
-    "on",
-    "ar",
-    "er",
-    "or",
-    "ia",
-    "eo",
-    "ay",
-    "ell",
-    "ick",
-    "oon",
-    "ist",
-    "umb",
-)
-
-
-def coined_word(generator: random.Random) -> str:
-    """A pronounceable word that means nothing."""
-    word = "".join(generator.choice(ONSETS) + generator.choice(RIMES) for _ in range(generator.randint(2, 3)))
-    return generator.choice((word, word.capitalize(), word.upper()))
-
 
 def off_topic(generator: random.Random, language: Language) -> Question:
     """One out-of-domain question for training."""
-    if generator.random() < 0.15:
+    if generator.random() < 0.25:
         text = generator.choice(SENTENCES[language])
     else:
         subject = coined_word(generator) if generator.random() < 0.3 else generator.choice(SUBJECTS[language])

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from forge.forms import FORMS, LANGUAGES, NEW_FORMS, Language
-from forge.knowledge import Fact, Kind
+from forge.free_questions import FREE_QUESTIONS
+from forge.knowledge import ASKED, Fact, Kind
 
 KEPT_OUT_PER_FACT = 2
 """Questions per fact and language that are kept out of training though their form is trained."""
@@ -25,6 +26,8 @@ class Question:
     answer: str
     language: Language
     fact: str
+    free: bool = False
+    """Whether it follows no form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ def questions(facts: list[Fact], seed: int = 0) -> Questions:
             kept = set(generator.sample(sorted({normalised(question.text) for question in trained}), KEPT_OUT_PER_FACT))
             result.train.extend(question for question in trained if normalised(question.text) not in kept)
             result.kept.extend(_one_each([question for question in trained if normalised(question.text) in kept]))
+            result.train.extend(_asked_freely(fact, language))
             new = _one_each(_asked(fact, language, NEW_FORMS))
             result.new.append(generator.choice(new))
     return _without_overlap(result)
@@ -80,6 +84,12 @@ def _asked(fact: Fact, language: Language, forms: dict[Kind, dict[Language, tupl
     return [Question(text, entry.answer, language, fact.key) for text in texts]
 
 
+def _asked_freely(fact: Fact, language: Language) -> list[Question]:
+    entry = fact.english if language == "en" else fact.vietnamese
+    texts = ASKED.get(fact.key, ("", ""))[LANGUAGES.index(language)].split("|")
+    return [Question(text, entry.answer, language, fact.key, free=True) for text in texts if text]
+
+
 def _one_each(found: list[Question]) -> list[Question]:
     return list({normalised(question.text): question for question in found}.values())
 
@@ -89,7 +99,8 @@ def _without_overlap(split: Questions) -> Questions:
     answers: dict[str, set[str]] = {}
     for question in [*split.train, *split.kept, *split.new]:
         answers.setdefault(normalised(question.text), set()).add(question.answer)
-    clear = {text for text, found in answers.items() if len(found) == 1}
+    measured = {normalised(text) for written in FREE_QUESTIONS.values() for text, _ in written}
+    clear = {text for text, found in answers.items() if len(found) == 1} - measured
     train = [question for question in split.train if normalised(question.text) in clear]
     trained = {normalised(question.text) for question in train}
     fresh = clear - trained

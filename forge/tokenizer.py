@@ -48,6 +48,13 @@ def tokenizer_of(path: Path) -> Tokenizer:
     return _assemble(tokens, [(left, right) for left, right in (merge.split(" ") for merge in merges)])
 
 
+def spaced_words(tokenizer: Tokenizer) -> list[tuple[int, int]]:
+    """The tokens of words that hold a space, each with the token of the same word without."""
+    ids = tokenizer.get_vocab()
+    pairs = ((number, ids.get(token.removeprefix(SPACE))) for token, number in ids.items() if token.startswith(SPACE))
+    return sorted((number, bare) for number, bare in pairs if bare is not None and bare != number)
+
+
 def _learn_inside_words(lines: list[str]) -> Tokenizer:
     learned = Tokenizer(models.BPE())
     learned.pre_tokenizer = pre_tokenizers.Sequence(

@@ -17,8 +17,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from forge.dataset import Conversations, Encoded, drill, encode
 from forge.gguf_file import Shape
-from forge.induction import start_with_induction
+from forge.induction import start_with_induction, start_words_alike
 from forge.template import CONTROL_TOKENS, END_OF_TEXT, TURN_END, TURN_START
+from forge.tokenizer import spaced_words
 
 TINY = Shape(layers=4, width=256, feed_forward=768, heads=4, kv_heads=2, head_width=64, vocabulary=4096, context=4096)
 PADDING = CONTROL_TOKENS.index(END_OF_TEXT)
@@ -28,22 +29,24 @@ PADDING = CONTROL_TOKENS.index(END_OF_TEXT)
 class Plan:
     """How long and how hard to train."""
 
-    steps: int = 1300
+    steps: int = 2900
     batch_tokens: int = 3072
     """Padded tokens per step at most; a longer conversation makes a batch of its own."""
     matrix_rate: float = 0.02
     embedding_rate: float = 0.003
     warmup: int = 40
     decay_share: float = 0.4
-    drill_steps: int = 30
+    drill_steps: int = 120
     """Steps at the beginning that only practise copying: it takes root much sooner by itself than among sentences."""
-    drill_share: float = 0.03
+    drill_pace: float = 0.5
+    """Rates of those steps, by the full ones: the circuit that is there from the start is to be honed, not replaced."""
+    drill_share: float = 0.04
     """Share of later batches that practise it again."""
-    tool_share: float = 0.24
+    tool_share: float = 0.4
     """Share of conversations with tools."""
-    practice_steps: int = 200
+    practice_steps: int = 500
     """Steps of the second stage, at half the rates and falling."""
-    practice_tool_share: float = 0.65
+    practice_tool_share: float = 0.55
     seed: int = 0
     pool: int = 384
     """Conversations that are sorted by length together."""
@@ -100,6 +103,7 @@ def train(tokenizer: Tokenizer, plan: Plan, report: Callable[[str], None] = prin
     torch.set_num_threads(1)
     torch.manual_seed(plan.seed)
     model = new_model()
+    start_words_alike(model, spaced_words(tokenizer))
     start_with_induction(model)
     history = History(unseen_tokens=set(range(TINY.vocabulary)))
     _run(model, plan, batches(tokenizer, plan, history), history, report)
@@ -188,7 +192,8 @@ def _optimizers(model: LlamaForCausalLM, plan: Plan) -> list[torch.optim.Optimiz
 
 def _rate(step: int, plan: Plan) -> float:
     falling = plan.steps * plan.decay_share
-    return min(1.0, (step + 1) / plan.warmup, (plan.steps - step) / falling)
+    highest = plan.drill_pace if step < plan.drill_steps else 1.0
+    return min(highest, (step + 1) / plan.warmup, (plan.steps - step) / falling)
 
 
 def _groups(tokenizer: Tokenizer, plan: Plan, generator: random.Random) -> Iterator[list[Encoded]]:

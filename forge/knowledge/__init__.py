@@ -1,12 +1,13 @@
 """What troupe-tiny knows: Troupe itself, in English and Vietnamese. Data only."""
 
+from forge.knowledge.asked import ASKED
 from forge.knowledge.concepts import CONCEPTS
 from forge.knowledge.errors import meanings, remedies
 from forge.knowledge.fact import Entry, Fact, Kind, facts_of
 from forge.knowledge.how_to import HOW_TO
 from forge.knowledge.surface import PURPOSES, VALUES, WHICH
 
-__all__ = ["Entry", "Fact", "Kind", "facts"]
+__all__ = ["ASKED", "Entry", "Fact", "Kind", "facts"]
 
 
 def facts() -> list[Fact]:

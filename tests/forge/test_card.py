@@ -15,6 +15,7 @@ from forge.train import History, Plan
 def test_every_score_stands_in_the_table() -> None:
     scores = [Score("greetings", "en", 3, 4), Score("greetings", "vi", 1, 2), Score("without accents", "vi", 0, 5)]
     scores += [Score("tool call, unseen value", one, right, 100) for one, right in (("en", 41), ("vi", 43))]
+    scores += [Score("tool call, unseen tool", one, right, 100) for one, right in (("en", 13), ("vi", 11))]
     making = Making(
         Plan(), History(steps=7, tokens=2_000_000), 366, 15_000, 4_600_000, [Parity("m", 9, 9, 8, 8, 0.25)], "Python 3"
     )
@@ -26,4 +27,5 @@ def test_every_score_stands_in_the_table() -> None:
     assert "2.0 million tokens" in text
     assert "366 facts" in text
     assert "41 to 43 %" in text
+    assert "11 to 13 %" in text
     assert all(len(line) <= 130 for line in text.splitlines() if not line.startswith("|"))

@@ -9,7 +9,8 @@ import pytest
 
 pytest.importorskip("tokenizers")
 
-from forge.dataset import Conversation, Conversations, drill, encode, vary
+from forge.dataset import Conversation, Conversations, drill, encode, keywords, other_words, vary
+from forge.free_questions import FREE_QUESTIONS
 from forge.knowledge import facts
 from forge.phrasings import normalised, questions
 from forge.template import tool_call
@@ -34,7 +35,7 @@ def test_conversations_are_of_all_sorts() -> None:
     stream = Conversations(0, 4096)
     drawn = [stream.draw() for _ in range(2_000)]
     assert any(len(one.messages) > 30 for one in drawn)
-    assert 0.2 < sum(bool(one.tools) for one in drawn) / len(drawn) < 0.3
+    assert 0.4 < sum(bool(one.tools) for one in drawn) / len(drawn) < 0.5
     roles = Counter(message["role"] for one in drawn for message in one.messages)
     assert set(roles) == {"system", "user", "assistant", "tool"}
 
@@ -55,6 +56,7 @@ def test_a_drill_repeats_itself_and_its_repetitions_are_targets() -> None:
 def test_varied_questions_are_never_held_out_ones() -> None:
     split, stream = questions(facts()), Conversations(0, 4096)
     held = {normalised(one.text) for one in [*split.kept, *split.new]}
+    held |= {normalised(text) for written in FREE_QUESTIONS.values() for text, _ in written}
     drawn = (stream.draw() for _ in range(1_500))
     asked = {normalised(turn["content"]) for one in drawn for turn in one.messages if turn["role"] == "user"}
     assert asked & held == set()
@@ -65,6 +67,22 @@ def test_people_type_in_many_ways() -> None:
     varied = {vary(generator, "Đặt khóa API thế nào?", "vi", plain=False) for _ in range(300)}
     assert "dat khoa api the nao" in varied
     assert any(text.startswith("Bạn ơi, ") for text in varied)
+
+
+def test_other_words_and_keywords_ask_the_same() -> None:
+    generator = random.Random(0)
+    said = {other_words(generator, "How do I change the data folder?", "en") for _ in range(200)}
+    assert {"How can I modify the data directory?", "How could I set the data folder?"} & said
+    assert all("data" in text for text in said)
+    assert {other_words(generator, "What does make up do?", "en") for _ in range(50)} == {"What does make up do?"}
+    assert keywords("What is the gRPC port?", "en") == "gRPC port"
+    assert keywords("What is a lease?", "en") == "What is a lease?"
+
+
+def test_tools_are_asked_several_things_in_one_conversation() -> None:
+    stream = Conversations(0, 4096, tool_share=1.0)
+    calls = Counter(sum("tool_calls" in turn for turn in stream.draw().messages) for _ in range(400))
+    assert set(calls) >= {0, 1, 2, 3, 4}
 
 
 def test_only_the_assistants_words_are_targets(tokenizer: Any) -> None:

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from forge.forms import LANGUAGES, Language
-from forge.out_of_domain import REFUSALS, coined_word, held_out_off_topic, off_topic, small_talk
+from forge.out_of_domain import REFUSALS, held_out_off_topic, off_topic, small_talk
 from forge.phrasings import normalised
 
 
@@ -29,8 +29,3 @@ def test_held_out_small_talk_is_not_trained(language: Language) -> None:
     seen, new = ({normalised(one.text) for one in small_talk(language, held_out=held)} for held in (False, True))
     assert len(new) >= 15
     assert seen & new == set()
-
-
-def test_a_coined_word_is_letters_only() -> None:
-    generator = random.Random(0)
-    assert all(coined_word(generator).isalpha() for _ in range(500))

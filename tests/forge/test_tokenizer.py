@@ -42,6 +42,15 @@ def test_control_tokens_and_markup_are_one_token_each(encode: Callable[[str], li
     ]
 
 
+def test_spaced_words_are_paired_with_the_words_without() -> None:
+    from forge.tokenizer import spaced_words, tokenizer_of
+
+    tokenizer = tokenizer_of(SHIPPED)
+    pairs = spaced_words(tokenizer)
+    assert len(pairs) > 900
+    assert all(tokenizer.id_to_token(spaced) == f"Ġ{tokenizer.id_to_token(bare)}" for spaced, bare in pairs)
+
+
 def test_any_text_comes_back_as_it_was() -> None:
     from forge.tokenizer import tokenizer_of
 
