@@ -27,9 +27,6 @@ from actors.llama.vocabulary import Vocabulary
 from bus import Code, RpcError, invalid
 from bus.errors import interrupted
 
-LENT_AT_LEAST = 32
-"""Tokens of a beginning that one part of a cache takes over from another: it is copied with all the part's memory."""
-
 Answer = TypeVar("Answer")
 
 
@@ -62,8 +59,7 @@ class LlamaEngine:
             header.pooling,
             count,
         )
-        lent = LENT_AT_LEAST if parted else 1
-        table = SlotTable(settings.slots, cells, self._forget, reuse=not model.recurrent, lent=lent)
+        table = SlotTable(settings.slots, cells, self._forget, reuse=not model.recurrent, parted=parted)
         self._outbox = Outbox(loop)
         self._stepper = Stepper(model, self._vocabulary, self._context, table, self._embedder, settings, self._outbox)
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)

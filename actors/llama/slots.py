@@ -7,6 +7,8 @@ Pure bookkeeping: tokens and counts in, decisions out; the engine carries them o
    them up, the sharer with the longest part becomes their owner and the others share with it.
 3. An idle slot keeps its tokens for reuse until its room is needed; the one unused for longest goes first.
 4. Tokens are reused only under the same adapter, because the cache's content depends on it.
+5. Where each slot has a part of the cache for itself, what is shared is a copy, and new sequences take the first idle
+   slot, because llama.cpp computes only neighbours together. What that slot holds moves to the one that is given up.
 """
 
 from collections.abc import Callable
@@ -17,6 +19,9 @@ import numpy.typing as npt
 
 TokenArray = npt.NDArray[np.int32]
 NO_TOKENS: TokenArray = np.zeros(0, np.int32)
+
+LENT_AT_LEAST = 32
+"""Tokens of a beginning that one part of a cache takes over from another: it is copied with all the part's memory."""
 
 
 @dataclass(eq=False, slots=True)
@@ -44,7 +49,10 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """What the engine must do, in this order: cut `slot` to `kept` cells, let it share `reused` cells with `source`."""
+    """What the engine must do, in this order.
+
+    Copy all of `slot` to `moved`, cut `slot` to `kept` cells, let it have the first `reused` cells of `source`.
+    """
 
     slot: Slot
     reused: int
@@ -52,6 +60,8 @@ class Placement:
     kept: int
     source: Slot | None
     """Another slot that lends the beginning; None: what is reused is in the slot already."""
+    moved: Slot | None = None
+    """Another slot, which takes over what the slot has held."""
 
 
 def common_prefix(left: TokenArray, right: TokenArray) -> int:
@@ -66,17 +76,17 @@ class SlotTable:
     """All slots of an engine and the room they share."""
 
     def __init__(
-        self, slots: int, capacity: int, forget: Callable[[Slot], None], *, reuse: bool = True, lent: int = 1
+        self, slots: int, capacity: int, forget: Callable[[Slot], None], *, reuse: bool = True, parted: bool = False
     ) -> None:
         """`forget` is called for each idle slot that must be emptied at once.
 
-        lent: a shorter beginning is not taken over from another slot.
+        parted: each slot has a part of the cache for itself, of which a sequence reserves no more than there is.
         """
         self.slots = [Slot(index) for index in range(slots)]
         self.capacity = capacity
         self._forget = forget
         self._reuse = reuse
-        self._lent = lent
+        self._parted = parted
         self._clock = 0
 
     @property
@@ -90,8 +100,11 @@ class SlotTable:
             return None
         source, reused = self._best_source(tokens, adapter)
         slot = self._target(source, reused)
-        if slot is not source and reused < self._lent:
-            source, reused = None, 0
+        moved = None
+        if self._parted and slot is not source:
+            if reused < LENT_AT_LEAST:
+                source, reused = None, 0
+            slot, moved, source = self._move_up(slot, source)
         if not self._make_room(slot, source, reserve, reused):
             # The last resort: take over what would have been shared.
             if source is None or source.busy or slot is source:
@@ -99,7 +112,7 @@ class SlotTable:
             slot = source
             if not self._make_room(slot, source, reserve, reused):
                 return None
-        return self._occupy(slot, source, reused, tokens, adapter, reserve)
+        return self._occupy(slot, source, reused, tokens, adapter, reserve, moved)
 
     def grow(self, slot: Slot, reserve: int) -> bool:
         """Reserve more for a placed sequence; False: there is no room."""
@@ -144,6 +157,16 @@ class SlotTable:
         idle = [slot for slot in self.slots if not slot.busy]
         return min(idle, key=lambda slot: (slot is source, slot.cached > 0, slot.used))
 
+    def _move_up(self, given_up: Slot, source: Slot | None) -> tuple[Slot, Slot | None, Slot | None]:
+        """The first idle slot, where its content goes if there is any, and where the source is after that."""
+        first = next(slot for slot in self.slots if not slot.busy)
+        if first is given_up or not first.cached:
+            return first, None, source
+        given_up.tokens, given_up.cached = first.tokens, first.cached
+        given_up.adapter, given_up.used = first.adapter, first.used
+        first.tokens, first.cached = NO_TOKENS, 0
+        return first, given_up, given_up if source is first else source
+
     def _make_room(self, slot: Slot, source: Slot | None, reserve: int, reused: int) -> bool:
         while self._held_after(slot, source, reserve, reused) > self.capacity:
             if not self._empty(self._oldest_idle(slot, source)):
@@ -161,16 +184,23 @@ class SlotTable:
         return min(idle, key=lambda slot: slot.used, default=None)
 
     def _occupy(
-        self, slot: Slot, source: Slot | None, reused: int, tokens: TokenArray, adapter: str, reserve: int
+        self,
+        slot: Slot,
+        source: Slot | None,
+        reused: int,
+        tokens: TokenArray,
+        adapter: str,
+        reserve: int,
+        moved: Slot | None,
     ) -> Placement:
         kept = reused if slot is source else 0
         self._cut(slot, kept)
         copied_from = source if source is not None and slot is not source and reused else None
-        if copied_from is not None:
+        if copied_from is not None and not self._parted:
             slot.source, slot.shared = copied_from, reused
         slot.tokens, slot.adapter, slot.cached = tokens, adapter, reused
         slot.busy, slot.reserved, slot.used = True, reserve, self._tick()
-        return Placement(slot, reused, kept, copied_from)
+        return Placement(slot, reused, kept, copied_from, moved)
 
     def _cut(self, slot: Slot, kept: int) -> None:
         """Give up a slot's cells after the first `kept`; sharers of those become their owners (rule 2)."""

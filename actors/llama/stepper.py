@@ -155,6 +155,8 @@ class Stepper:
 
     def _occupy(self, sequence: Sequence, placement: Placement) -> None:
         slot, context = placement.slot, self._context
+        if placement.moved is not None:
+            context.copy(slot.index, placement.moved.index, placement.moved.cached)
         if not context.cut(slot.index, placement.kept):
             context.cut(slot.index, 0)
             slot.cached = 0

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from hypothesis import given, settings
@@ -46,10 +47,11 @@ class Cells:
 class Engine:
     """Carries out what the table decides, as the engine does."""
 
-    def __init__(self, *, reuse: bool = True) -> None:
+    def __init__(self, *, reuse: bool = True, parted: bool = False) -> None:
         self.cells = Cells()
         self.forgotten: list[int] = []
-        self.table = SlotTable(SLOTS, CAPACITY, self.forget, reuse=reuse)
+        self.capacity = CAPACITY * SLOTS if parted else CAPACITY
+        self.table = SlotTable(SLOTS, self.capacity, self.forget, reuse=reuse, parted=parted)
         self.lengths: dict[int, int] = {}
 
     def forget(self, slot: Slot) -> None:
@@ -61,6 +63,9 @@ class Engine:
         placement = self.table.place(buffer[: len(prompt)], adapter, reserve)
         if placement is None:
             return None
+        if placement.moved is not None:
+            self.cells.cut(placement.moved.index, 0)
+            self.cells.copy(placement.slot.index, placement.moved.index, placement.moved.cached)
         self.cells.cut(placement.slot.index, placement.kept)
         if placement.source is not None:
             self.cells.copy(placement.source.index, placement.slot.index, placement.reused)
@@ -74,7 +79,7 @@ class Engine:
             slot.cached += 1
 
     def check(self) -> None:
-        assert len(self.cells.cells) <= self.table.held <= CAPACITY
+        assert len(self.cells.cells) <= self.table.held <= self.capacity
         for slot in self.table.slots:
             assert self.cells.content(slot.index) == list(slot.tokens[: slot.cached])
             assert slot.cached <= slot.reserved or not slot.busy
@@ -93,17 +98,20 @@ actions = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
-@given(actions)
-def test_what_is_held_never_exceeds_the_capacity_whatever_comes_and_goes(steps: list[tuple[Any, ...]]) -> None:
-    engine = Engine()
-    for action, *arguments in steps:
-        if action == "place":
-            prompt, adapter, extra = arguments
-            engine.place(tokens(*prompt), adapter, min(len(prompt) + extra, CAPACITY))
-        else:
-            act(engine, action, *arguments)
-        engine.check()
+@settings(max_examples=400, deadline=None)
+@given(actions, st.booleans())
+def test_what_is_held_never_exceeds_the_capacity_whatever_comes_and_goes(
+    steps: list[tuple[Any, ...]], parted: bool
+) -> None:
+    engine = Engine(parted=parted)
+    with mock.patch("actors.llama.slots.LENT_AT_LEAST", 3):
+        for action, *arguments in steps:
+            if action == "place":
+                prompt, adapter, extra = arguments
+                engine.place(tokens(*prompt), adapter, min(len(prompt) + extra, CAPACITY))
+            else:
+                act(engine, action, *arguments)
+            engine.check()
 
 
 def act(engine: Engine, action: str, index: int, amount: int = 0) -> None:
@@ -119,10 +127,10 @@ def act(engine: Engine, action: str, index: int, amount: int = 0) -> None:
         slot.tokens = np.resize(slot.tokens, max(slot.reserved, len(slot.tokens)))
 
 
-@settings(max_examples=100, deadline=None)
-@given(st.lists(prompts, min_size=1, max_size=12))
-def test_a_reused_beginning_is_the_beginning_of_the_prompt(sequence: list[list[int]]) -> None:
-    engine = Engine()
+@settings(max_examples=200, deadline=None)
+@given(st.lists(prompts, min_size=1, max_size=12), st.booleans())
+def test_a_reused_beginning_is_the_beginning_of_the_prompt(sequence: list[list[int]], parted: bool) -> None:
+    engine = Engine(parted=parted)
     for prompt in sequence:
         placement = engine.place(tokens(*prompt), "", len(prompt) + 1)
         assert placement is not None
@@ -168,23 +176,37 @@ def test_the_last_token_of_a_prompt_is_always_computed() -> None:
     assert second.reused == 2
 
 
-def test_a_short_beginning_is_not_taken_over_from_another_part_but_kept_in_its_own() -> None:
-    table = SlotTable(2, 200, lambda slot: None, lent=8)
-    first = table.place(np.arange(20, dtype=np.int32), "", 40)
+def test_a_short_beginning_is_not_taken_over_from_another_part() -> None:
+    engine = Engine(parted=True)
+    long = np.arange(100, 150, dtype=np.int32)
+    first = engine.place(long, "", 60)
     assert first is not None
-    first.slot.cached = 20
-    short, long = np.arange(30, dtype=np.int32), np.arange(30, dtype=np.int32)
-    short[7:] = 99
-    second = table.place(short, "", 40)
+    engine.compute(first.slot, 50)
+    short = long.copy()
+    short[20:] = 1
+    second = engine.place(short, "", 60)
     assert second is not None
     assert (second.source, second.reused) == (None, 0)
-    table.release(second.slot)
-    third = table.place(long, "", 40)
+    third = engine.place(long, "", 60)
     assert third is not None
-    assert (third.source, third.reused) == (first.slot, 20)
-    table.release(first.slot)
-    again = table.place(short[:8], "", 40)
+    assert (third.source, third.reused, third.slot.shared) == (first.slot, 49, 0)
+
+
+def test_in_parts_new_sequences_take_the_first_idle_slots_and_what_those_hold_moves() -> None:
+    engine = Engine(parted=True)
+    placed = [engine.place(tokens(number, number), "", 8) for number in range(SLOTS)]
+    for placement in reversed(placed):
+        assert placement is not None
+        engine.compute(placement.slot, 2)
+        engine.table.release(placement.slot)
+    # The last slot is the one that was unused for longest: it is given up, and takes over what the first one holds.
+    new = engine.place(tokens(9, 9), "", 8)
+    assert new is not None
+    assert (new.slot.index, new.moved) == (0, engine.table.slots[-1])
+    engine.check()
+    again = engine.place(tokens(0, 0, 5), "", 8)
     assert again is not None
+    assert (again.slot.index, again.reused, again.moved) == (SLOTS - 1, 2, None)
 
 
 def test_nothing_is_reused_under_another_adapter() -> None:
