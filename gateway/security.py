@@ -80,7 +80,7 @@ class Security:
         added = [(b"x-request-id", f"req_{secrets.token_hex(12)}".encode()), *_HEADERS, *self._cors(origin)]
         send = _adding(send, added)
         try:
-            _check_version(scope, headers)
+            _check_hosts(scope)
             self._check_host(headers)
             if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
                 await self._preflight(headers, send)
@@ -168,10 +168,11 @@ def _interesting(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, str]:
     return {name: str(value, "latin-1") for name, value in headers if name in _INTERESTING}
 
 
-def _check_version(scope: Scope, headers: dict[bytes, str]) -> None:
-    """Raises INVALID_ARGUMENT (INVALID_HTTP) for a request without a Host, which only HTTP/1.0 may leave out."""
-    if b"host" not in headers and scope.get("http_version") != "1.0":
-        raise invalid("The request has no Host header; HTTP/1.1 wants one.", reason="INVALID_HTTP")
+def _check_hosts(scope: Scope) -> None:
+    """Raises INVALID_ARGUMENT (INVALID_HTTP) unless there is one Host, which only HTTP/1.0 may leave out."""
+    hosts = sum(name == b"host" for name, _ in scope["headers"])
+    if hosts > 1 or (not hosts and scope.get("http_version") != "1.0"):
+        raise invalid(f"The request has {hosts or 'no'} Host headers; HTTP/1.1 wants one.", reason="INVALID_HTTP")
 
 
 def _host_name(header: str) -> str:

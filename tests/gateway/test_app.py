@@ -201,6 +201,7 @@ async def test_a_connection_that_says_nothing_is_closed(port: int, monkeypatch: 
         b"hello world\r\n\r\n",
         b"GET / HTTP/1.1\r\nhost: localhost\r\ncontent-length: -1\r\n\r\n",
         b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: evil.example\r\nhost: localhost\r\nconnection: close\r\n\r\n",
     ],
 )
 async def test_noise_is_answered_with_a_typed_400(port: int, noise: bytes) -> None:
