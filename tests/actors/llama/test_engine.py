@@ -72,14 +72,6 @@ async def test_a_long_beginning_is_copied_from_one_part_to_another(open_engine: 
         await started
 
 
-async def test_a_seed_gives_the_same_text_alone_and_in_company(shipped: LlamaEngine) -> None:
-    sampling = SamplingSettings(temperature=1.0, seed=42)
-    alone = await ask(shipped, chat(QUESTIONS[0]), sampling=sampling)
-    others = [ask(shipped, chat(question), sampling=SamplingSettings(seed=7)) for question in QUESTIONS[1:]]
-    again, *_ = await asyncio.gather(ask(shipped, chat(QUESTIONS[0]), sampling=sampling), *others)
-    assert again.text() == alone.text()
-
-
 async def test_another_seed_gives_another_text(engine: LlamaEngine) -> None:
     texts = [(await ask(engine, "Hello", sampling=SamplingSettings(seed=seed))).text() for seed in (1, 1, 2)]
     assert texts[0] == texts[1] != texts[2]

@@ -1,5 +1,6 @@
 """Cancelling, waiting and closing, with each step of the engine made by the test."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ from actors.llama.interface import (
     Ended,
     Prefilling,
     Queued,
+    SamplingSettings,
     Tokens,
 )
+from actors.llama.schedule import RowGrouping
 from actors.llama.settings import LlamaSettings
 from bus import RpcError
 
@@ -94,3 +97,23 @@ async def test_closing_fails_what_runs_and_what_waits(models: Path) -> None:
     with pytest.raises(RpcError) as refusal:
         engine.submit(job(engine, "Hello"))
     assert refusal.value.reason == "SHUTTING_DOWN"
+
+
+async def test_a_seed_gives_the_same_text_whatever_others_draw(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Together or apart is decided by the clock, and the last digits of the numbers differ with it.
+    monkeypatch.setattr(RowGrouping, "apart", lambda *_: False)
+
+    async def draw(*seeds: int) -> list[str]:
+        settings = LlamaSettings(threads=1, slots=len(seeds))
+        engine = LlamaEngine.load(models / "fixture.gguf", settings, asyncio.get_running_loop())
+        sampling = [SamplingSettings(temperature=1.0, seed=seed) for seed in seeds]
+        streams = [engine.submit(job(engine, "Hello", 24, sampling=each)) for each in sampling]
+        while engine.step():
+            pass
+        texts = [(await collect(stream)).text() for stream in streams]
+        await engine.close()
+        return texts
+
+    first, second = await draw(42, 1, 2), await draw(42, 3, 4)
+    assert first[0] == second[0]
+    assert len({*first, *second}) == 5
