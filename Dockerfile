@@ -16,6 +16,8 @@ RUN /opt/troupe/bin/pip install -c constraints.txt "$(grep '^llama-cpp-python=='
 COPY pyproject.toml README.md LICENSE ./
 COPY proto ./proto
 COPY bus ./bus
+COPY store ./store
+COPY host ./host
 COPY actors ./actors
 COPY gateway ./gateway
 COPY clients ./clients

@@ -1,1 +1,1 @@
-"""The actors: what the hub can do, and what runs them."""
+"""The company: what the hub can do, one module or folder per actor."""

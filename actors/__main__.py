@@ -5,10 +5,11 @@ import sys
 
 import structlog
 
-from actors import registry, runner
-from bus import RpcError, process
-from bus.log import configure
-from bus.settings import Settings, SettingsError, load
+from actors.registry import ACTORS
+from bus import RpcError
+from host import process, registry, runner
+from host.log import configure
+from host.settings import Settings, SettingsError, load
 
 PARENT_GRACE_SECONDS = 5.0
 """Beyond the time to drain, when the supervisor is gone."""
@@ -20,17 +21,17 @@ async def serve(name: str, settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; the exit status."""
     stop = process.stop_requested()
     process.watch_parent(settings.supervisor.drain_seconds + PARENT_GRACE_SECONDS)
-    await runner.run(name, settings, stop)
+    await runner.run(name, settings, stop, actors=ACTORS)
     return 0
 
 
 def main() -> int:
     """Entry point of the module."""
     parser = argparse.ArgumentParser(prog="python -m actors", description="Run one actor in this process.")
-    parser.add_argument("name", help=f"which: {', '.join(registry.ACTORS)}")
+    parser.add_argument("name", help=f"which: {', '.join(ACTORS)}")
     name = parser.parse_args().name
     try:
-        registry.location(name)
+        registry.location(name, ACTORS)
         settings = load()
         configure(settings.log, name)
         return process.run(serve(name, settings))

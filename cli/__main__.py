@@ -75,7 +75,7 @@ def _said(error: Exception, code: int) -> int:
 def _code_of(error: Exception) -> int | None:
     """The exit code of the errors that are a user's or the hub's; None: a fault of this program."""
     from bus import RpcError
-    from bus.settings import SettingsError
+    from host.settings import SettingsError
     from troupe_client import HubUnreachable
 
     if isinstance(error, (SettingsError, HubUnreachable)):

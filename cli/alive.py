@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cli.failure import FAILED, OK
 
 if TYPE_CHECKING:
-    from bus.settings import Settings
+    from host.settings import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,9 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Ask; exit code 0 if it serves. Raises SettingsError, RpcError if the bus cannot be reached."""
-    from bus.log import configure
-    from bus.settings import LogSettings, load
     from cli.checks import answers_as_hub
+    from host.log import configure
+    from host.settings import LogSettings, load
 
     settings = load(args.config)
     configure(LogSettings(level="error", format="console"), "alive")
@@ -37,8 +37,8 @@ def run(args: argparse.Namespace) -> int:
 
 async def _serves(settings: "Settings", name: str, within: float) -> bool:
     """An actor of this name tells, within so many seconds, that it serves."""
-    from bus.embedded import connect
-    from bus.liveness import Presence
+    from host.embedded import connect
+    from host.liveness import Presence
 
     transport = await connect(settings, "alive", timeout=within)
     presence, changed = Presence(transport), asyncio.Event()

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bus import RpcError
-    from bus.settings import Settings
     from cli.chat_words import Words
+    from host.settings import Settings
     from troupe_client import Hub
 
 OK, FAILED, UNREACHABLE, INTERRUPTED = 0, 1, 2, 130
@@ -48,8 +48,8 @@ def tokens(text: str) -> int:
 def run(args: argparse.Namespace) -> int:
     """Chat as the arguments say; the exit code."""
     from bus import RpcError
-    from bus.settings import SettingsError, load
     from cli.chat_words import words_for
+    from host.settings import SettingsError, load
 
     words = words_for(args.lang, os.environ)
     for stream in (sys.stdout, sys.stderr):

@@ -16,7 +16,7 @@ from cli.chat import EVERY_ADDRESS
 from cli.readiness import get
 
 if TYPE_CHECKING:
-    from bus.settings import Settings
+    from host.settings import Settings
 
 OLDEST, NEWEST = (3, 11), (3, 13)
 LITTLE_DISK = 2 * 1024**3

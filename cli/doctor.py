@@ -32,14 +32,15 @@ def run(args: argparse.Namespace) -> int:
 
 def findings(config: "Path | None") -> "Iterator[Finding]":
     """The settings first: the rest is checked as they say, or as they would by default."""
-    from actors.runner import check_settings
-    from bus.settings import Settings, SettingsError, load
+    from actors.registry import ACTORS
     from gateway.access import check_exposure
+    from host.runner import check_settings
+    from host.settings import Settings, SettingsError, load
 
     try:
         settings = load(config)
         check_exposure(settings)
-        check_settings(settings)
+        check_settings(settings, ACTORS)
         yield Finding("Settings", State.OK, settings.source or "none; everything has its default")
     except SettingsError as error:
         settings = Settings()

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from cli.failure import FAILED, CommandError
 
 if TYPE_CHECKING:
-    from actors.supervisor import Addresses
-    from bus.settings import Settings
+    from host.settings import Settings
+    from host.supervisor import Addresses
 
 QUESTION = "What is a lease?"
 USUAL_GRPC = "127.0.0.1:50051"
@@ -31,17 +31,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the hub until it is stopped. Raises CommandError, SettingsError."""
-    from actors import supervisor
-    from actors.registry import UnknownActor
-    from actors.runner import check_settings
-    from bus import process
-    from bus.embedded import ServerError
-    from bus.settings import load
+    from actors.registry import ACTORS
     from gateway.access import check_exposure
+    from host import process, supervisor
+    from host.embedded import ServerError
+    from host.registry import UnknownActor
+    from host.runner import check_settings
+    from host.settings import load
 
     settings = load(args.config, environment(args, os.environ))
     check_exposure(settings)
-    check_settings(settings)
+    check_settings(settings, ACTORS)
     print_line(f"Starting the hub; its data is in {settings.home}.")
     try:
         return process.run(_supervised(settings))
@@ -73,8 +73,9 @@ def environment(args: argparse.Namespace, environ: "os._Environ[str] | dict[str,
 
 
 async def _supervised(settings: "Settings") -> int:
-    from actors import supervisor
+    from actors.registry import ACTORS
     from cli.readiness import follow
+    from host import supervisor
 
     following: list[asyncio.Task[None]] = []
 
@@ -83,7 +84,7 @@ async def _supervised(settings: "Settings") -> int:
         following.append(asyncio.create_task(follow(addresses.http, print_line, known=addresses.states)))
 
     try:
-        return await supervisor.run(settings, ready=ready)
+        return await supervisor.run(settings, ACTORS, ready=ready)
     finally:
         for task in following:
             task.cancel()

@@ -8,13 +8,8 @@ from contextlib import contextmanager
 import structlog
 import uvicorn
 
-from bus import NatsTransport, RpcError, process
-from bus.liveness import DisconnectRelay
-from bus.log import configure
-from bus.member import Member
-from bus.process import stop_requested
-from bus.settings import Settings, SettingsError, load
-from bus.store import JetStreamLocations
+from bus import RpcError
+from bus.transports.nats import NatsTransport
 from gateway.access import Access, check_exposure
 from gateway.app import create_app, uvicorn_config
 from gateway.catalog import Catalog
@@ -23,6 +18,13 @@ from gateway.hub import Hub
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
 from gateway.resolver import load_on_demand
+from host import process
+from host.liveness import DisconnectRelay
+from host.log import configure
+from host.member import Member
+from host.process import stop_requested
+from host.settings import Settings, SettingsError, load
+from store import JetStreamLocations
 
 OWN_FILES = 512
 """Files that the gateway has open besides its clients' connections, and those of gRPC, which it does not count."""

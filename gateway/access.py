@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass
 
 from bus import Code, RpcError, nearest
-from bus.settings import AuthSettings, Settings, SettingsError
+from host.settings import AuthSettings, Settings, SettingsError
 
 KEY_PREFIX = "tr-"
 LOCAL = "local"

@@ -18,8 +18,6 @@ from starlette.types import Scope
 from starlette.websockets import WebSocket
 
 from bus import Code, RpcError
-from bus.liveness import Presence
-from bus.metrics import gather
 from gateway.access import check_scopes
 from gateway.errors import headers_of, status_of
 from gateway.health import Health, Probe
@@ -30,6 +28,8 @@ from gateway.openai.errors import encoded
 from gateway.openai.routes import openai_routes
 from gateway.security import Security
 from gateway.websocket import MAX_TEXT, serve_websocket
+from host.liveness import Presence
+from host.metrics import gather
 
 PAGE = Path(__file__).parent.parent / "clients" / "web"
 

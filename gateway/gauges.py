@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from bus.metrics import Metrics
+from host.metrics import Metrics
 
 
 class Open(Protocol):

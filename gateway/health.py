@@ -6,10 +6,10 @@ import time
 
 from msgspec import Struct
 
-from bus import Message, RpcError, Transport, subjects
-from bus.liveness import Presence
-from bus.transports import Subscription
+from bus import RpcError, subjects
+from bus.transports import Message, Subscription, Transport
 from gateway.hub import Hub
+from host.liveness import Presence
 from troupe.health.v1 import ActorState, CheckRequest, HealthServiceClient
 
 CHECK_SECONDS = 1.0

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass, field
 
-from bus import Channel, Transport
-from bus.settings import Settings
+from bus.channel import Channel
+from bus.transports import Transport
 from gateway.access import Access
 from gateway.catalog import Catalog
 from gateway.gauges import Doors
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
+from host.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

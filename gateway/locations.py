@@ -6,7 +6,7 @@ from collections import OrderedDict
 import structlog
 
 from bus import RpcError
-from bus.store import Locations
+from store import Locations
 from troupe.rpc.v1 import Location
 
 MAX_REMEMBERED = 4096

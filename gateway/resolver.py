@@ -2,7 +2,8 @@
 
 from collections.abc import AsyncIterator
 
-from bus import Channel, MethodInfo, Resolver
+from bus import MethodInfo
+from bus.channel import Channel, Resolver
 from troupe.model.v1 import LoadModelRequest, ModelServiceClient
 from troupe.rpc.v1 import Progress
 

@@ -16,7 +16,17 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("actors", "bus", "cli", "forge", "gateway", "proto/gen/troupe", "clients/python/troupe_client")
+PACKAGES = (
+    "actors",
+    "bus",
+    "cli",
+    "forge",
+    "gateway",
+    "host",
+    "store",
+    "proto/gen/troupe",
+    "clients/python/troupe_client",
+)
 CONSTRAINT = re.compile(r"^([a-z0-9-]+)==([0-9][0-9a-z.]*)$")
 
 # In pieces, so that this file does not hold what it looks for.

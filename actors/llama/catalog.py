@@ -7,8 +7,8 @@ from pathlib import Path
 
 from actors.llama.engine_limits import context_tokens
 from actors.llama.gguf_file import ModelHeader, read_header
-from actors.llama.interface import Engine
 from actors.llama.settings import LlamaSettings
+from actors.model.interface import Engine
 from bus import Code, RpcError, nearest
 from troupe.chat.v1 import ChatService
 from troupe.embedding.v1 import EmbeddingService

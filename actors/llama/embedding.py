@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from actors.llama.binding import Batch, FloatArray, NativeContext, NativeModel
-from actors.llama.interface import Embedding
 from actors.llama.slots import TokenArray
-from actors.llama.stream import EventStream, Outbox
+from actors.model.interface import Embedding
+from actors.model.stream import EventStream, Outbox
 from bus import Code, RpcError
 from bus.errors import cancelled
 

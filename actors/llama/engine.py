@@ -15,15 +15,15 @@ from actors.llama.embedding import Embedder, EmbeddingWork
 from actors.llama.engine_limits import cache_is_parted, cache_tokens, context_tokens, embedding_tokens, threads
 from actors.llama.gguf_file import ModelHeader, read_header
 from actors.llama.grammar import Grammar
-from actors.llama.interface import Embedding, EngineInfo, Event, Job
 from actors.llama.sampling import Candidates, Sampler
 from actors.llama.sequence import RunningJob
 from actors.llama.sequence import Sequence as Choice
 from actors.llama.settings import LlamaSettings
 from actors.llama.slots import Slot, SlotTable
 from actors.llama.stepper import Stepper
-from actors.llama.stream import EventStream, Outbox
 from actors.llama.vocabulary import Vocabulary
+from actors.model.interface import Embedding, EngineInfo, Event, Job
+from actors.model.stream import EventStream, Outbox
 from bus import Code, RpcError, invalid
 from bus.errors import interrupted
 

@@ -8,9 +8,9 @@ from typing import Any
 import llama_cpp.llama_cpp as llama
 
 from actors.llama.binding import last_error
-from actors.llama.interface import Constraint
 from actors.llama.sampling import Candidates
 from actors.llama.vocabulary import Vocabulary
+from actors.model.interface import Constraint
 from bus import invalid
 
 

@@ -4,9 +4,9 @@ import time
 from collections import deque
 from collections.abc import Collection
 
-from actors.llama.interface import Queued
 from actors.llama.sequence import RunningJob, Sequence
-from actors.llama.stream import Outbox
+from actors.model.interface import Queued
+from actors.model.stream import Outbox
 
 REPORT_SECONDS = 0.25
 """Callers hear of a new position at most this often."""

@@ -3,8 +3,8 @@
 import numpy as np
 
 from actors.llama.binding import FloatArray
-from actors.llama.interface import Alternative, TokenScore
 from actors.llama.vocabulary import Vocabulary
+from actors.model.interface import Alternative, TokenScore
 
 
 def score(logits: FloatArray, token: int, alternatives: int, vocabulary: Vocabulary) -> TokenScore:

@@ -14,8 +14,8 @@ import llama_cpp.llama_cpp as llama
 import numpy as np
 
 from actors.llama.binding import FloatArray, NativeContext
-from actors.llama.interface import SamplingSettings
 from actors.llama.vocabulary import Vocabulary
+from actors.model.interface import SamplingSettings
 from bus import Code, RpcError
 
 REPEAT_WINDOW = 64

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from actors.llama.grammar import Grammar
-from actors.llama.interface import Cost, Event, Job
 from actors.llama.sampling import Sampler
 from actors.llama.slots import Slot, TokenArray
-from actors.llama.stream import EventStream
-from actors.llama.text import TextStream
+from actors.model.interface import Cost, Event, Job
+from actors.model.stream import EventStream
+from actors.model.text import TextStream
 
 
 @dataclass(eq=False, slots=True)

@@ -13,15 +13,15 @@ from collections.abc import Callable
 from actors.llama.adapters import AdapterShelf
 from actors.llama.binding import Batch, NativeContext, NativeModel
 from actors.llama.embedding import Embedder
-from actors.llama.interface import Ended, EndReason, Event, Prefilling, Tokens, TokenScore
 from actors.llama.line import WaitingLine
 from actors.llama.logprobs import score
 from actors.llama.schedule import AdapterRotation, PrefillBudget, Row, RowGrouping, plan
 from actors.llama.sequence import RunningJob, Sequence
 from actors.llama.settings import LlamaSettings
 from actors.llama.slots import Placement, SlotTable
-from actors.llama.stream import Outbox
 from actors.llama.vocabulary import Vocabulary
+from actors.model.interface import Ended, EndReason, Event, Prefilling, Tokens, TokenScore
+from actors.model.stream import Outbox
 from bus import Code, RpcError
 from bus.errors import cancelled
 

@@ -11,7 +11,7 @@ import structlog
 
 from actors.llama.launcher import Launcher, Report
 from actors.llama.settings import LlamaSettings
-from actors.supervision import Budget
+from host.supervision import Budget
 from troupe.model.v1 import ModelState
 
 log = structlog.get_logger(__name__)

@@ -16,13 +16,14 @@ import msgspec
 from actors.llama.catalog import AdapterFolders, adapter_folders
 from actors.llama.engine import LlamaEngine
 from actors.llama.launcher import Report
-from actors.llama.service import LlamaModel
 from actors.llama.settings import LlamaSettings
-from bus import RpcError, process
-from bus.log import configure
-from bus.member import Member
-from bus.settings import Settings, load
+from actors.model.service import LlamaModel
+from bus import RpcError
 from bus.subjects import escape
+from host import process
+from host.log import configure
+from host.member import Member
+from host.settings import Settings, load
 from troupe.chat.v1 import ChatService
 from troupe.embedding.v1 import EmbeddingService
 

@@ -5,7 +5,10 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from actors.echo import MAX_COUNT, MAX_PIECE, MAX_TEXT, EchoActor
-from bus import Channel, Code, MemoryBroker, MemoryTransport, RpcError, Server
+from bus import Code, RpcError
+from bus.channel import Channel
+from bus.server import Server
+from bus.transports.memory import MemoryBroker, MemoryTransport
 from troupe.echo.v1 import (
     CollectRequest,
     ConverseRequest,

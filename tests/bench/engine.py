@@ -22,7 +22,7 @@ from google.protobuf.json_format import ParseDict
 
 import rivals
 from actors.llama.launcher import Subprocess, SubprocessLauncher
-from bus import Channel
+from bus.channel import Channel
 from bus.transports.nats import NatsTransport
 from stage import Stage, free_port, reachable, stage
 from table import Table, median

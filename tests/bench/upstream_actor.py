@@ -13,7 +13,9 @@ import httptools
 import msgspec
 import uvloop
 
-from bus import Code, Context, NatsTransport, RpcError, Server
+from bus import Code, Context, RpcError
+from bus.server import Server
+from bus.transports.nats import NatsTransport
 from troupe.chat.v1 import ChatService, Delta, Finish, FinishReason, GenerateRequest, GenerateResponse
 
 

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from google.protobuf.wrappers_pb2 import BytesValue, StringValue
 
-from bus import Channel, Code, Context, MemoryBroker, MemoryTransport, RpcError, subjects
-from bus.channel import MAX_LINGERING
+from bus import Code, Context, RpcError, subjects
+from bus.channel import MAX_LINGERING, Channel
 from bus.testing import Ear, Stage, run_at_once
 from bus.testing.stage import COUNT, GATHER, SAY, TALK, WAIT, Probe, within
 from bus.transports import Handler
+from bus.transports.memory import MemoryBroker, MemoryTransport
 from troupe.rpc.v1 import Close, Frame
 
 

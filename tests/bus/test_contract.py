@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from bus import MemoryBroker, MemoryTransport, NatsTransport, Transport
 from bus.testing import CALL_CONTRACT, TRANSPORT_CONTRACT, NatsServer
 from bus.testing.transport_contract import Clause, Make
+from bus.transports import Transport
+from bus.transports.memory import MemoryBroker, MemoryTransport
+from bus.transports.nats import NatsTransport
 
 
 def named(clause: Clause) -> str:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
-from bus import Code, MemoryBroker, MemoryTransport, RpcError, Transport
+from bus import Code, RpcError
 from bus.testing import (
     CuttingTransport,
     DelayingTransport,
@@ -18,6 +18,8 @@ from bus.testing import (
     run_at_once,
 )
 from bus.testing.stage import COUNT, GATHER, TALK, Probe, within
+from bus.transports import Transport
+from bus.transports.memory import MemoryBroker, MemoryTransport
 
 MESSAGES = 2000
 

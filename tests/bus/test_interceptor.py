@@ -3,10 +3,12 @@
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
-from bus import Code, MemoryBroker, MemoryTransport, RpcError, ServerCall
+from bus import Code, RpcError
 from bus.interceptor import Next
+from bus.server_call import ServerCall
 from bus.testing import Stage
 from bus.testing.stage import SAY, WAIT, Probe, within
+from bus.transports.memory import MemoryBroker, MemoryTransport
 
 
 class OneBus:

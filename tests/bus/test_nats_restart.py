@@ -9,9 +9,11 @@ from contextlib import suppress
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
-from bus import NatsTransport, RpcError, Transport
+from bus import RpcError
 from bus.testing import NatsServer, Stage
 from bus.testing.stage import COUNT, PROBE, SAY, TALK, WAIT, Probe, text, within
+from bus.transports import Transport
+from bus.transports.nats import NatsTransport
 
 STREAMS = 10
 MESSAGES = 600
@@ -144,7 +146,8 @@ async def test_streams_wait_for_a_server_that_hangs_for_a_while(nats_server: Nat
 
 RESPONDER = """
 import asyncio, sys
-from bus import NatsTransport, Server
+from bus.transports.nats import NatsTransport
+from bus.server import Server
 from bus.testing.stage import PROBE, Probe
 
 async def main():

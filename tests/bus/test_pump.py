@@ -5,10 +5,11 @@ from collections.abc import Iterator
 
 import structlog
 
-from bus import Code, MemoryBroker, MemoryTransport, RpcError
+from bus import Code, RpcError
 from bus.pump import Pump
 from bus.testing import Ear
 from bus.transports import Letter
+from bus.transports.memory import MemoryBroker, MemoryTransport
 
 
 class Speaker:

@@ -12,9 +12,11 @@ import pytest
 import structlog
 from google.protobuf.wrappers_pb2 import StringValue
 
-from bus import Context, MemoryBroker, MemoryTransport, RpcError, Server, subjects
+from bus import Context, RpcError, subjects
+from bus.server import Server
 from bus.testing import Ear, Stage
 from bus.testing.stage import COUNT, KEY, PROBE, SAY, SERVICE, WAIT, Probe, within
+from bus.transports.memory import MemoryBroker, MemoryTransport
 from troupe.rpc.v1 import Cancel, Credit, Frame, Open, Ping, Progress, Resume
 
 FRAMES = 100_000

@@ -10,15 +10,18 @@ from pathlib import Path
 import pytest
 
 from actors.echo import EchoActor
-from bus import Channel, Code, Context, MemoryBroker, MemoryTransport, RpcError, Server
-from bus.settings import load
-from bus.store import MemoryLocations
+from bus import Code, Context, RpcError
+from bus.channel import Channel
+from bus.server import Server
+from bus.transports.memory import MemoryBroker, MemoryTransport
 from gateway.access import Access
 from gateway.catalog import Catalog
 from gateway.grpc_server import GrpcServer
 from gateway.hub import Hub
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
+from host.settings import load
+from store import MemoryLocations
 from troupe.echo.v1 import EchoService
 from troupe.model.v1 import (
     GetModelRequest,

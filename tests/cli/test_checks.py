@@ -10,9 +10,9 @@ from threading import Thread
 
 import pytest
 
-from bus.settings import load
 from cli import checks
 from cli.checks import Finding, State
+from host.settings import load
 
 
 def program(folder: Path, name: str, script: str) -> Path:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from actors.supervisor import Addresses
 from bus.testing import NatsServer
 from cli.__main__ import parser
 from cli.up import environment, greeting
+from host.supervisor import Addresses
 
 from .conftest import PATIENCE_SECONDS, Run
 from .conftest import environment as shell

@@ -13,26 +13,20 @@ from google.protobuf.duration_pb2 import Duration
 import gateway.hub
 import troupe
 from actors.echo import EchoActor
-from bus import (
-    Channel,
-    Code,
-    Context,
-    MemoryBroker,
-    MemoryTransport,
-    MethodInfo,
-    NatsTransport,
-    RpcError,
-    Server,
-    Transport,
-)
-from bus.settings import AuthSettings, Settings, load
-from bus.store import JetStreamLocations, Locations, MemoryLocations
+from bus import Code, Context, MethodInfo, RpcError
+from bus.channel import Channel
+from bus.server import Server
 from bus.testing import NatsServer
+from bus.transports import Transport
+from bus.transports.memory import MemoryBroker, MemoryTransport
+from bus.transports.nats import NatsTransport
 from gateway.access import Access
 from gateway.catalog import Catalog
 from gateway.grpc_server import GrpcServer
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
+from host.settings import AuthSettings, Settings, load
+from store import JetStreamLocations, Locations, MemoryLocations
 from troupe.chat.v1 import ChatService, Delta, GenerateRequest, GenerateResponse
 from troupe.echo.v1 import EchoService, EchoServiceClient, RepeatRequest
 from troupe.rpc.v1 import Progress

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from actors.registry import ACTORS
-from bus.settings import load
+from host.settings import load
 
 ROOT = Path(__file__).parents[2]
 

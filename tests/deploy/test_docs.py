@@ -10,8 +10,8 @@ from msgspec.structs import FieldInfo, fields
 
 from actors.llama.settings import LlamaSettings
 from actors.registry import ACTORS
-from bus.settings import Settings
 from cli.__main__ import COMMANDS
+from host.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = (ROOT / "docs" / "settings.md").read_text("utf-8")

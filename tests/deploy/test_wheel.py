@@ -25,7 +25,7 @@ def test_the_model_and_the_page_are_in_it(names: list[str]) -> None:
 
 
 def test_each_package_lies_under_the_name_by_which_it_is_imported(names: list[str]) -> None:
-    for package in ("actors", "bus", "cli", "gateway", "troupe", "troupe_client"):
+    for package in ("actors", "bus", "cli", "gateway", "host", "store", "troupe", "troupe_client"):
         assert f"{package}/__init__.py" in names
     assert not [name for name in names if name.startswith(("proto/", "tests/", "forge/", "clients/python"))]
 

@@ -14,9 +14,10 @@ import uvicorn
 from msgspec.structs import replace
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
-from bus import Channel, Context, MemoryBroker, MemoryTransport, Server
-from bus.settings import AuthSettings, KeySettings, Settings, load
-from bus.store import MemoryLocations
+from bus import Context
+from bus.channel import Channel
+from bus.server import Server
+from bus.transports.memory import MemoryBroker, MemoryTransport
 from gateway.access import Access, hash_key
 from gateway.app import create_app
 from gateway.catalog import Catalog
@@ -24,6 +25,8 @@ from gateway.hub import Hub
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
 from gateway.resolver import load_on_demand
+from host.settings import AuthSettings, KeySettings, Settings, load
+from store import MemoryLocations
 from troupe.chat.v1 import ChatService, Delta, Finish, FinishReason, GenerateRequest, GenerateResponse, Usage
 from troupe.model.v1 import ListModelsRequest, ListModelsResponse, Model, ModelService, ModelState
 

@@ -28,7 +28,19 @@ def blocks(kind: str) -> list[tuple[str, str]]:
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("troupe")
-    for name in ("actors", "bus", "cli", "clients", "gateway", "proto", "buf.yaml", "buf.gen.yaml", "pyproject.toml"):
+    for name in (
+        "actors",
+        "bus",
+        "cli",
+        "clients",
+        "gateway",
+        "host",
+        "proto",
+        "store",
+        "buf.yaml",
+        "buf.gen.yaml",
+        "pyproject.toml",
+    ):
         source = ROOT / name
         if source.is_dir():
             shutil.copytree(

@@ -16,9 +16,9 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
-from bus import Server
-from bus.embedded import connect
-from bus.settings import load
+from bus.server import Server
+from host.embedded import connect
+from host.settings import load
 from troupe.chat.v1 import ChatService
 from troupe.model.v1 import ModelService
 

@@ -13,9 +13,9 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
 from actors.echo import EchoActor
-from bus import Channel, MemoryBroker, MemoryTransport, Server
-from bus.settings import Settings, load
-from bus.store import MemoryLocations
+from bus.channel import Channel
+from bus.server import Server
+from bus.transports.memory import MemoryBroker, MemoryTransport
 from gateway.access import Access
 from gateway.catalog import Catalog
 from gateway.grpc_server import GrpcServer
@@ -24,6 +24,8 @@ from gateway.limits import Limits
 from gateway.locations import RememberedLocations
 from gateway.resolver import load_on_demand
 from gateway.websocket import serve_websocket
+from host.settings import Settings, load
+from store import MemoryLocations
 from troupe.echo.v1 import EchoService
 
 LONGEST_TEST_SECONDS = 20.0

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from bus import Code, RpcError
-from bus.settings import AuthSettings, GrpcSettings, HttpSettings, KeySettings, Settings, SettingsError
 from gateway.access import Access, Principal, check_exposure, check_scopes, hash_key, is_loopback, new_key
+from host.settings import AuthSettings, GrpcSettings, HttpSettings, KeySettings, Settings, SettingsError
 
 
 def access(*keys: tuple[str, str, list[str]]) -> Access:

@@ -10,10 +10,10 @@ import pytest
 import uvicorn
 import websockets
 
-from bus.settings import AuthSettings, KeySettings, SettingsError
 from gateway.app import create_app, uvicorn_config
 from gateway.http_protocol import LOOKS, MAX_HEAD_BYTES, StallWatch
 from gateway.hub import Hub
+from host.settings import AuthSettings, KeySettings, SettingsError
 
 
 @pytest.fixture

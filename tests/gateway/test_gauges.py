@@ -7,13 +7,13 @@ from typing import Any
 import grpc
 import websockets
 
-from bus.metrics import Metrics
 from bus.testing.stage import until
 from gateway.access import Principal
 from gateway.codec import BinaryForm
 from gateway.gauges import Doors
 from gateway.relay import Opening
 from gateway.websocket import Connection, DoorCall
+from host.metrics import Metrics
 from troupe.echo.v1 import RepeatRequest, RepeatResponse
 from troupe.rpc.v1 import Frame
 

@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
-from bus import Code, Context, MemoryTransport, NatsTransport, RpcError
-from bus.liveness import Heart, Presence
+from bus import Code, Context, RpcError
 from bus.testing import NatsServer
+from bus.transports.memory import MemoryTransport
+from bus.transports.nats import NatsTransport
 from gateway.health import Probe
 from gateway.hub import Hub
+from host.liveness import Heart, Presence
 from troupe.health.v1 import (
     Actor,
     ActorState,

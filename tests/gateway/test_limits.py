@@ -4,8 +4,8 @@ from contextlib import ExitStack
 import pytest
 
 from bus import Code, RpcError
-from bus.settings import LimitSettings
 from gateway.limits import Limits, MessageRate
+from host.settings import LimitSettings
 
 
 class Clock:

@@ -8,10 +8,14 @@ from typing import Any
 import grpc
 
 from actors.echo import EchoActor
-from bus import Channel, MemoryBroker, MemoryTransport, Message, MethodInfo, Server
+from bus import MethodInfo
+from bus.channel import Channel
 from bus.context import duration
 from bus.protocol import PROTOCOL_VERSION, CallerProtocol
+from bus.server import Server
 from bus.testing.faults import HesitantTransport
+from bus.transports import Message
+from bus.transports.memory import MemoryBroker, MemoryTransport
 from gateway.access import Principal
 from gateway.relay import MAX_PENDING_BYTES, Opening, Relay
 from troupe.chat.v1 import GenerateRequest

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from websockets.asyncio.client import ClientConnection
 
 from bus import RpcError
-from bus.settings import Settings
 from bus.stream import MAX_PIECE
+from host.settings import Settings
 from troupe.echo.v1 import CollectRequest, CollectResponse, EchoRequest, EchoResponse, RepeatRequest, RepeatResponse
 from troupe.rpc.v1 import Cancel, Credit, Frame, Open, Ping, Resume
 

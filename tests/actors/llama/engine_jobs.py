@@ -11,7 +11,7 @@ import llama_cpp.llama_cpp as llama
 import numpy as np
 
 from actors.llama.engine import LlamaEngine
-from actors.llama.interface import (
+from actors.model.interface import (
     Cost,
     Ended,
     Event,
@@ -20,7 +20,7 @@ from actors.llama.interface import (
     Tokens,
     TokenScore,
 )
-from actors.llama.stream import EventStream
+from actors.model.stream import EventStream
 from bus import RpcError
 
 OpenEngine = Callable[..., Awaitable[LlamaEngine]]

@@ -11,7 +11,10 @@ import pytest
 from actors.llama.actor import LlamaActor
 from actors.llama.launcher import Report
 from actors.llama.settings import LlamaSettings
-from bus import Channel, MemoryBroker, MemoryTransport, RpcError, Server
+from bus import RpcError
+from bus.channel import Channel
+from bus.server import Server
+from bus.transports.memory import MemoryBroker, MemoryTransport
 from troupe.model.v1 import (
     GetModelRequest,
     ListModelsRequest,

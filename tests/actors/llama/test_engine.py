@@ -11,12 +11,12 @@ import pytest
 
 from actors.llama.binding import NativeContext
 from actors.llama.engine import LlamaEngine
-from actors.llama.interface import (
+from actors.model.interface import (
     Constraint,
     EndReason,
     SamplingSettings,
 )
-from actors.llama.schema import compile_schema
+from actors.model.schema import compile_schema
 from bus import RpcError
 
 from .engine_jobs import (

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from actors.llama.engine import LlamaEngine
-from actors.llama.interface import Embedding
+from actors.model.interface import Embedding
 from bus import RpcError
 
 from .engine_jobs import (

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from actors.llama.engine import LlamaEngine
-from actors.llama.interface import (
+from actors.llama.schedule import RowGrouping
+from actors.llama.settings import LlamaSettings
+from actors.model.interface import (
     Cost,
     Ended,
     Prefilling,
@@ -14,8 +16,6 @@ from actors.llama.interface import (
     SamplingSettings,
     Tokens,
 )
-from actors.llama.schedule import RowGrouping
-from actors.llama.settings import LlamaSettings
 from bus import RpcError
 
 from .engine_jobs import collect, job, outcome

@@ -7,8 +7,8 @@ from typing import Any, Generic, TypeVar
 import pytest
 from google.protobuf.json_format import ParseDict
 
-from actors.llama.interface import Cost, Embedding, Ended, EndReason, EngineInfo, Event, Job, Prefilling, Queued, Tokens
-from actors.llama.service import LlamaModel
+from actors.model.interface import Cost, Embedding, Ended, EndReason, EngineInfo, Event, Job, Prefilling, Queued, Tokens
+from actors.model.service import LlamaModel
 from bus import Context, RpcError
 from troupe.chat.v1 import ChatService, CompleteRequest, FinishReason, GenerateRequest, GenerateResponse
 from troupe.rpc.v1 import Progress

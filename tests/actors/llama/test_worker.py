@@ -12,9 +12,11 @@ import pytest
 from actors.llama.actor import LlamaActor
 from actors.llama.launcher import Subprocess, SubprocessLauncher
 from actors.llama.settings import LlamaSettings
-from bus import Channel, RpcError, Server
-from bus.embedded import EmbeddedServer, connect
-from bus.settings import load
+from bus import RpcError
+from bus.channel import Channel
+from bus.server import Server
+from host.embedded import EmbeddedServer, connect
+from host.settings import load
 from troupe.chat.v1 import ChatServiceClient, CompleteRequest
 from troupe.model.v1 import LoadModelRequest, ModelService, ModelServiceClient, ModelState, UnloadModelRequest
 

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from bus import MemoryBroker, MemoryTransport
 from bus.testing import Ear
+from bus.transports.memory import MemoryBroker, MemoryTransport
 
 
 async def test_members_of_a_queue_group_take_turns() -> None:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from bus import Code, NatsTransport, RpcError
+from bus import Code, RpcError
 from bus.testing import Ear, NatsServer
 from bus.testing.nats_server import free_port
+from bus.transports.nats import NatsTransport
 
 
 async def test_a_server_that_is_not_there_is_told_with_what_to_do() -> None:

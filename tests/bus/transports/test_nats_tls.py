@@ -12,10 +12,10 @@ import trustme
 from structlog.testing import capture_logs
 
 from bus import Code, RpcError
-from bus.embedded import connect
-from bus.settings import Settings, load
 from bus.testing import Ear, NatsServer
 from bus.testing.stage import until
+from host.embedded import connect
+from host.settings import Settings, load
 
 LONGER_THAN_THE_TEST = 60.0
 """Seconds to try: what is refused must not wait for their end."""

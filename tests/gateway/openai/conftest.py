@@ -12,9 +12,10 @@ import openai
 import pytest
 import uvicorn
 
-from bus import Channel, Code, Context, MemoryBroker, MemoryTransport, RpcError, Server, nearest
-from bus.settings import AuthSettings, LimitSettings, Settings, load
-from bus.store import MemoryLocations
+from bus import Code, Context, RpcError, nearest
+from bus.channel import Channel
+from bus.server import Server
+from bus.transports.memory import MemoryBroker, MemoryTransport
 from gateway.access import Access
 from gateway.app import create_app, uvicorn_config
 from gateway.catalog import Catalog
@@ -22,6 +23,8 @@ from gateway.hub import Hub
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
 from gateway.resolver import load_on_demand
+from host.settings import AuthSettings, LimitSettings, Settings, load
+from store import MemoryLocations
 from troupe.chat.v1 import (
     ChatService,
     CompleteRequest,

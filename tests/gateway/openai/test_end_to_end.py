@@ -14,17 +14,18 @@ import openai
 import pytest
 from pydantic import BaseModel
 
-from bus import Channel, NatsTransport
-from bus.liveness import Presence
-from bus.settings import Settings, load
-from bus.store import MemoryLocations
+from bus.channel import Channel
 from bus.testing import NatsServer
+from bus.transports.nats import NatsTransport
 from gateway.access import Access
 from gateway.catalog import Catalog
 from gateway.hub import Hub
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
 from gateway.resolver import load_on_demand
+from host.liveness import Presence
+from host.settings import Settings, load
+from store import MemoryLocations
 
 ROOT = Path(__file__).parents[3]
 MODEL = "troupe-tiny"

@@ -10,10 +10,10 @@ import pytest
 from starlette.types import Message
 
 from bus import Code, RpcError
-from bus.settings import LimitSettings
 from bus.testing.stage import until
 from gateway.openai import sse
 from gateway.openai.sse import MAX_WAITING_BYTES, Disconnected, EventStream, unless_gone
+from host.settings import LimitSettings
 
 MODEL = "scripted"
 

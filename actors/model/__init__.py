@@ -1,0 +1,1 @@
+"""What families of models share: services over an engine, prompts, tools, replies. No actor."""

@@ -1,0 +1,255 @@
+"""One loaded model as services of the contract: chat and embeddings, on any engine."""
+
+import math
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from actors.model.answers import AnswerWriter
+from actors.model.interface import Constraint, Engine, Job, Stream
+from actors.model.prompt import ChatTemplate, starts_thinking
+from actors.model.reply import THINK_END, ReplyParser
+from actors.model.schema import compile_schema
+from actors.model.tools import tool_constraint
+from actors.model.validation import (
+    alternatives,
+    answer_schema,
+    check_count,
+    conversation,
+    offered_tools,
+    plain,
+    sampling_settings,
+    stop_strings,
+    template_tools,
+)
+from bus import Code, Context, RpcError, invalid
+from troupe.chat.v1 import (
+    ChatService,
+    CompleteRequest,
+    CompleteResponse,
+    CountTokensRequest,
+    CountTokensResponse,
+    Delta,
+    GenerateRequest,
+    GenerateResponse,
+    ToolChoice,
+)
+from troupe.embedding.v1 import EmbeddingService, EmbedRequest, EmbedResponse
+
+Work = TypeVar("Work", bound=Stream[Any])
+
+COMPLETION_DEFAULT = 16
+"""Tokens of a completion whose request does not say."""
+CHOICES_LIMIT = 16
+INPUTS_LIMIT = 2048
+
+
+class AdapterSource(Protocol):
+    """Where adapters come from."""
+
+    async def ensure(self, name: str, engine: Engine) -> None:
+        """Have an adapter loaded. Raises RpcError ADAPTER_NOT_FOUND with the nearest names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A conversation made ready for the engine."""
+
+    prompt: list[int]
+    thinking: bool
+    """The prompt ends within <think>."""
+    tools: list[dict[str, Any]]
+
+
+class LlamaModel(ChatService, EmbeddingService):
+    """Serves one engine."""
+
+    def __init__(self, engine: Engine, adapters: AdapterSource) -> None:
+        """Raises RpcError MODEL_LOAD_FAILED if the model's chat template cannot be used."""
+        self._engine = engine
+        self._adapters = adapters
+        self._template = ChatTemplate(engine.info)
+
+    async def generate(self, request: GenerateRequest, ctx: Context) -> AsyncIterator[GenerateResponse]:
+        """See the contract. Cancelling frees the call's slots within one engine step."""
+        turn = self._turn(request)
+        job = self._chat_job(request, turn)
+        await self._ensure_adapter(request.adapter)
+        parsers = [self._parser(turn) for _ in range(job.choices)]
+        writer = AnswerWriter(GenerateResponse, parsers)
+        with _cancelling(self._engine.submit(job)) as generation:
+            async for events in generation:
+                for response in writer.write(events):
+                    yield response
+
+    async def complete(self, request: CompleteRequest, ctx: Context) -> AsyncIterator[CompleteResponse]:
+        """See the contract. Cancelling frees the call's slots within one engine step."""
+        job = self._completion_job(request)
+        await self._ensure_adapter(request.adapter)
+        writer = AnswerWriter(CompleteResponse, [ReplyParser() for _ in range(job.choices)])
+        with _cancelling(self._engine.submit(job)) as generation:
+            for choice in range(job.choices if request.echo else 0):
+                yield CompleteResponse(delta=Delta(choice=choice, text=request.prompt))
+            async for events in generation:
+                for response in writer.write(events):
+                    yield response
+
+    async def count_tokens(self, request: CountTokensRequest, ctx: Context) -> CountTokensResponse:
+        """See the contract."""
+        tools = template_tools(offered_tools(request.tools, ToolChoice()))
+        text = self._template.render(conversation(request.messages), tools)
+        tokens = self._template.tokenize(text, self._engine)
+        return CountTokensResponse(tokens=len(tokens), context_tokens=self._engine.info.context_tokens)
+
+    async def embed(self, request: EmbedRequest, ctx: Context) -> AsyncIterator[EmbedResponse]:
+        """See the contract. Cancelling abandons what is left."""
+        inputs = self._embedding_inputs(request)
+        total = 0
+        with _cancelling(self._engine.embed(inputs)) as stream:
+            async for found in stream:
+                for embedding in found:
+                    total += embedding.tokens
+                    values = _shortened(embedding.values, request.dimensions)
+                    yield EmbedResponse(index=embedding.index, values=values, tokens=embedding.tokens)
+        yield EmbedResponse(tokens=total)
+
+    # ---- chat
+
+    def _turn(self, request: GenerateRequest) -> Turn:
+        self._check_generates()
+        tools = offered_tools(request.tools, request.tool_choice)
+        variables = plain(request.template_variables) if request.HasField("template_variables") else {}
+        text = self._template.render(conversation(request.messages), template_tools(tools), variables)
+        return Turn(self._template.tokenize(text, self._engine), starts_thinking(text), tools)
+
+    def _chat_job(self, request: GenerateRequest, turn: Turn) -> Job:
+        check_count("choices", request.choices, 0, CHOICES_LIMIT)
+        markers = self._template.tool_format.markers if turn.tools or self._template.thinks else frozenset()
+        return Job(
+            prompt=turn.prompt,
+            max_tokens=self._room(request.max_tokens if request.HasField("max_tokens") else None, turn.prompt),
+            sampling=sampling_settings(request.sampling, self._engine.info.vocabulary),
+            choices=request.choices or 1,
+            stop=stop_strings(request.stop),
+            alternatives=alternatives(request.logprobs, request.top_logprobs),
+            constraint=self._constraint(request, turn),
+            markers=markers | {"<think>", "</think>"},
+            adapter=request.adapter,
+        )
+
+    def _constraint(self, request: GenerateRequest, turn: Turn) -> Constraint | None:
+        schema = answer_schema(request.response_format)
+        if turn.tools:
+            required = request.tool_choice.mode == ToolChoice.Mode.MODE_REQUIRED
+            parallel = request.parallel_tool_calls or not request.HasField("parallel_tool_calls")
+            form = self._template.tool_format
+            found = tool_constraint(form, turn.tools, required=required, parallel=parallel, answer=schema)
+        elif schema is not None:
+            found = Constraint(compile_schema(schema, "response_format.json_schema.schema"))
+        else:
+            return None
+        if found is not None and turn.thinking and not found.trigger:
+            # Thoughts come first and are free; the grammar holds for the answer after them.
+            return Constraint(f"root ::= [ \\n]{{0,4}} constrained\n{_renamed(found.grammar)}", THINK_END)
+        return found
+
+    def _parser(self, turn: Turn) -> ReplyParser:
+        names = [str(tool["name"]) for tool in turn.tools]
+        tools = self._template.tool_format.parser(names) if names else None
+        return ReplyParser(thinks=self._template.thinks, thinking=turn.thinking, tools=tools)
+
+    # ---- completion
+
+    def _completion_job(self, request: CompleteRequest) -> Job:
+        self._check_generates()
+        check_count("choices", request.choices, 0, CHOICES_LIMIT)
+        prompt = self._completion_prompt(request)
+        schema = answer_schema(request.response_format)
+        return Job(
+            prompt=prompt,
+            max_tokens=self._room(request.max_tokens if request.HasField("max_tokens") else COMPLETION_DEFAULT, prompt),
+            sampling=sampling_settings(request.sampling, self._engine.info.vocabulary),
+            choices=request.choices or 1,
+            stop=stop_strings(request.stop),
+            alternatives=alternatives(request.logprobs, request.top_logprobs),
+            constraint=None
+            if schema is None
+            else Constraint(compile_schema(schema, "response_format.json_schema.schema")),
+            adapter=request.adapter,
+        )
+
+    def _completion_prompt(self, request: CompleteRequest) -> list[int]:
+        engine = self._engine
+        if request.suffix:
+            if engine.info.infill is None:
+                message = "This model was not trained to fill gaps; leave `suffix` out."
+                raise RpcError(Code.INVALID_ARGUMENT, message, reason="UNSUPPORTED_CONTENT", field="suffix")
+            before, after, middle = engine.info.infill
+            prefix = engine.tokenize(request.prompt, control=False)
+            return [before, *prefix, after, *engine.tokenize(request.suffix, control=False), middle]
+        tokens = engine.tokenize(request.prompt, control=True, begin=True)
+        if not tokens:
+            raise invalid("The prompt is empty, and this model has no token to begin a text with.", "prompt")
+        return tokens
+
+    # ---- both
+
+    def _check_generates(self) -> None:
+        if not self._engine.info.generates:
+            message = "This model makes embeddings only; ask another one for text."
+            raise RpcError(Code.UNIMPLEMENTED, message, reason="UNSUPPORTED_CONTENT", field="model")
+
+    def _room(self, wanted: int | None, prompt: Sequence[int]) -> int:
+        """Tokens that the answer may have. The engine refuses what does not fit, with the counts."""
+        if wanted == 0:
+            raise invalid("max_tokens must be at least 1; leave it out for what the context holds.", "max_tokens")
+        return wanted if wanted is not None else max(1, self._engine.info.context_tokens - len(prompt))
+
+    async def _ensure_adapter(self, name: str) -> None:
+        if name:
+            await self._adapters.ensure(name, self._engine)
+
+    def _embedding_inputs(self, request: EmbedRequest) -> list[list[int]]:
+        info = self._engine.info
+        check_count("inputs", len(request.inputs), 1, INPUTS_LIMIT)
+        check_count("dimensions", request.dimensions, 0, info.embedding_dimensions)
+        found = []
+        for place, text in enumerate(request.inputs):
+            tokens = self._engine.tokenize(text, control=False, begin=True) if text else []
+            if not tokens:
+                raise invalid(f"inputs[{place}] is empty.", f"inputs[{place}]")
+            if len(tokens) > info.embedding_tokens:
+                raise _input_too_long(place, len(tokens), info.embedding_tokens)
+            found.append(tokens)
+        return found
+
+
+@contextmanager
+def _cancelling(work: Work) -> Iterator[Work]:
+    """Give up what is left of it at the end, whatever the end is."""
+    try:
+        yield work
+    finally:
+        work.cancel()
+
+
+def _renamed(grammar: str) -> str:
+    return grammar.replace("root ::=", "constrained ::=", 1)
+
+
+def _shortened(values: Sequence[float], dimensions: int) -> Sequence[float]:
+    if not dimensions or dimensions >= len(values):
+        return values
+    kept = values[:dimensions]
+    length = math.sqrt(sum(value * value for value in kept)) or 1.0
+    return [value / length for value in kept]
+
+
+def _input_too_long(place: int, tokens: int, limit: int) -> RpcError:
+    message = (
+        f"inputs[{place}] has {tokens} tokens; this model embeds at most {limit}. Cut the text into shorter pieces."
+    )
+    metadata = {"prompt_tokens": str(tokens), "context_tokens": str(limit)}
+    field = f"inputs[{place}]"
+    return RpcError(Code.INVALID_ARGUMENT, message, reason="CONTEXT_LENGTH_EXCEEDED", metadata=metadata, field=field)

@@ -1,0 +1,1 @@
+"""One process of a hub and its neighbours: settings, logs, metrics, its place on the bus, who watches it."""

@@ -1,0 +1,72 @@
+"""Tells how every supervised process is; served by the supervisor itself."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+
+from bus import Context
+from host.supervision import Child, State
+from troupe.health.v1 import (
+    Actor,
+    ActorState,
+    CheckRequest,
+    CheckResponse,
+    HealthService,
+    WatchRequest,
+    WatchResponse,
+)
+
+STATES = {
+    State.STARTING: ActorState.ACTOR_STATE_STARTING,
+    State.SERVING: ActorState.ACTOR_STATE_SERVING,
+    State.BACKING_OFF: ActorState.ACTOR_STATE_BACKING_OFF,
+    State.FAILED: ActorState.ACTOR_STATE_FAILED,
+    State.DRAINING: ActorState.ACTOR_STATE_DRAINING,
+    State.STOPPED: ActorState.ACTOR_STATE_STOPPED,
+}
+
+
+class HealthActor(HealthService):
+    """Reads the supervisor's children when asked. Whoever changes them calls `changed`.
+
+    clock: the one of the children's `since`.
+    """
+
+    def __init__(self, children: dict[str, Child], clock: Callable[[], float] = time.monotonic) -> None:
+        self._children = children
+        self._clock = clock
+        self._changed = asyncio.Event()
+
+    def changed(self) -> None:
+        """Let those who watch look again."""
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def check(self, request: CheckRequest, ctx: Context) -> CheckResponse:
+        """See the contract."""
+        return CheckResponse(actors=self.actors())
+
+    async def watch(self, request: WatchRequest, ctx: Context) -> AsyncIterator[WatchResponse]:
+        """See the contract. Changes that come faster than they are taken are told as one."""
+        while True:
+            changed = self._changed
+            yield WatchResponse(actors=self.actors())
+            await changed.wait()
+
+    def actors(self) -> list[Actor]:
+        """Every process as the contract has it."""
+        return [described(child, self._clock()) for child in self._children.values()]
+
+
+def described(child: Child, now: float) -> Actor:
+    """A process as the contract has it; `now` on the clock of its `since`."""
+    actor = Actor(
+        name=child.name,
+        state=STATES[child.state],
+        process=child.process,
+        pid=child.pid,
+        restarts=child.restarts,
+        last_exit=child.last_exit,
+    )
+    actor.since.FromNanoseconds(time.time_ns() - int((now - child.since) * 1e9))
+    return actor

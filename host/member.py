@@ -1,0 +1,91 @@
+"""A process on the bus with everything that belongs around it: heartbeats, metrics, traces, announcement."""
+
+import asyncio
+from typing import Self
+
+import structlog
+
+from bus.channel import Channel
+from bus.errors import RpcError
+from bus.server import Server
+from bus.service import ServiceInfo
+from bus.transports import Transport
+from host.announcement import Announcement
+from host.embedded import connect
+from host.liveness import Heart
+from host.metrics import Metrics
+from host.settings import Settings
+from host.telemetry import Telemetry
+
+LEAVE_SECONDS = 2.0
+"""For the last words, if the bus is away."""
+
+log = structlog.get_logger(__name__)
+
+
+class Member:
+    """One process's place on the bus; an async context that joins and leaves.
+
+    actor: as in the registry, or "gateway". process: first part of its name on the bus, the actor's unless given.
+    transport: a connection to use instead of the settings'; it is closed at the end as well. Joining raises RpcError
+    with the reasons of `NatsTransport.connect`. Leaving drains within the settings' time.
+    """
+
+    def __init__(
+        self, settings: Settings, actor: str, *, process: str = "", transport: Transport | None = None
+    ) -> None:
+        self.settings = settings
+        self.actor = actor
+        self._process = process or actor
+        self._given = transport
+        self._served: list[str] = []
+        self._drained = False
+
+    async def __aenter__(self) -> Self:
+        self.transport: Transport = self._given or await connect(self.settings, self._process)
+        process = self.transport.process
+        self.metrics = Metrics(process, self.actor)
+        self.telemetry = Telemetry(self.settings.telemetry, process)
+        self.channel = Channel(self.transport, stamps=(self.telemetry.stamp,))
+        self.channel.trace = self.telemetry.trace
+        interceptors = (*self.metrics.interceptors, *self.telemetry.interceptors)
+        self.server = Server(self.transport, interceptors=interceptors)
+        self.heart = Heart(self.transport, self.actor, lambda: self._served)
+        self._announcement = Announcement(self.transport, self.actor, self.metrics)
+        self.metrics.watch(self.server)
+        self.metrics.gauge("troupe_calls_open", "Calls of this process to others.", lambda: self.channel.open_calls)
+        await self.metrics.serve(self.transport)
+        self.heart.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            await self.drain(self.settings.supervisor.drain_seconds)
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await self.channel.close()
+                await self.heart.stop()
+                await self.transport.close()
+        except (RpcError, TimeoutError) as error:
+            log.warning("process.left", error=repr(error))
+        self.telemetry.close()
+
+    async def serve(self, actor: object, service: ServiceInfo, route: str = "") -> None:
+        """Take calls of an actor's service; with `route`, of its routed methods under that route only."""
+        await self.server.add(actor, service, route)
+        self._announcement.add(service, route)
+        self._served.append(f"{service.name}[{route}]" if route else service.name)
+
+    async def ready(self) -> None:
+        """Tell that this process serves, from now on."""
+        await self._announcement.start()
+        self.heart.state = "serving"
+        log.info("process.serving", name=self.transport.process, services=self._served)
+
+    async def drain(self, grace: float) -> None:
+        """Take no new calls and let the running ones end within `grace` seconds; the rest is cancelled."""
+        if self._drained:
+            return
+        self._drained = True
+        self.heart.state = "draining"
+        await self._announcement.stop()
+        await self.server.drain(grace)

@@ -1,0 +1,260 @@
+"""Which process is started, stopped or left alone, and when. Decides only; host/supervisor.py does it.
+
+Things that happen go in with the time, what to do comes out. The rules, with their numbers at the branches:
+
+1. One for one: what happens to a process concerns no other.
+2. A process that ends is started again after a pause that doubles with each restart within the window, with jitter, so
+   that processes that fell together do not come back together.
+3. More restarts within the window than the budget allows, and it has failed: it is left alone, and that is told once.
+4. A process that falls silent and stays so while it runs is killed; what then happens is rule 2.
+5. Stopping goes group by group: the doors first, so that nothing new comes in, then the actors. Whoever has not ended
+   when its time is over is killed. Nothing is started any more.
+"""
+
+import random
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+FIRST_PAUSE_SECONDS = 0.2
+LONGEST_PAUSE_SECONDS = 10.0
+JITTER = 0.2
+"""A pause is longer by up to this share of itself."""
+
+SILENT_SECONDS = 10.0
+"""Beyond the time after which a process counts as lost, until it is killed."""
+
+KILL_SECONDS = 3.0
+"""Beyond the time to drain, until a process is killed."""
+
+
+class State(Enum):
+    """How a process is."""
+
+    STARTING = "starting"
+    SERVING = "serving"
+    BACKING_OFF = "backing_off"
+    FAILED = "failed"
+    DRAINING = "draining"
+    STOPPED = "stopped"
+
+
+@dataclass(slots=True)
+class Child:
+    """One supervised process. since: when its state began, on the clock of the events."""
+
+    name: str
+    state: State = State.STOPPED
+    process: str = ""
+    pid: int = 0
+    restarts: int = 0
+    last_exit: str = ""
+    since: float = 0.0
+    silent_since: float | None = None
+    start_at: float | None = None
+    kill_at: float | None = None
+    ended: deque[float] = field(default_factory=deque)
+
+
+@dataclass(frozen=True, slots=True)
+class Spawn:
+    """Start this process."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Terminate:
+    """Ask this process to drain and end."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """End this process at once."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """The state of this process has changed."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """This process has failed and is left alone; tell whoever looks after the hub."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """After a stop, every process has ended."""
+
+
+Effect = Spawn | Terminate | Kill | Tell | GiveUp | Finished
+
+
+class Budget:
+    """How often and after which pause something is started again."""
+
+    def __init__(self, max_restarts: int, window: float, jitter: random.Random) -> None:
+        self._max_restarts = max_restarts
+        self._window = window
+        self._jitter = jitter
+
+    def pause(self, ended: deque[float], now: float) -> float | None:
+        """Seconds until the next start after an end at `now`; None: the budget is used up."""
+        while ended and now - ended[0] > self._window:
+            ended.popleft()
+        ended.append(now)
+        if len(ended) > self._max_restarts:
+            return None
+        pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** (len(ended) - 1))
+        return pause * (1 + JITTER * self._jitter.random())
+
+
+class Supervision:
+    """The processes and what to do about them. Never awaits.
+
+    groups: names in the order of stopping. Time is any clock in seconds that only goes forward.
+    """
+
+    def __init__(
+        self,
+        groups: Sequence[Sequence[str]],
+        *,
+        max_restarts: int,
+        window: float,
+        drain: float,
+        jitter: random.Random | None = None,
+    ) -> None:
+        self.children = {name: Child(name) for group in groups for name in group}
+        self._groups = [list(group) for group in groups]
+        self._budget = Budget(max_restarts, window, jitter or random.Random())
+        self._drain = drain
+        self._stopping: int | None = None
+        self._finished = False
+
+    # ---- what happens
+
+    def start(self, now: float) -> list[Effect]:
+        """Begin, with everything."""
+        return [effect for child in self.children.values() for effect in self._spawn(child, now)]
+
+    def spawned(self, name: str, pid: int) -> list[Effect]:
+        """A process was started; asked to stop meanwhile, it is told now."""
+        child = self.children[name]
+        child.pid = pid
+        return [Tell(name), *([Terminate(name)] if child.state is State.DRAINING else [])]
+
+    def heard(self, name: str, process: str, state: str, now: float) -> list[Effect]:
+        """A process told how it is, under its name on the bus."""
+        child = self.children[name]
+        if child.state not in (State.STARTING, State.SERVING) or not child.pid:
+            return []
+        child.silent_since = None
+        found = State.SERVING if state == State.SERVING.value else child.state
+        if (child.process, child.state) == (process, found):
+            return []
+        child.process = process
+        return self._enter(child, found, now)
+
+    def silent(self, name: str, process: str, now: float) -> None:
+        """A process is no longer heard."""
+        child = self.children[name]
+        if child.process == process and child.state is State.SERVING and child.silent_since is None:
+            child.silent_since = now
+
+    def exited(self, name: str, why: str, now: float) -> list[Effect]:
+        """A process has ended."""
+        child = self.children[name]
+        child.pid, child.process, child.last_exit = 0, "", why
+        child.kill_at = child.silent_since = None
+        if self._stopping is not None:
+            return [*self._enter(child, State.STOPPED, now), *self._stop_next(now)]
+        pause = self._budget.pause(child.ended, now)
+        if pause is None:  # 3
+            return [*self._enter(child, State.FAILED, now), GiveUp(name)]
+        child.start_at = now + pause  # 2
+        return self._enter(child, State.BACKING_OFF, now)
+
+    def tick(self, now: float) -> list[Effect]:
+        """Time passes; call it a few times a second."""
+        effects: list[Effect] = []
+        for child in self.children.values():
+            if child.start_at is not None and now >= child.start_at:
+                child.restarts += 1
+                effects += self._spawn(child, now)
+            if child.silent_since is not None and now - child.silent_since >= SILENT_SECONDS:  # 4
+                child.silent_since = None
+                effects.append(Kill(child.name))
+            if child.kill_at is not None and now >= child.kill_at:  # 5
+                child.kill_at = None
+                effects.append(Kill(child.name))
+        return effects
+
+    def revive(self, now: float) -> list[Effect]:
+        """Somebody has mended what was broken: start what has failed, with a new budget."""
+        effects: list[Effect] = []
+        for child in self.children.values():
+            if child.state is State.FAILED and self._stopping is None:
+                child.ended.clear()
+                effects += self._spawn(child, now)
+        return effects
+
+    def stop(self, now: float) -> list[Effect]:
+        """End everything; asked a second time, at once."""
+        if self._stopping is not None:
+            return [Kill(child.name) for child in self.children.values() if child.pid]
+        self._stopping = -1
+        effects: list[Effect] = []
+        for child in self.children.values():
+            child.start_at = child.silent_since = None
+            if not child.pid and child.state is not State.STARTING:
+                effects += self._enter(child, State.STOPPED, now)
+        return [*effects, *self._stop_next(now)]
+
+    # ---- what follows
+
+    def _spawn(self, child: Child, now: float) -> list[Effect]:
+        child.start_at = None
+        return [*self._enter(child, State.STARTING, now), Spawn(child.name)]
+
+    def _enter(self, child: Child, state: State, now: float) -> list[Effect]:
+        child.state, child.since = state, now
+        return [Tell(child.name)]
+
+    def _stop_next(self, now: float) -> list[Effect]:
+        """Go on to the next group once the one before has ended."""
+        assert self._stopping is not None
+        effects: list[Effect] = []
+        while not self._running(self._stopping):
+            self._stopping += 1
+            if self._stopping == len(self._groups):
+                self._stopping -= 1
+                return [*effects, *self._finish()]
+            effects += self._stop_group(self._stopping, now)
+        return effects
+
+    def _running(self, group: int) -> bool:
+        return group >= 0 and any(self.children[name].state is not State.STOPPED for name in self._groups[group])
+
+    def _stop_group(self, group: int, now: float) -> list[Effect]:
+        effects: list[Effect] = []
+        for child in (self.children[name] for name in self._groups[group]):
+            if child.state is not State.STOPPED:
+                child.kill_at = now + self._drain + KILL_SECONDS
+                effects += [*self._enter(child, State.DRAINING, now), Terminate(child.name)]
+        return effects
+
+    def _finish(self) -> list[Effect]:
+        if self._finished:
+            return []
+        self._finished = True
+        return [Finished()]

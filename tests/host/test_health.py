@@ -1,0 +1,63 @@
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bus.channel import Channel
+from bus.server import Server
+from bus.transports.memory import MemoryBroker, MemoryTransport
+from host.health import HealthActor
+from host.supervision import Child, State
+from troupe.health.v1 import ActorState, CheckRequest, HealthService, HealthServiceClient, WatchRequest
+
+NOW = 1000.0
+
+
+class Stage:
+    def __init__(self) -> None:
+        self.children = {"gateway": Child("gateway", State.SERVING), "echo": Child("echo", State.STARTING)}
+        self.actor = HealthActor(self.children, clock=lambda: NOW)
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+@pytest.fixture
+async def client(stage: Stage) -> AsyncIterator[HealthServiceClient]:
+    broker = MemoryBroker()
+    server = Server(MemoryTransport(broker, "supervisor-1"))
+    await server.add(stage.actor, HealthService.INFO)
+    channel = Channel(MemoryTransport(broker, "gateway-1"))
+    async with asyncio.timeout(10):
+        yield HealthServiceClient(channel)
+        await channel.close()
+        await server.drain(0)
+
+
+async def test_check_tells_every_process_in_order(stage: Stage, client: HealthServiceClient) -> None:
+    stage.children["echo"] = Child(
+        "echo", State.FAILED, restarts=5, last_exit="ended by SIGABRT", since=NOW - 60, process="", pid=0
+    )
+    gateway, echo = (await client.check(CheckRequest())).actors
+    assert (gateway.name, gateway.state) == ("gateway", ActorState.ACTOR_STATE_SERVING)
+    assert (echo.state, echo.restarts, echo.last_exit) == (ActorState.ACTOR_STATE_FAILED, 5, "ended by SIGABRT")
+    assert abs(time.time() - echo.since.ToNanoseconds() / 1e9 - 60) < 5
+
+
+@pytest.mark.parametrize("state", State)
+async def test_every_state_has_a_name_in_the_contract(stage: Stage, client: HealthServiceClient, state: State) -> None:
+    stage.children["echo"].state = state
+    told = (await client.check(CheckRequest())).actors[1].state
+    assert ActorState.Name(told) == f"ACTOR_STATE_{state.name}"
+
+
+async def test_watch_tells_at_once_and_again_after_each_change(stage: Stage, client: HealthServiceClient) -> None:
+    watching = aiter(client.watch(WatchRequest()))
+    assert (await anext(watching)).actors[1].state == ActorState.ACTOR_STATE_STARTING
+    for state in (State.SERVING, State.BACKING_OFF, State.STARTING):
+        stage.children["echo"].state = state
+        stage.actor.changed()
+        assert ActorState.Name((await anext(watching)).actors[1].state).endswith(state.name)

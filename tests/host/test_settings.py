@@ -1,0 +1,254 @@
+import os
+import stat
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from host.settings import (
+    BusSettings,
+    HttpSettings,
+    KeySettings,
+    LogSettings,
+    Settings,
+    SettingsError,
+    hand_down,
+    load,
+)
+
+HASH = "0" * 64
+
+
+class PaintSettings(msgspec.Struct, frozen=True):
+    colour: str = "blue"
+    layers: int = 1
+    fast: bool = False
+    brushes: list[str] = msgspec.field(default_factory=list)
+    rooms: tuple[str, ...] = ("hall",)
+
+    def __post_init__(self) -> None:
+        if self.layers > 9:
+            raise ValueError("layers: nobody paints so often")
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No settings file of whoever runs the tests."""
+    monkeypatch.chdir(tmp_path)
+
+
+def read(tmp_path: Path, text: str, **environ: str) -> Settings:
+    file = tmp_path / "own.toml"
+    file.write_text(text)
+    return load(file, {"TROUPE_HOME": str(tmp_path), **environ})
+
+
+def error(tmp_path: Path, text: str, **environ: str) -> SettingsError:
+    with pytest.raises(SettingsError) as caught:
+        read(tmp_path, text, **environ)
+    return caught.value
+
+
+# ---- where they come from
+
+
+def test_without_a_file_everything_has_its_default(tmp_path: Path) -> None:
+    settings = load(environ={"TROUPE_HOME": str(tmp_path)})
+    assert settings == Settings(home=tmp_path)
+    assert (settings.http.host, settings.http.port, settings.grpc.port) == ("127.0.0.1", 8080, 50051)
+
+
+def test_a_file_of_every_section_is_read(tmp_path: Path) -> None:
+    text = f"""
+        [bus]
+        url = "nats://one:4222,nats://two:4222"
+        [http]
+        port = 81
+        cors_origins = ["https://troupe.example"]
+        [[auth.keys]]
+        name = "laptop"
+        hash = "{HASH}"
+        scopes = ["chat"]
+        [log]
+        level = "debug"
+        [supervisor]
+        actors = ["echo"]
+        restart_window_seconds = 30
+        [actors.paint]
+        colour = "đỏ"
+    """
+    settings = read(tmp_path, text)
+    assert settings.bus == BusSettings(url="nats://one:4222,nats://two:4222")
+    assert settings.http == HttpSettings(port=81, cors_origins=["https://troupe.example"])
+    assert settings.auth.keys == [KeySettings(name="laptop", hash=HASH, scopes=["chat"])]
+    assert settings.log == LogSettings(level="debug")
+    assert settings.supervisor.restart_window_seconds == 30
+    assert settings.actor("paint", PaintSettings) == PaintSettings(colour="đỏ")
+    assert settings.source == str(tmp_path / "own.toml")
+
+
+@pytest.mark.parametrize("place", ["argument", "TROUPE_CONFIG", "here", "home"])
+def test_the_file_is_looked_for_in_four_places(tmp_path: Path, place: str) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    file = {"here": tmp_path / "troupe.toml", "home": home / "troupe.toml"}.get(place, tmp_path / "named.toml")
+    file.write_text("[http]\nport = 81")
+    environ = {"TROUPE_HOME": str(home)} | ({"TROUPE_CONFIG": str(file)} if place == "TROUPE_CONFIG" else {})
+    assert load(file if place == "argument" else None, environ).http.port == 81
+
+
+def test_a_nearer_file_hides_a_farther_one(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "troupe.toml").write_text("[http]\nport = 1\n[grpc]\nport = 2")
+    (tmp_path / "troupe.toml").write_text("[http]\nport = 3")
+    settings = load(environ={"TROUPE_HOME": str(home)})
+    assert (settings.http.port, settings.grpc.port) == (3, 50051)
+
+
+def test_a_home_in_the_file_is_taken_from_the_files_folder(tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text('home = "data"')
+    assert load(file, {}).home == tmp_path / "data"
+    assert load(file, {"TROUPE_HOME": str(tmp_path / "other")}).home == tmp_path / "other"
+
+
+def test_a_supervised_process_has_its_supervisors_settings_and_no_others(tmp_path: Path) -> None:
+    settings = read(
+        tmp_path, f'[bus]\npassword = "x"\n[[auth.keys]]\nname = "a"\nhash = "{HASH}"\n[actors.paint]\nlayers = 3'
+    )
+    environ = hand_down(settings, tmp_path / "settings.json")
+    assert load(environ={**environ, "TROUPE_HTTP_PORT": "99"}) == settings
+    assert stat.S_IMODE((tmp_path / "settings.json").stat().st_mode) == 0o600
+
+
+def test_handed_down_settings_that_are_gone_say_which_variable_named_them(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="TROUPE_SUPERVISED"):
+        load(environ={"TROUPE_SUPERVISED": str(tmp_path / "gone.json")})
+
+
+# ---- the environment
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    settings = read(
+        tmp_path,
+        "[http]\nport = 81\nhost = '0.0.0.0'",
+        TROUPE_HTTP_PORT="82",
+        TROUPE_LOG_LEVEL="error",
+        TROUPE_LOG_REDACT="false",
+        TROUPE_LIMITS_MESSAGES_PER_SECOND="2.5",
+        NATS_URL="nats://elsewhere:4222",
+    )
+    assert (settings.http.port, settings.http.host) == (82, "0.0.0.0")
+    assert (settings.log.level, settings.log.redact) == ("error", False)
+    assert settings.limits.messages_per_second == 2.5
+    assert settings.bus.url == "nats://elsewhere:4222"
+
+
+def test_lists_are_separated_by_commas(tmp_path: Path) -> None:
+    settings = read(
+        tmp_path,
+        "",
+        TROUPE_SUPERVISOR_ACTORS="echo, llama,",
+        TROUPE_ACTORS_PAINT_BRUSHES="thin,thick",
+        TROUPE_ACTORS_PAINT_ROOMS="attic",
+    )
+    assert settings.supervisor.actors == ["echo", "llama"]
+    assert settings.actor("paint", PaintSettings).brushes == ["thin", "thick"]
+    assert settings.actor("paint", PaintSettings).rooms == ("attic",)
+
+
+def test_an_actors_own_settings_may_come_from_the_environment(tmp_path: Path) -> None:
+    text = "[actors.paint]\nlayers = 2\ncolour = 'red'"
+    settings = read(tmp_path, text, TROUPE_ACTORS_PAINT_LAYERS="7", TROUPE_ACTORS_PAINT_FAST="true")
+    assert settings.actor("paint", PaintSettings) == PaintSettings(colour="red", layers=7, fast=True)
+
+
+@pytest.mark.parametrize("variable", ["TROUPE_HTTP_PORT", "NATS_URL", "TROUPE_HOME", "TROUPE_CONFIG"])
+def test_an_empty_variable_is_none(variable: str) -> None:
+    assert load(environ={variable: ""}) == Settings()
+
+
+def test_variables_of_others_are_left_alone(tmp_path: Path) -> None:
+    others = {"TROUPE_PORT": "tcp://10.0.0.1:80", "TROUPE_SERVICE_HOST": "10.0.0.1", "HTTP_PORT": "x", "PATH": "/bin"}
+    assert load(environ={"TROUPE_HOME": str(tmp_path), **others}) == Settings(home=tmp_path)
+
+
+# ---- what is wrong is named
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "words"),
+    [
+        ("[http]\nprot = 81", "[http] prot", "Did you mean port?"),
+        ("[htp]\nport = 81", "[htp]", "Did you mean http?"),
+        ("[http]\nqqqqq = 81", "[http] qqqqq", "There are: host, port"),
+        ("[http]\nport = '81'", "[http] port", "expected `int`"),
+        ("[http]\nport = 99999", "[http] port", "65535"),
+        ("[limits]\nmax_calls = 0", "[limits] max_calls", ">= 1"),
+        ("[log]\nlevel = 'inof'", "[log] level", "Did you mean info?"),
+        ("[supervisor]\nrestart_window_seconds = 0", "[supervisor] restart_window_seconds", "> 0"),
+        ("[auth]\nkeys = ['tr-secret']", "[auth] keys", "name, hash, scopes"),
+        ("[[auth.keys]]\nname = 'a'", "[auth.keys] hash", "is missing"),
+        ("[[auth.keys]]\nname = 'a'\nhash = 'tr-secret'", "[auth.keys] hash", "regex"),
+        (f"[[auth.keys]]\nnaem = 'a'\nhash = '{HASH}'", "[auth.keys] naem", "Did you mean name?"),
+        ("http = 81", "http", "[http]"),
+        ("[actors]\npaint = 1", "[actors] paint", "[actors.paint]"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named_with_what_is_right(tmp_path: Path, text: str, key: str, words: str) -> None:
+    found = error(tmp_path, text)
+    assert found.source == str(tmp_path / "own.toml")
+    assert found.key == key
+    assert words in found.message
+    assert "tr-secret" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("TROUPE_HTTP_PROT", "81", "Did you mean port?"),
+        ("TROUPE_HTP_PORT", "81", "Did you mean TROUPE_HTTP_PORT?"),
+        ("TROUPE_HTTP_PORT", "eighty", "expected `int`"),
+        ("TROUPE_LOG_LEVEL", "loud", "debug, info, warning, error"),
+        ("TROUPE_AUTH_KEYS", "tr-secret", "settings file"),
+    ],
+)
+def test_a_wrong_variable_is_named(tmp_path: Path, variable: str, value: str, words: str) -> None:
+    found = error(tmp_path, "", **{variable: value})
+    assert found.source == variable
+    assert words in str(found)
+    assert "tr-secret" not in str(found)
+
+
+def test_a_wrong_key_of_an_actor_is_named_when_it_asks(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"\[actors.paint\] color: .*Did you mean colour"):
+        read(tmp_path, "[actors.paint]\ncolor = 'red'").actor("paint", PaintSettings)
+
+
+def test_what_an_actors_settings_find_wrong_themselves_is_told_with_the_section(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"\[actors.paint\]: layers: nobody"):
+        read(tmp_path, "[actors.paint]\nlayers = 10").actor("paint", PaintSettings)
+
+
+def test_a_file_that_is_no_toml_is_named_with_the_line(tmp_path: Path) -> None:
+    found = error(tmp_path, "[http]\nport = = 81")
+    assert found.source == str(tmp_path / "own.toml")
+    assert "line 2" in found.message
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no such file"):
+        load(tmp_path / "none.toml", {})
+    with pytest.raises(SettingsError, match="no such file"):
+        load(environ={"TROUPE_CONFIG": str(tmp_path / "none.toml")})
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text("")
+    file.chmod(0)
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load(file, {})

@@ -1,0 +1,325 @@
+import asyncio
+import errno
+import os
+import signal
+import sys
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from google.protobuf.duration_pb2 import Duration
+
+from actors.registry import ACTORS
+from bus import RpcError, subjects
+from bus.channel import Channel
+from bus.transports import Message
+from bus.transports.nats import NatsTransport
+from host import liveness, process, supervision, supervisor
+from host.embedded import EmbeddedServer, connect
+from host.registry import UnknownActor
+from host.settings import GrpcSettings, HttpSettings, Settings, SupervisorSettings
+from host.supervisor import Addresses, AlreadyRunning, HubFailed, Supervisor
+from store import JetStream, JetStreamEventLog
+from troupe.echo.v1 import EchoRequest, EchoServiceClient, RepeatRequest
+from troupe.health.v1 import Actor, ActorState, CheckRequest, HealthServiceClient, WatchRequest
+
+ECHO = [sys.executable, "-m", "actors", "echo"]
+
+SERVING = ActorState.ACTOR_STATE_SERVING
+
+
+def script(text: str) -> list[str]:
+    return [sys.executable, "-c", text]
+
+
+def settings_of(home: Path, max_restarts: int = 5, drain_seconds: float = 5) -> Settings:
+    own = SupervisorSettings(actors=["echo"], max_restarts=max_restarts, drain_seconds=drain_seconds)
+    return Settings(home=home, http=HttpSettings(port=0), grpc=GrpcSettings(port=0), supervisor=own)
+
+
+class Hub:
+    """A supervised hub in this process, and a caller on its bus."""
+
+    def __init__(self, server: EmbeddedServer, transport: NatsTransport, stop: asyncio.Event) -> None:
+        self.server = server
+        self.transport = transport
+        self.stop = stop
+        self.channel = Channel(transport)
+        self.echo = EchoServiceClient(self.channel)
+        self.health = HealthServiceClient(self.channel)
+        self.addresses: asyncio.Future[Addresses] = asyncio.get_running_loop().create_future()
+        self.supervisor: Supervisor
+        self.running: asyncio.Task[int]
+
+    async def actor(self, name: str, fits: Callable[[Actor], bool]) -> Actor:
+        """The actor as soon as it fits."""
+        async for response in self.health.watch(WatchRequest()):
+            for actor in response.actors:
+                if actor.name == name and fits(actor):
+                    return actor
+        raise AssertionError
+
+    async def serving(self, name: str = "echo", restarts: int = 0) -> Actor:
+        return await self.actor(name, lambda actor: actor.state == SERVING and actor.restarts >= restarts)
+
+    async def heard(self, subject: str) -> "asyncio.Queue[Message]":
+        messages: asyncio.Queue[Message] = asyncio.Queue()
+        await self.transport.subscribe(subject, messages.put_nowait)
+        return messages
+
+    async def recorded(self) -> str:
+        """The kind of the first event in the hub's log."""
+        events = await JetStreamEventLog.open(JetStream(self.transport.client), Actor)
+        async with aclosing(events.subscribe("test")) as deliveries:
+            async for delivery in deliveries:
+                await delivery.ack()
+                return delivery.event.kind
+        raise AssertionError
+
+
+@asynccontextmanager
+async def hub(settings: Settings, **commands: Sequence[str]) -> AsyncIterator[Hub]:
+    async with asyncio.timeout(40), EmbeddedServer(settings.home) as server:
+        own = Hub(server, await connect(settings, "caller"), asyncio.Event())
+        own.supervisor = Supervisor(settings, commands, server=server, ready=own.addresses.set_result)
+        own.running = asyncio.create_task(own.supervisor.run(own.stop))
+        yield own
+        own.stop.set()
+        await own.channel.close()
+        await asyncio.wait({own.running})
+        await own.transport.close()
+        if not own.running.exception():
+            assert own.running.result() == 0
+
+
+async def test_a_killed_actor_is_told_of_at_once_and_comes_back(tmp_path: Path) -> None:
+    async with hub(settings_of(tmp_path), echo=ECHO) as own:
+        before = await own.serving()
+        gone = await own.heard(subjects.GONE)
+        responses = aiter(own.echo.repeat(RepeatRequest(count=1000, interval=Duration(nanos=10_000_000))))
+        await anext(responses)
+        os.kill(before.pid, signal.SIGKILL)
+        with pytest.raises(RpcError) as caught:
+            async for _ in responses:
+                pass
+        assert caught.value.reason == "PEER_LOST"
+        assert (await gone.get()).subject == subjects.gone(before.process)
+        after = await own.serving(restarts=1)
+        assert after.pid != before.pid
+        assert after.process != before.process
+        assert after.last_exit == "ended by SIGKILL"
+        assert (await own.echo.echo(EchoRequest(text="chào lại"))).text == "chào lại"
+
+
+async def test_an_actor_that_cannot_live_fails_with_an_event_and_harms_no_other(tmp_path: Path) -> None:
+    broken = script("import sys; print('warming up'); sys.exit('out of paint')")
+    async with hub(settings_of(tmp_path, max_restarts=2), echo=ECHO, painter=broken) as own:
+        events = await own.heard(subjects.event("*.*"))
+        failed = await own.actor("painter", lambda actor: actor.state == ActorState.ACTOR_STATE_FAILED)
+        assert failed.restarts == 2
+        assert failed.last_exit == "ended with status 1: out of paint"
+        event = await events.get()
+        assert event.subject == "event.actor.failed"
+        assert Actor.FromString(event.payload).name == "painter"
+        assert await own.recorded() == "actor.failed"
+        assert (await own.serving()).restarts == 0
+        assert (await own.addresses).states == {"echo": "serving", "painter": "failed"}
+        assert "warming up" in (tmp_path / "logs" / "painter.log").read_text()
+
+
+async def test_what_has_failed_is_started_again_on_sigusr1(tmp_path: Path) -> None:
+    mended = tmp_path / "mended"
+    waiting = (
+        f"import os, sys; os.path.exists({str(mended)!r}) or sys.exit('still broken'); os.execv(sys.executable, {ECHO})"
+    )
+    async with hub(settings_of(tmp_path, max_restarts=0), echo=script(waiting)) as own:
+        await own.actor("echo", lambda actor: actor.state == ActorState.ACTOR_STATE_FAILED)
+        mended.touch()
+        os.kill(os.getpid(), signal.SIGUSR1)
+        await own.serving()
+
+
+async def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
+    async with hub(settings_of(tmp_path, max_restarts=0), echo=["/nonexistent/program"]) as own:
+        failed = await own.actor("echo", lambda actor: actor.state == ActorState.ACTOR_STATE_FAILED)
+        assert "/nonexistent/program" in failed.last_exit
+
+
+async def test_a_stop_lets_running_streams_end(tmp_path: Path) -> None:
+    async with hub(settings_of(tmp_path), echo=ECHO) as own:
+        await own.serving()
+        responses = aiter(own.echo.repeat(RepeatRequest(count=40, interval=Duration(nanos=10_000_000))))
+        assert (await anext(responses)).index == 0
+        own.stop.set()
+        assert [response.index async for response in responses] == list(range(1, 40))
+        assert await own.running == 0
+
+
+STUBBORN = script(
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
+)
+
+
+async def deaf(own: Hub, home: Path) -> int:
+    """The number of the stubborn process, once it ignores what it is told."""
+    pid = (await own.actor("stubborn", lambda actor: actor.pid > 0)).pid
+    while "ready" not in (home / "logs" / "stubborn.log").read_text():
+        await own.health.check(CheckRequest())
+    return pid
+
+
+async def test_a_process_that_ignores_the_stop_is_killed_when_its_time_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervision, "KILL_SECONDS", 0.1)
+    async with hub(settings_of(tmp_path, drain_seconds=0.1), stubborn=STUBBORN) as own:
+        pid = await deaf(own, tmp_path)
+        own.stop.set()
+        assert await own.running == 0
+        assert not psutil.pid_exists(pid)
+
+
+async def test_a_second_stop_waits_for_nobody(tmp_path: Path) -> None:
+    async with hub(settings_of(tmp_path, drain_seconds=1000), stubborn=STUBBORN) as own:
+        pid = await deaf(own, tmp_path)
+        own.stop.set()
+        await own.actor("stubborn", lambda actor: actor.state == ActorState.ACTOR_STATE_DRAINING)
+        own.supervisor.stop_now()
+        assert await own.running == 0
+        assert not psutil.pid_exists(pid)
+
+
+async def test_a_process_that_hangs_is_killed_and_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(liveness, "LOST_SECONDS", 2.0)
+    monkeypatch.setattr(supervision, "SILENT_SECONDS", 0.1)
+    async with hub(settings_of(tmp_path), echo=ECHO) as own:
+        before = await own.serving()
+        os.kill(before.pid, signal.SIGSTOP)
+        after = await own.serving(restarts=1)
+        assert after.last_exit == "ended by SIGKILL"
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "hung"])
+async def test_the_bus_is_brought_back_and_no_actor_has_to_start_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    monkeypatch.setattr(supervisor, "PROBE_SECONDS", 0.3)
+    async with hub(settings_of(tmp_path), echo=ECHO) as own:
+        before, pid = await own.serving(), own.server.pid
+        back = asyncio.Event()
+        own.transport.on_reconnect(back.set)
+        os.kill(pid, number)
+        await back.wait()
+        assert own.server.pid not in (0, pid)
+        while True:
+            try:
+                assert (await own.echo.echo(EchoRequest(text="trở lại"), timeout=1)).text == "trở lại"
+                break
+            except RpcError as error:
+                assert error.reason in ("NO_RESPONDERS", "DEADLINE_EXCEEDED"), error
+        after = await own.serving()
+        assert (after.pid, after.process) == (before.pid, before.process)
+
+
+async def test_a_bus_that_cannot_come_back_ends_the_hub_with_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(_: EmbeddedServer) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "server.conf")
+
+    monkeypatch.setattr(EmbeddedServer, "restart", full)
+    async with hub(settings_of(tmp_path), echo=ECHO) as own:
+        await own.serving()
+        os.kill(own.server.pid, signal.SIGKILL)
+        with pytest.raises(HubFailed, match=r"could not be started again: .*No space left"):
+            await own.running
+
+
+async def test_a_supervisor_that_fails_ends_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with hub(settings_of(tmp_path), echo=ECHO) as own:
+        await own.serving()
+        monkeypatch.setattr(own.supervisor.supervision, "tick", None)
+        with pytest.raises(HubFailed, match=r"The supervisor failed \(TypeError.*supervisor\.log"):
+            await own.running
+
+
+async def test_a_gateway_that_cannot_live_ends_the_hub_with_its_last_words(tmp_path: Path) -> None:
+    dead = script("import sys; sys.exit('no such door')")
+    async with hub(settings_of(tmp_path, max_restarts=0), gateway=dead, echo=ECHO) as own:
+        with pytest.raises(HubFailed, match="no such door"):
+            await own.running
+
+
+# ---- a whole hub
+
+
+async def test_a_hub_is_ready_when_gateway_and_actors_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = asyncio.Event()
+    monkeypatch.setattr(process, "stop_requested", lambda **_: stop)
+    monkeypatch.setattr(supervisor, "configure", lambda *_: None)
+    ready: asyncio.Future[Addresses] = asyncio.get_running_loop().create_future()
+    async with asyncio.timeout(40):
+        running = asyncio.create_task(supervisor.run(settings_of(tmp_path), ACTORS, ready=ready.set_result))
+        running.add_done_callback(lambda task: ready.cancel())
+        addresses = await ready
+        assert addresses.states == {"gateway": "serving", "echo": "serving"}
+        assert await asyncio.to_thread(lambda: urllib.request.urlopen(f"{addresses.http}/healthz").status) == 200
+        with pytest.raises(AlreadyRunning, match=f"process {os.getpid()}"):
+            await supervisor.run(settings_of(tmp_path), ACTORS, ready=lambda _: None)
+        stop.set()
+        assert await running == 0
+
+
+async def test_a_port_that_is_taken_is_named_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "configure", lambda *_: None)
+    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    settings = Settings(home=tmp_path, http=HttpSettings(port=port), grpc=GrpcSettings(port=0))
+    with pytest.raises(HubFailed, match=f"127.0.0.1:{port}.*TROUPE_HTTP_PORT"):
+        await supervisor.run(settings, ACTORS, ready=lambda _: None)
+    server.close()
+    await server.wait_closed()
+
+
+async def test_an_unknown_actor_is_named_before_anything_starts(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, supervisor=SupervisorSettings(actors=["ehco"]))
+    with pytest.raises(UnknownActor, match="Did you mean echo"):
+        await supervisor.run(settings, ACTORS, ready=lambda _: None)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends children with their parent on Linux")
+async def test_nothing_outlives_a_supervisor_that_is_killed(tmp_path: Path) -> None:
+    text = (
+        "import asyncio, pathlib, sys\n"
+        "from host.supervisor import Supervisor\n"
+        "from host.embedded import EmbeddedServer\n"
+        "from host.settings import Settings\n"
+        "async def main():\n"
+        "    settings = Settings(home=pathlib.Path(sys.argv[1]))\n"
+        "    async with EmbeddedServer(settings.home) as server:\n"
+        "        commands = {'echo': [sys.executable, '-m', 'actors', 'echo']}\n"
+        "        ready = lambda addresses: print('up', file=sys.stderr, flush=True)\n"
+        "        await Supervisor(settings, commands, server=server, ready=ready).run(asyncio.Event())\n"
+        "asyncio.run(main())\n"
+    )
+    async with asyncio.timeout(30):
+        hub = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", text, str(tmp_path)),
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        assert hub.stderr is not None
+        assert await hub.stderr.readline() == b"up\n"
+        children = psutil.Process(hub.pid).children(recursive=True)
+        assert len(children) == 2
+        hub.send_signal(signal.SIGKILL)
+        await hub.communicate()
+        _, alive = await asyncio.to_thread(psutil.wait_procs, children, 10)
+        assert alive == []
