@@ -23,7 +23,7 @@ process.run(main())
 
 ORPHAN = """
 import subprocess, sys
-child = "import time; from bus import process; process.watch_parent(0.1); print('up', flush=True); time.sleep(60)"
+child = "import time; from host import process; process.watch_parent(0.1); print('up', flush=True); time.sleep(60)"
 own = subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.PIPE)
 own.stdout.readline()
 print(own.pid, flush=True)
