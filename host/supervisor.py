@@ -24,12 +24,13 @@ import structlog
 from bus import RpcError
 from bus.transports.nats import NatsTransport
 from host import process, registry
-from host.embedded import AlreadyRunning, EmbeddedServer, ServerError
+from host.embedded import EmbeddedServer, ServerError
 from host.health import HealthActor, described
 from host.liveness import Change, DisconnectRelay, Lost, Presence
 from host.log import RotatingFile, configure
 from host.member import Member
 from host.output import Output
+from host.running import AlreadyRunning, Running, held, record
 from host.settings import INSTANCE, Settings, hand_down
 from host.supervision import Budget, Effect, Finished, GiveUp, Kill, Spawn, State, Supervision, Tell, Terminate
 from store import JetStream, JetStreamEventLog
@@ -77,6 +78,10 @@ class Addresses:
     home: Path
     states: Mapping[str, str]
 
+    def record(self) -> Running:
+        """What others in this home find."""
+        return Running(process=os.getpid(), started=time.time(), http=self.http, grpc=self.grpc, bus=self.bus)
+
 
 async def run(settings: Settings, actors: registry.Registry, *, ready: Callable[[Addresses], None]) -> int:
     """Run a hub until it is told to stop; 0 if it ended in order.
@@ -96,8 +101,10 @@ async def run(settings: Settings, actors: registry.Registry, *, ready: Callable[
     async with AsyncExitStack() as stack:
         stack.callback(output.close)
         # First, so that a second hub in this home hears of the first and not of its ports.
+        stack.enter_context(held(settings.home))
         server = None if settings.bus.url else await stack.enter_async_context(EmbeddedServer(settings.home))
         supervisor = Supervisor(_with_ports(settings), commands, server=server, ready=ready)
+        record(settings.home, supervisor.addresses().record())
         return await supervisor.run(process.stop_requested(again=supervisor.stop_now))
 
 

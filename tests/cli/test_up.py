@@ -113,10 +113,11 @@ async def test_an_unknown_actor_is_refused_before_anything_starts(troupe: Run) -
 
 async def test_a_home_that_cannot_be_used_is_named(troupe: Run, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for home in (tmp_path / "file", tmp_path / "file" / "below"):
-        ended = await troupe("up", "--home", str(home))
-        assert (ended.code, f"{home} cannot be used" in ended.err) == (1, True)
+    for home, told in (("file", "file is a file, and a home is a folder"), ("file/below", "file is a file, so that")):
+        ended = await troupe("up", "--home", str(tmp_path / home))
+        assert (ended.code, f"{tmp_path / told}" in ended.err, "TROUPE_HOME" in ended.err) == (1, True, True)
         assert "Traceback" not in ended.err
+        assert "Errno" not in ended.err
 
 
 async def test_an_open_door_without_a_key_is_refused_before_anything_starts(troupe: Run) -> None:
