@@ -84,9 +84,9 @@ class Driver:
         """End everything in order; asked a second time, at once. `finished` tells when."""
         self.do(self.supervision.stop(time.monotonic()))
 
-    async def end(self) -> None:
-        """Watch no longer; what still runs is killed."""
-        for _, running in self._running.values():
+    async def end(self, *, leave: bool = False) -> None:
+        """Watch no longer; what still runs is killed, or left."""
+        for _, running in [] if leave else self._running.values():
             running.kill()
         for task in self._tasks:
             task.cancel()

@@ -176,6 +176,7 @@ class Supervision:
 
     def start(self, now: float) -> list[Effect]:
         """Begin, with everything."""
+        self._ticked = now
         return [effect for child in self.children.values() for effect in self._spawn(child, now)]
 
     def spawned(self, name: str, pid: int, now: float) -> list[Effect]:
