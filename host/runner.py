@@ -80,9 +80,9 @@ def services(kind: type[object]) -> list[ServiceInfo]:
 
 
 def _arguments(kind: type[object], name: str, settings: Settings, member: Member) -> dict[str, Any]:
-    """What the constructor asks for by name: settings, hub, channel, transport, home, member."""
+    """What the constructor asks for by name: settings, hub_settings, channel, transport, home, member."""
     offered = {
-        "hub": settings,
+        "hub_settings": settings,
         "channel": member.channel,
         "transport": member.transport,
         "home": settings.home,
