@@ -79,10 +79,7 @@ async def _supervised(settings: "Settings") -> int:
     from host import supervisor
 
     own = doors_of(settings)
-    doors = [
-        supervisor.Door("http", own.http.host, own.http.port),
-        supervisor.Door("grpc", own.grpc.host, own.grpc.port),
-    ]
+    doors = [supervisor.Door(name, door.host, door.port) for name, door in (("http", own.http), ("grpc", own.grpc))]
     following: list[asyncio.Task[None]] = []
 
     def ready(addresses: "Addresses") -> None:

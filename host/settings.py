@@ -1,8 +1,8 @@
 """The settings of a hub: one file, `troupe.toml`, and the environment, which wins.
 
-Here is how they are read, and what every process has. Each other room has its sections in a `settings.py` of its own, and
-whoever puts rooms together names them to `load`; an actor's section is its own too. `docs/settings.md` tells what each is
-for. A wrong name or value is refused with the file, the key and what is allowed.
+Here is how they are read, and what every process has. Other rooms have their sections in a `settings.py` of their own,
+and whoever puts rooms together names them to `load`; an actor's section is its own too. `docs/settings.md` tells what
+each is for. A wrong name or value is refused with the file, the key and what is allowed.
 """
 
 import difflib
@@ -123,7 +123,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     telemetry: TelemetrySettings = TelemetrySettings()
     supervisor: SupervisorSettings = SupervisorSettings()
     actors: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """One section for each actor that has any; see `actor`. An actor's name holds no "_": in a variable it ends there."""
+    """One section for each actor that has any; see `actor`. Their names hold no "_", since in a variable it ends them."""
 
     rooms: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What was set in the sections of other rooms; see `room`."""

@@ -90,9 +90,9 @@ async def run(
 ) -> int:
     """Run a hub until it is told to stop; 0 if it ended in order.
 
-    actors: the company, of which the settings may choose. doors: the gateway's, as the settings have them. ready: called once, when the gateway and the actors serve or
-    have failed. Prints nothing; logs into the home. Raises AlreadyRunning, ServerError, HubFailed, UnknownActor,
-    SettingsError, RpcError (an external bus cannot be reached).
+    actors: the company, of which the settings may choose. doors: the gateway's, as the settings have them. ready:
+    called once, when the gateway and the actors serve or have failed. Prints nothing; logs into the home. Raises
+    AlreadyRunning, ServerError, HubFailed, UnknownActor, SettingsError, RpcError (an external bus cannot be reached).
     """
     names = settings.supervisor.actors or list(actors)
     commands = {GATEWAY: [sys.executable, "-m", "gateway"]}
@@ -139,8 +139,8 @@ class _Running:
 class Supervisor:
     """Does what Supervision decides.
 
-    commands: what to run, by name; "gateway", if there is one, is stopped first. doors: where it listens. server: the bus if it is looked after
-    here, started by the caller. ready: see `run`.
+    commands: what to run, by name; "gateway", if there is one, is stopped first. doors: where it listens. server: the
+    bus if it is looked after here, started by the caller. ready: see `run`.
     """
 
     def __init__(

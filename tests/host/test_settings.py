@@ -11,6 +11,7 @@ import pytest
 from host.settings import (
     BusSettings,
     LogSettings,
+    Rooms,
     Settings,
     SettingsError,
     hand_down,
@@ -40,7 +41,7 @@ class AuthSettings(msgspec.Struct, frozen=True, kw_only=True):
     keys: list[KeySettings] = msgspec.field(default_factory=list)
 
 
-ROOMS = {"http": DoorSettings, "auth": AuthSettings}
+ROOMS: Rooms = {"http": DoorSettings, "auth": AuthSettings}
 
 
 def load(path: Path | None = None, environ: Mapping[str, str] = MappingProxyType({})) -> Settings:
