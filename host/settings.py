@@ -123,7 +123,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     telemetry: TelemetrySettings = TelemetrySettings()
     supervisor: SupervisorSettings = SupervisorSettings()
     actors: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """One section for each actor that has any; see `actor`. Their names hold no "_", since in a variable it ends them."""
+    """One section for each actor that has any; see `actor`. A name holds no "_": variables end it there."""
 
     rooms: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What was set in the sections of other rooms; see `room`."""
