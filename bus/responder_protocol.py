@@ -206,7 +206,7 @@ class ResponderProtocol:
         return self.outgoing.sendable
 
     def frames(self) -> list[Frame]:
-        """What to send to the caller in this turn, in order: at most one frame of payloads, so that calls take turns."""
+        """What to send in this turn, in order: at most one frame of payloads, so that calls take turns."""
         if self.outgoing.detached:
             self._controls.clear()
             return []
