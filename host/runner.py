@@ -104,9 +104,9 @@ async def _serve(member: Member, actor: Any, service: ServiceInfo) -> None:
 
 
 def _arguments(kind: type[object], name: str, settings: Settings, member: Member) -> dict[str, Any]:
-    """What the constructor asks for by name: settings, hub, channel, transport, home, member."""
+    """What the constructor asks for by name: settings, hub_settings, channel, transport, home, member."""
     offered = {
-        "hub": settings,
+        "hub_settings": settings,
         "channel": member.channel,
         "transport": member.transport,
         "home": settings.home,

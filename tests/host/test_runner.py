@@ -39,14 +39,14 @@ class PickyActor(EchoActor):
     def __init__(
         self,
         settings: PickySettings,
-        hub: Settings,
+        hub_settings: Settings,
         channel: Channel,
         transport: Transport,
         home: Path,
         member: Member,
         spare: int = 7,
     ) -> None:
-        self.got = (settings, hub, channel, transport, home, member, spare)
+        self.got = (settings, hub_settings, channel, transport, home, member, spare)
         self.life: list[str] = []
         self.made.append(self)
 
