@@ -22,7 +22,6 @@ import msgspec
 import structlog
 
 from bus import RpcError
-from bus.transports.nats import NatsTransport
 from host import process, registry
 from host.embedded import AlreadyRunning, EmbeddedServer, ServerError
 from host.health import HealthActor, described
@@ -32,7 +31,6 @@ from host.member import Member
 from host.output import Output
 from host.settings import INSTANCE, Settings, hand_down
 from host.supervision import Budget, Effect, Finished, GiveUp, Kill, Spawn, State, Supervision, Tell, Terminate
-from store import JetStream, JetStreamEventLog
 from troupe.health.v1 import Actor, HealthService
 
 __all__ = ["Addresses", "AlreadyRunning", "HubFailed", "Supervisor", "run"]
@@ -353,10 +351,8 @@ class Supervisor:
 
     async def _record(self, kind: str, event: Actor) -> None:
         """Write an event into the hub's log, whose subject others may hear."""
-        transport = self._member.transport
-        assert isinstance(transport, NatsTransport)
         try:
-            events = await JetStreamEventLog.open(JetStream(transport.client), Actor)
+            events = await self._member.store.events({kind: Actor})
             await events.append(kind, event)
         except RpcError as error:
             log.warning("event.not_recorded", kind=kind, error=str(error))
