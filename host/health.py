@@ -3,6 +3,8 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from functools import cache
+from importlib import metadata
 
 from bus import Context
 from host.supervision import Child, State
@@ -29,12 +31,13 @@ STATES = {
 class HealthActor(HealthService):
     """Reads the supervisor's children when asked. Whoever changes them calls `changed`.
 
-    clock: the one of the children's `since`.
+    clock: the one of the children's `since`. The hub counts as started when this is made.
     """
 
     def __init__(self, children: dict[str, Child], clock: Callable[[], float] = time.monotonic) -> None:
         self._children = children
         self._clock = clock
+        self._started = time.time_ns()
         self._changed = asyncio.Event()
 
     def changed(self) -> None:
@@ -44,7 +47,9 @@ class HealthActor(HealthService):
 
     async def check(self, request: CheckRequest, ctx: Context) -> CheckResponse:
         """See the contract."""
-        return CheckResponse(actors=self.actors())
+        answer = CheckResponse(actors=self.actors(), version=_version())
+        answer.started.FromNanoseconds(self._started)
+        return answer
 
     async def watch(self, request: WatchRequest, ctx: Context) -> AsyncIterator[WatchResponse]:
         """See the contract. Changes that come faster than they are taken are told as one."""
@@ -56,6 +61,14 @@ class HealthActor(HealthService):
     def actors(self) -> list[Actor]:
         """Every process as the contract has it."""
         return [described(child, self._clock()) for child in self._children.values()]
+
+
+@cache
+def _version() -> str:
+    try:
+        return metadata.version("troupe-hub")
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def described(child: Child, now: float) -> Actor:

@@ -1,6 +1,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from importlib import metadata
 
 import pytest
 
@@ -45,6 +46,12 @@ async def test_check_tells_every_process_in_order(stage: Stage, client: HealthSe
     assert (gateway.name, gateway.state) == ("gateway", ActorState.ACTOR_STATE_SERVING)
     assert (echo.state, echo.restarts, echo.last_exit) == (ActorState.ACTOR_STATE_FAILED, 5, "ended by SIGABRT")
     assert abs(time.time() - echo.since.ToNanoseconds() / 1e9 - 60) < 5
+
+
+async def test_check_tells_since_when_the_hub_runs_and_what_it_is(client: HealthServiceClient) -> None:
+    told = await client.check(CheckRequest())
+    assert abs(time.time() - told.started.ToNanoseconds() / 1e9) < 60
+    assert told.version == metadata.version("troupe-hub")
 
 
 @pytest.mark.parametrize("state", State)

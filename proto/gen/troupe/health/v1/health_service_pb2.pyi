@@ -51,10 +51,14 @@ class CheckRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class CheckResponse(_message.Message):
-    __slots__ = ("actors",)
+    __slots__ = ("actors", "started", "version")
     ACTORS_FIELD_NUMBER: _ClassVar[int]
+    STARTED_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     actors: _containers.RepeatedCompositeFieldContainer[Actor]
-    def __init__(self, actors: _Optional[_Iterable[_Union[Actor, _Mapping]]] = ...) -> None: ...
+    started: _timestamp_pb2.Timestamp
+    version: str
+    def __init__(self, actors: _Optional[_Iterable[_Union[Actor, _Mapping]]] = ..., started: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[str] = ...) -> None: ...
 
 class WatchRequest(_message.Message):
     __slots__ = ()

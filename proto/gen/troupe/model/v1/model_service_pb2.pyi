@@ -27,7 +27,7 @@ MODEL_STATE_FAILED: ModelState
 MODEL_STATE_DRAINING: ModelState
 
 class Model(_message.Message):
-    __slots__ = ("name", "services", "state", "family", "architecture", "quantization", "parameters", "size_bytes", "context_tokens", "embedding_dimensions", "adapters", "description", "modified", "error", "owner")
+    __slots__ = ("name", "services", "state", "family", "architecture", "quantization", "parameters", "size_bytes", "context_tokens", "embedding_dimensions", "adapters", "description", "modified", "error", "owner", "default")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SERVICES_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -43,6 +43,7 @@ class Model(_message.Message):
     MODIFIED_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_FIELD_NUMBER: _ClassVar[int]
     name: str
     services: _containers.RepeatedScalarFieldContainer[str]
     state: ModelState
@@ -58,7 +59,8 @@ class Model(_message.Message):
     modified: _timestamp_pb2.Timestamp
     error: str
     owner: str
-    def __init__(self, name: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[ModelState, str]] = ..., family: _Optional[str] = ..., architecture: _Optional[str] = ..., quantization: _Optional[str] = ..., parameters: _Optional[int] = ..., size_bytes: _Optional[int] = ..., context_tokens: _Optional[int] = ..., embedding_dimensions: _Optional[int] = ..., adapters: _Optional[_Iterable[str]] = ..., description: _Optional[str] = ..., modified: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[str] = ..., owner: _Optional[str] = ...) -> None: ...
+    default: bool
+    def __init__(self, name: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[ModelState, str]] = ..., family: _Optional[str] = ..., architecture: _Optional[str] = ..., quantization: _Optional[str] = ..., parameters: _Optional[int] = ..., size_bytes: _Optional[int] = ..., context_tokens: _Optional[int] = ..., embedding_dimensions: _Optional[int] = ..., adapters: _Optional[_Iterable[str]] = ..., description: _Optional[str] = ..., modified: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[str] = ..., owner: _Optional[str] = ..., default: _Optional[bool] = ...) -> None: ...
 
 class ListModelsRequest(_message.Message):
     __slots__ = ("service",)
