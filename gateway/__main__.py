@@ -17,12 +17,13 @@ from gateway.hub import Hub
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
 from gateway.resolver import load_on_demand
+from gateway.settings import DoorSettings, doors_of, load
 from host import process
 from host.liveness import DisconnectRelay
 from host.log import configure
 from host.member import Member
 from host.process import stop_requested
-from host.settings import Settings, SettingsError, load
+from host.settings import Settings, SettingsError
 from store import TableLocations
 
 OWN_FILES = 512
@@ -39,9 +40,9 @@ class _HttpServer(uvicorn.Server):
         yield
 
 
-async def serve(member: Member, locations: RememberedLocations) -> None:
+async def serve(member: Member, settings: DoorSettings, locations: RememberedLocations) -> None:
     """Serve HTTP, WebSocket and gRPC until SIGTERM or SIGINT."""
-    settings, channel = member.settings, member.channel
+    channel = member.channel
     channel.resolver = load_on_demand(channel)
     await channel.start()
     access, limits = Access(settings.auth), Limits(settings.limits)
@@ -56,14 +57,15 @@ async def serve(member: Member, locations: RememberedLocations) -> None:
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     http.should_exit = True
-    await asyncio.gather(serving, rpc.stop(settings.supervisor.drain_seconds))
+    await asyncio.gather(serving, rpc.stop(settings.drain_seconds))
     await locations.close()
 
 
 async def run(settings: Settings) -> int:
     """Join the bus and serve; the exit status."""
-    check_exposure(settings)
-    wanted = 2 * settings.limits.max_connections + OWN_FILES
+    doors = doors_of(settings)
+    check_exposure(doors)
+    wanted = 2 * doors.limits.max_connections + OWN_FILES
     if (allowed := process.allow_files(wanted)) < wanted:
         log.warning("files.limited", allowed=allowed, wanted=wanted, remedy="raise the hard limit, ulimit -Hn")
     async with Member(settings, "gateway") as member:
@@ -72,7 +74,7 @@ async def run(settings: Settings) -> int:
         relay = DisconnectRelay(member.transport)
         await relay.start()
         try:
-            await serve(member, locations)
+            await serve(member, doors, locations)
         finally:
             await relay.stop()
     return 0

@@ -109,7 +109,7 @@ def _arguments(kind: type[object], name: str, settings: Settings, member: Member
     events, table and queue open what lasts, as `store.Store` has them.
     """
     offered = {
-        "hub": settings,
+        "hub_settings": settings,
         "channel": member.channel,
         "transport": member.transport,
         "home": settings.home,

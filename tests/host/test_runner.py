@@ -40,7 +40,7 @@ class PickyActor(EchoActor):
     def __init__(
         self,
         settings: PickySettings,
-        hub: Settings,
+        hub_settings: Settings,
         channel: Channel,
         transport: Transport,
         home: Path,
@@ -51,7 +51,7 @@ class PickyActor(EchoActor):
         queue: Queues,
         spare: int = 7,
     ) -> None:
-        self.got = (settings, hub, channel, transport, home, member, spare)
+        self.got = (settings, hub_settings, channel, transport, home, member, spare)
         self.lasting = (store, events, table, queue)
         self.life: list[str] = []
         self.made.append(self)
