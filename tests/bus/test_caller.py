@@ -41,7 +41,7 @@ async def test_a_unary_call_is_awaited_directly_or_as_a_task_and_has_trailers() 
     assert call.trailers == {"model": "tiny"}
     task = asyncio.create_task(UnaryCall(answered))
     assert await task == "answer"
-    assert await asyncio.gather(UnaryCall(answered), UnaryCall(answered)) == ["answer", "answer"]
+    assert list(await asyncio.gather(UnaryCall(answered), UnaryCall(answered))) == ["answer", "answer"]
 
 
 async def test_trailers_of_a_failed_call_are_there() -> None:
