@@ -18,7 +18,6 @@ from pathlib import Path
 import structlog
 
 from bus import RpcError
-from bus.transports.nats import NatsTransport
 from host import process, registry
 from host.bus_watch import BusWatch
 from host.driver import Driver
@@ -30,7 +29,6 @@ from host.member import Member
 from host.output import Output
 from host.settings import INSTANCE, Settings, hand_down
 from host.supervision import Child, State, Supervision
-from store import JetStream, JetStreamEventLog
 from troupe.health.v1 import Actor, HealthService
 from troupe.rpc.v1 import Heartbeat
 
@@ -348,10 +346,8 @@ class Supervisor:
 
     async def _record(self, kind: str, event: Actor) -> None:
         """Write an event into the hub's log, whose subject others may hear."""
-        transport = self._member.transport
-        assert isinstance(transport, NatsTransport)
         try:
-            events = await JetStreamEventLog.open(JetStream(transport.client), Actor)
+            events = await self._member.store.events({kind: Actor})
             await events.append(kind, event)
         except RpcError as error:
             log.warning("event.not_recorded", kind=kind, error=str(error))

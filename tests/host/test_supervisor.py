@@ -23,7 +23,7 @@ from host.embedded import EmbeddedServer, connect
 from host.registry import UnknownActor
 from host.settings import Settings, SupervisorSettings
 from host.supervisor import Addresses, AlreadyRunning, Door, HubFailed, Supervisor
-from store import JetStream, JetStreamEventLog
+from store import store_of
 from troupe.echo.v1 import EchoRequest, EchoServiceClient, RepeatRequest
 from troupe.health.v1 import Actor, ActorState, CheckRequest, HealthServiceClient, WatchRequest
 
@@ -76,7 +76,7 @@ class Hub:
 
     async def recorded(self) -> str:
         """The kind of the first event in the hub's log."""
-        events = await JetStreamEventLog.open(JetStream(self.transport.client), Actor)
+        events = await store_of(self.transport).events({"actor.failed": Actor})
         async with aclosing(events.subscribe("test")) as deliveries:
             async for delivery in deliveries:
                 await delivery.ack()

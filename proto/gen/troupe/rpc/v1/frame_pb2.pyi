@@ -11,6 +11,19 @@ from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class Priority(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PRIORITY_UNSPECIFIED: _ClassVar[Priority]
+    PRIORITY_VOICE: _ClassVar[Priority]
+    PRIORITY_INTERACTIVE: _ClassVar[Priority]
+    PRIORITY_BATCH: _ClassVar[Priority]
+    PRIORITY_TRAINING: _ClassVar[Priority]
+PRIORITY_UNSPECIFIED: Priority
+PRIORITY_VOICE: Priority
+PRIORITY_INTERACTIVE: Priority
+PRIORITY_BATCH: Priority
+PRIORITY_TRAINING: Priority
 POLICY_FIELD_NUMBER: _ClassVar[int]
 policy: _descriptor.FieldDescriptor
 
@@ -202,14 +215,26 @@ class Location(_message.Message):
     method: str
     def __init__(self, process: _Optional[str] = ..., epoch: _Optional[int] = ..., resume_key_digest: _Optional[bytes] = ..., principal: _Optional[str] = ..., method: _Optional[str] = ...) -> None: ...
 
+class Resolution(_message.Message):
+    __slots__ = ("method", "field")
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    method: str
+    field: str
+    def __init__(self, method: _Optional[str] = ..., field: _Optional[str] = ...) -> None: ...
+
 class MethodPolicy(_message.Message):
-    __slots__ = ("route_by", "public", "scope", "idempotent")
+    __slots__ = ("route_by", "public", "scope", "idempotent", "resolved_by", "priority")
     ROUTE_BY_FIELD_NUMBER: _ClassVar[int]
     PUBLIC_FIELD_NUMBER: _ClassVar[int]
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENT_FIELD_NUMBER: _ClassVar[int]
+    RESOLVED_BY_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
     route_by: str
     public: bool
     scope: str
     idempotent: bool
-    def __init__(self, route_by: _Optional[str] = ..., public: _Optional[bool] = ..., scope: _Optional[str] = ..., idempotent: _Optional[bool] = ...) -> None: ...
+    resolved_by: Resolution
+    priority: Priority
+    def __init__(self, route_by: _Optional[str] = ..., public: _Optional[bool] = ..., scope: _Optional[str] = ..., idempotent: _Optional[bool] = ..., resolved_by: _Optional[_Union[Resolution, _Mapping]] = ..., priority: _Optional[_Union[Priority, str]] = ...) -> None: ...
