@@ -41,6 +41,10 @@ NEVER_BEGUN = frozenset({"NO_RESPONDERS", "SHUTTING_DOWN"})
 """Reasons of calls whose method has not begun. They are the bus's own: a handler's error never keeps one of them."""
 
 
+class BusyStream(RuntimeError):
+    """Two tasks read, or two send, on one side of one call at once: a mistake of the program, told to the second."""
+
+
 class RpcError(Exception):
     """A call failed.
 
@@ -158,6 +162,13 @@ def peer_lost(process: str, why: str) -> RpcError:
 def shutting_down() -> RpcError:
     """The process takes no new calls; this one has not begun."""
     message = "This process shuts down and has not begun the call; repeat it."
+    return RpcError(Code.UNAVAILABLE, message, reason="SHUTTING_DOWN", retry_after=0.5)
+
+
+def withdrawn(service: str, route: str) -> RpcError:
+    """The process goes on, without this service or route; the call has not begun."""
+    what = f"{service} under {route!r}" if route else service
+    message = f"This process no longer serves {what} and has not begun the call; repeat it."
     return RpcError(Code.UNAVAILABLE, message, reason="SHUTTING_DOWN", retry_after=0.5)
 
 

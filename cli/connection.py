@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from gateway.settings import GrpcSettings
     from host.settings import Settings
     from troupe_client import Hub
 
@@ -39,7 +40,7 @@ def hub_at(args: argparse.Namespace, settings: "Settings") -> "Hub":
 
 def settings_of(args: argparse.Namespace) -> "Settings":
     """The settings that the arguments name. Raises SettingsError."""
-    from host.settings import load
+    from gateway.settings import load
 
     config = getattr(args, "config", None)
     return load(Path(config) if config else None)
@@ -49,21 +50,24 @@ def target_of(args: argparse.Namespace, settings: "Settings") -> str:
     """Where the hub's gRPC door is: as the arguments say, else the settings, else the hub that runs in this home."""
     if args.target:
         return str(args.target)
-    if not args.host and not args.port and (own := own_door(settings)):
+    from gateway.settings import doors_of
+
+    grpc = doors_of(settings).grpc
+    if not args.host and not args.port and (own := own_door(grpc, settings.home)):
         return own
-    host = args.host or settings.grpc.host
+    host = args.host or grpc.host
     if host in EVERY_ADDRESS:
         host = "127.0.0.1"
     bracketed = f"[{host}]" if ":" in host and not host.startswith("[") else host
-    return f"{bracketed}:{args.port or settings.grpc.port}"
+    return f"{bracketed}:{args.port or grpc.port}"
 
 
-def own_door(settings: "Settings") -> str:
+def own_door(grpc: "GrpcSettings", home: Path) -> str:
     """The gRPC door of this home's hub, where the settings name none; empty if they do, or none runs."""
+    from gateway.settings import GrpcSettings
     from host.running import find
-    from host.settings import GrpcSettings
 
-    if settings.grpc.port and settings.grpc != GrpcSettings():
+    if grpc.port and grpc != GrpcSettings():
         return ""
-    running = find(settings.home)
-    return running.grpc if running else ""
+    running = find(home)
+    return running.doors.get("grpc", "") if running else ""

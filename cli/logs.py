@@ -51,7 +51,7 @@ def moment(text: str) -> float:
 
 def run(args: argparse.Namespace) -> int:
     """Print the lines; exit code 1 if there is none. Raises CommandError, SettingsError."""
-    from host.settings import load
+    from gateway.settings import load
 
     home = load(args.config).home
     known = sources(home)

@@ -58,11 +58,11 @@ def run(args: argparse.Namespace) -> int:
     try:
         status = asyncio.run(_asked(args, settings))
     except HubUnreachable as error:
-        if own is None or error.metadata["target"] != own.grpc:
+        if own is None or error.metadata["target"] != own.doors.get("grpc"):
             raise
         print(_silent(settings, own))
         return FAILED
-    local = own if own and own.grpc == status.target else None
+    local = own if own and own.doors.get("grpc") == status.target else None
     if args.json:
         _print_json(status)
     else:
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
 def _silent(settings: "Settings", own: "Running") -> str:
     since = span_text(time.time() - own.started)
     return (
-        f"A hub runs in {settings.home} for {since} (process {own.process}), and its door {own.grpc} does not answer "
+        f"A hub runs in {settings.home} for {since} (process {own.process}), and its door {own.doors['grpc']} does not answer "
         "yet. `troupe logs -f` shows what it does."
     )
 
@@ -140,7 +140,7 @@ def _head(status: Status, local: "Running | None", settings: "Settings", now: fl
     process = f" (process {local.process})" if local else ""
     places = [("gRPC", status.target)]
     if local:
-        places = [("Page", f"{local.http}/"), *places, ("Bus", local.bus)]
+        places = [("Page", f"http://{local.doors['http']}/"), *places, ("Bus", local.bus)]
         places.append(("Home", f"{settings.home}; logs in {settings.home / 'logs'}"))
     return [f"{version}{up}{process}", *(f"  {name:<5} {place}" for name, place in places)]
 

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Stop it; exit code 0. Raises CommandError, SettingsError."""
     from cli.up import environment
-    from host.settings import load
+    from gateway.settings import load
 
     settings = load(args.config, environment(args, os.environ))
     process = _process(settings.home)

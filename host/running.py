@@ -31,12 +31,11 @@ class AlreadyRunning(Exception):
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
-    """A hub as others find it. started: seconds since 1970; http: "http://127.0.0.1:8080"; grpc: "127.0.0.1:50051"."""
+    """A hub as others find it. started: seconds since 1970; doors: their addresses, "127.0.0.1:50051", by name."""
 
     process: int
     started: float
-    http: str
-    grpc: str
+    doors: dict[str, str]
     bus: str
 
 

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cli.status import Status, told
+from gateway.settings import load
 from host.running import Running, held, record
-from host.settings import load
 from troupe.health.v1 import Actor, ActorState, CheckResponse
 from troupe.model.v1 import Model, ModelState
 
@@ -38,7 +38,7 @@ SPARE = Model(name="spare", state=ModelState.MODEL_STATE_AVAILABLE)
 def running(home: Path, grpc: str) -> Iterator[Running]:
     """A hub holds this home, as far as others can see."""
     home.mkdir(exist_ok=True)
-    own = Running(process=4242, started=NOW, http="http://127.0.0.1:8", grpc=grpc, bus="nats://127.0.0.1:9")
+    own = Running(process=4242, started=NOW, doors={"http": "127.0.0.1:8", "grpc": grpc}, bus="nats://127.0.0.1:9")
     with held(home):
         record(home, own)
         yield own

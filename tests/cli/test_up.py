@@ -20,8 +20,7 @@ from .conftest import PATIENCE_SECONDS, Run
 from .conftest import environment as shell
 
 HERE = Addresses(
-    "http://127.0.0.1:8080",
-    "127.0.0.1:50051",
+    {"http": "127.0.0.1:8080", "grpc": "127.0.0.1:50051"},
     "nats://127.0.0.1:4",
     Path("/h"),
     {"echo": "serving", "llama": "backing_off"},
@@ -57,7 +56,7 @@ def test_a_hub_with_keys_is_asked_with_one() -> None:
 
 
 def test_another_port_is_named_to_the_chat() -> None:
-    other = Addresses(HERE.http, "127.0.0.1:6000", HERE.bus, HERE.home, HERE.states)
+    other = Addresses({**HERE.doors, "grpc": "127.0.0.1:6000"}, HERE.bus, HERE.home, HERE.states)
     assert "troupe chat --target 127.0.0.1:6000" in "\n".join(greeting(other, keys=False, command="troupe"))
 
 
@@ -98,9 +97,14 @@ async def test_a_hub_starts_answers_and_stops_at_ctrl_c(troupe: Run, tmp_path: P
     async with up(tmp_path, "--http-port", "0", "--grpc-port", "0", "--actors", "echo") as (process, target):
         ended = await troupe("call", "Echo", '{"text": "chào"}', "--target", target)
         assert (ended.code, ended.out) == (0, '{"text": "chào"}\n')
-        alive = await troupe("alive", "echo", env={"TROUPE_HOME": str(tmp_path / "hub")})
+        home = {"TROUPE_HOME": str(tmp_path / "hub")}
+        alive = await troupe("alive", "echo", env=home)
         assert (alive.code, alive.out) == (0, "echo serves\n")
-        process.send_signal(signal.SIGINT)
+        second = await troupe("up", env=home)
+        assert (second.code, f"runs in {tmp_path / 'hub'} already (process {process.pid})" in second.err) == (1, True)
+        status = await troupe("status", env=home)
+        assert (status.code, f"  gRPC  {target}" in status.out) == (0, True)
+        assert (await troupe("stop", env=home)).out.endswith("It has ended.\n")
         assert await process.wait() == 0
     alive = await troupe("alive", "echo", env={"TROUPE_HOME": str(tmp_path / "hub")})
     assert alive.code == 1

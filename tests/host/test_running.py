@@ -11,14 +11,14 @@ import pytest
 from host import running
 from host.running import AlreadyRunning, Running, find, held, is_held, record
 
-HUB = Running(process=7, started=1.5, http="http://127.0.0.1:1", grpc="127.0.0.1:2", bus="nats://127.0.0.1:3")
+HUB = Running(process=7, started=1.5, doors={"http": "127.0.0.1:1", "grpc": "127.0.0.1:2"}, bus="nats://127.0.0.1:3")
 
 HOLDS = """
 import sys, pathlib
 from host.running import Running, held, record
 home = pathlib.Path(sys.argv[1])
 with held(home):
-    record(home, Running(process=7, started=1.5, http="http://127.0.0.1:1", grpc="127.0.0.1:2", bus="nats://127.0.0.1:3"))
+    record(home, Running(process=7, started=1.5, doors={"http": "127.0.0.1:1", "grpc": "127.0.0.1:2"}, bus="nats://127.0.0.1:3"))
     print("held", flush=True)
     sys.stdin.read()
 """

@@ -11,7 +11,7 @@ import pytest
 from bus import Code, RpcError, invalid
 from cli.chat import add_arguments
 from cli.connection import target_of
-from host.settings import load
+from gateway.settings import load
 from troupe.chat.v1 import FinishReason
 from troupe.model.v1 import ListModelsRequest, ListModelsResponse, Model
 from troupe.rpc.v1 import Progress
