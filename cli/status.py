@@ -35,11 +35,12 @@ class Status:
 
     @property
     def serves(self) -> bool:
-        """Every process serves, and the models can be told."""
+        """Every process serves; where nobody tells that, the models can be told."""
         from troupe.health.v1 import ActorState
 
-        actors = self.health.actors if self.health else ()
-        return self.models is not None and all(actor.state == ActorState.ACTOR_STATE_SERVING for actor in actors)
+        if self.health is None:
+            return self.models is not None
+        return all(actor.state == ActorState.ACTOR_STATE_SERVING for actor in self.health.actors)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,8 +74,8 @@ def run(args: argparse.Namespace) -> int:
 def _silent(settings: "Settings", own: "Running") -> str:
     since = span_text(time.time() - own.started)
     return (
-        f"A hub runs in {settings.home} for {since} (process {own.process}), and its door {own.doors['grpc']} does not answer "
-        "yet. `troupe logs -f` shows what it does."
+        f"A hub runs in {settings.home} for {since} (process {own.process}), and its door {own.doors['grpc']} does not "
+        "answer yet. `troupe logs -f` shows what it does."
     )
 
 
