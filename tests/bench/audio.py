@@ -99,9 +99,9 @@ async def main() -> None:
         notes=[
             "Asked for: p99 beside an upload at most 1.5 of that alone, at 10 sessions.",
             f"Medians of {ROUNDS} interleaved rounds of {SECONDS:g} s; ratios are of each round's neighbours. An "
-            "exchange is one frame up and its answer down; its time counts from the client's timer. Uploads follow each "
-            "other as long as the sound lasts, to a process of their own. Client, gateway, NATS and actors share the "
-            "cores.",
+            "exchange is one frame up and its answer down; its time counts from the client's timer. Uploads follow one "
+            "another as long as the sound lasts, to a process of their own. Client, gateway, NATS and actors share "
+            "the cores.",
         ],
     )
     found: dict[tuple[int, str], list[dict[str, Any]]] = {}
