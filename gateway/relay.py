@@ -6,7 +6,7 @@ the method, and for a routed method the first request's route.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -17,8 +17,7 @@ from bus.call import CallDriver
 from bus.channel import REPEAT_SECONDS
 from bus.context import duration, progress_payload
 from bus.errors import call_not_found, cancelled, resume_refused
-from bus.protocol import AskedAgain, CallerProtocol, Closed, Event, Received, digest
-from bus.server_call import PRINCIPAL
+from bus.protocol import AskedAgain, CallerProtocol, Closed, Event, Headed, Received, digest
 from bus.stream import DEFAULT_WINDOW, MAX_MESSAGE, MAX_PIECE, MAX_WINDOW, RING_BYTES, Outgoing, Pieces
 from gateway.access import Principal
 from gateway.hub import Hub
@@ -79,6 +78,7 @@ class Relay(CallDriver):
         self._located = False
         self._pieces: list[Pieces] = []
         self._controls: list[Frame] = []
+        self._ahead: Mapping[str, str] = {}
         self._forwarded_credit = 0
         self._close: Close | None = None
 
@@ -137,6 +137,8 @@ class Relay(CallDriver):
                 self.protocol.cancel("the client does not read", does_not_read())
         elif isinstance(event, AskedAgain):
             self._controls.append(Frame(resume=Resume(after=event.after)))
+        elif isinstance(event, Headed):
+            self._ahead = event.headers
 
     def settle(self) -> None:
         super().settle()
@@ -254,7 +256,8 @@ class Relay(CallDriver):
 
     def take(self) -> list[Frame]:
         """What the client has not got yet; backlog leaves joined."""
-        if len(self._pieces) == 1 and not self._controls and self._close is None:  # nearly always
+        plain = not self._controls and self._close is None and not self._ahead
+        if plain and len(self._pieces) == 1:  # nearly always
             (batch,), self._pieces, self.pending_bytes = self._pieces, [], 0
             return [self._framed(batch)]
         frames: list[Frame] = []
@@ -273,6 +276,9 @@ class Relay(CallDriver):
             self._attach_close(frames, size)
         frames += self._controls
         self._controls = []
+        if frames:
+            frames[0].headers.update(self._ahead)
+            self._ahead = {}
         for frame in frames:
             frame.call_id, frame.epoch = self.call_id, self.protocol.epoch
             if not frame.sequence:
@@ -311,7 +317,7 @@ def _pass_on(hub: Hub, method: MethodInfo, asked: Open, principal: Principal) ->
     """The OPEN as it goes on over the bus, and the seconds that the call has."""
     timeout = asked.timeout.ToNanoseconds() / 1e9 if asked.HasField("timeout") else None
     metadata = {key: value for key, value in asked.metadata.items() if not key.startswith("troupe-")}
-    metadata[PRINCIPAL] = principal.name
+    metadata |= principal.behalf.metadata()
     window = min(asked.initial_credit or DEFAULT_WINDOW, MAX_WINDOW)
     opening, seconds = hub.channel.opening(method, timeout=timeout, metadata=metadata, window=window)
     opening.protocol_version = asked.protocol_version
