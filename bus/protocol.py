@@ -43,9 +43,13 @@ CREDIT_PIECES = 32
 
 
 class Received(NamedTuple):
-    """Pieces came, in order and for the first time."""
+    """Pieces came, in order and for the first time.
+
+    alone: the frame that brought them held them all and nothing else, so that its bytes are theirs.
+    """
 
     pieces: Pieces
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,12 +228,13 @@ class CallerProtocol:
         kind = frame.WhichOneof("control")
         if (kind is not None or not self._answered) and frame.headers:
             self._head(dict(frame.headers))
-        if frame.payload:
+        if payload := frame.payload:
             self._answered = True
-            new = self.incoming.accept(frame.payload[:], frame.sequence, frame.more)
+            new = self.incoming.accept(payload, frame.sequence, frame.more)
             if new:
                 self._gap.close()
-                self.events.append(Received(new))
+                alone = kind is None and new.pieces is payload and frame.epoch == self.epoch
+                self.events.append(Received(new, alone and frame.call_id == self.call_id))
         if self.incoming.misses(frame.sequence):
             if self._gap.due(now):
                 self._ask(now)
