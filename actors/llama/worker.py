@@ -17,7 +17,7 @@ from actors.llama.catalog import AdapterFolders, adapter_folders
 from actors.llama.engine import LlamaEngine
 from actors.llama.launcher import Report
 from actors.llama.settings import LlamaSettings
-from actors.model.service import LlamaModel
+from actors.model.service import ServedModel
 from bus import RpcError
 from bus.subjects import escape
 from host import process
@@ -42,7 +42,7 @@ async def serve(
     """
     engine = await LlamaEngine.open(path, settings, _steps(tell))
     try:
-        model = LlamaModel(engine, AdapterFolders(adapter_folders(member.settings.home, settings)))
+        model = ServedModel(engine, AdapterFolders(adapter_folders(member.settings.home, settings)))
         member.metrics.queue_depth(lambda: engine.waiting, name)
         await member.serve(model, EmbeddingService.INFO, route=name)
         if engine.info.generates:

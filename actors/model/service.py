@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from actors.model.answers import AnswerWriter
-from actors.model.interface import Constraint, Engine, Job, Stream
+from actors.model.constraint import TOOLS, Constraint, ToolUse
+from actors.model.interface import Engine, Job, Stream
 from actors.model.prompt import ChatTemplate, starts_thinking
 from actors.model.reply import THINK_END, ReplyParser
-from actors.model.schema import compile_schema
-from actors.model.tools import tool_constraint
 from actors.model.validation import (
     alternatives,
-    answer_schema,
+    answer_format,
     check_count,
     conversation,
     offered_tools,
@@ -62,7 +61,7 @@ class Turn:
     tools: list[dict[str, Any]]
 
 
-class LlamaModel(ChatService, EmbeddingService):
+class ServedModel(ChatService, EmbeddingService):
     """Serves one engine."""
 
     def __init__(self, engine: Engine, adapters: AdapterSource) -> None:
@@ -139,20 +138,31 @@ class LlamaModel(ChatService, EmbeddingService):
         )
 
     def _constraint(self, request: GenerateRequest, turn: Turn) -> Constraint | None:
-        schema = answer_schema(request.response_format)
+        answer = answer_format(request.response_format)
+        required = request.tool_choice.mode == ToolChoice.Mode.MODE_REQUIRED
+        use = None
         if turn.tools:
-            required = request.tool_choice.mode == ToolChoice.Mode.MODE_REQUIRED
             parallel = request.parallel_tool_calls or not request.HasField("parallel_tool_calls")
-            form = self._template.tool_format
-            found = tool_constraint(form, turn.tools, required=required, parallel=parallel, answer=schema)
-        elif schema is not None:
-            found = Constraint(compile_schema(schema, "response_format.json_schema.schema"))
-        else:
+            use = ToolUse(self._template.tool_format, turn.tools, required, parallel)
+            if TOOLS not in self._engine.info.obeys and not required and not any(t["strict"] for t in turn.tools):
+                use = None  # the model calls as it has learned to
+        if answer is None and use is None:
             return None
-        if found is not None and turn.thinking and not found.trigger:
-            # Thoughts come first and are free; the grammar holds for the answer after them.
-            return Constraint(f"root ::= [ \\n]{{0,4}} constrained\n{_renamed(found.grammar)}", THINK_END)
-        return found
+        # Thoughts come first and are free.
+        return self._obeyed(Constraint(answer, use, THINK_END if turn.thinking else ""))
+
+    def _obeyed(self, constraint: Constraint) -> Constraint:
+        """The constraint, if the engine can hold an answer to it."""
+        missing = constraint.kinds - self._engine.info.obeys
+        if not missing:
+            return constraint
+        known = ", ".join(sorted(self._engine.info.obeys)) or "none"
+        field = constraint.answer.field if constraint.answer is not None else "tool_choice"
+        message = (
+            f"This model's engine cannot hold an answer to {' and '.join(sorted(missing))}; it knows: {known}. "
+            "Ask another model, or leave it out."
+        )
+        raise RpcError(Code.INVALID_ARGUMENT, message, reason="UNSUPPORTED_CONSTRAINT", field=field)
 
     def _parser(self, turn: Turn) -> ReplyParser:
         names = [str(tool["name"]) for tool in turn.tools]
@@ -165,7 +175,7 @@ class LlamaModel(ChatService, EmbeddingService):
         self._check_generates()
         check_count("choices", request.choices, 0, CHOICES_LIMIT)
         prompt = self._completion_prompt(request)
-        schema = answer_schema(request.response_format)
+        answer = answer_format(request.response_format)
         return Job(
             prompt=prompt,
             max_tokens=self._room(request.max_tokens if request.HasField("max_tokens") else COMPLETION_DEFAULT, prompt),
@@ -173,9 +183,7 @@ class LlamaModel(ChatService, EmbeddingService):
             choices=request.choices or 1,
             stop=stop_strings(request.stop),
             alternatives=alternatives(request.logprobs, request.top_logprobs),
-            constraint=None
-            if schema is None
-            else Constraint(compile_schema(schema, "response_format.json_schema.schema")),
+            constraint=None if answer is None else self._obeyed(Constraint(answer)),
             adapter=request.adapter,
         )
 
@@ -232,10 +240,6 @@ def _cancelling(work: Work) -> Iterator[Work]:
         yield work
     finally:
         work.cancel()
-
-
-def _renamed(grammar: str) -> str:
-    return grammar.replace("root ::=", "constrained ::=", 1)
 
 
 def _shortened(values: Sequence[float], dimensions: int) -> Sequence[float]:

@@ -7,8 +7,9 @@ from typing import Any, Generic, TypeVar
 import pytest
 from google.protobuf.json_format import ParseDict
 
+from actors.model.constraint import Constraint, PatternFormat, SchemaFormat
 from actors.model.interface import Cost, Embedding, Ended, EndReason, EngineInfo, Event, Job, Prefilling, Queued, Tokens
-from actors.model.service import LlamaModel
+from actors.model.service import ServedModel
 from bus import Context, RpcError
 from troupe.chat.v1 import ChatService, CompleteRequest, FinishReason, GenerateRequest, GenerateResponse
 from troupe.rpc.v1 import Progress
@@ -16,6 +17,9 @@ from troupe.rpc.v1 import Progress
 Item = TypeVar("Item")
 
 THINKING_TEMPLATE = "{{ messages[0].content }}{{ tools }}<tool_call>{% if think %}<think>\n{% endif %}"
+
+
+OBEYS = frozenset({"schema", "pattern", "tools"})
 
 
 class Script(Generic[Item]):
@@ -41,7 +45,12 @@ class ScriptedEngine:
     """An engine of another kind: one token per character, and answers from a script."""
 
     def __init__(self, *events: Sequence[Event], **info: Any) -> None:
-        given: dict[str, Any] = {"generates": True, "infill": None, **info}
+        given: dict[str, Any] = {
+            "generates": True,
+            "infill": None,
+            "obeys": frozenset({"schema", "pattern", "tools"}),
+            **info,
+        }
         self.info = EngineInfo(
             context_tokens=1000,
             embedding_tokens=100,
@@ -88,7 +97,7 @@ def said(*texts: str) -> list[list[Event]]:
 
 
 async def answers(engine: ScriptedEngine, **request: Any) -> list[GenerateResponse]:
-    model = LlamaModel(engine, NoAdapters())
+    model = ServedModel(engine, NoAdapters())
     given = {"model": "x", "messages": [{"role": "ROLE_USER", "parts": [{"text": "Hi"}]}], **request}
     context = Context("call", ChatService.INFO.methods["Generate"], {})
     return [response async for response in model.generate(ParseDict(given, GenerateRequest()), context)]
@@ -112,15 +121,15 @@ async def test_a_format_holds_for_the_answer_after_the_thoughts() -> None:
     engine = ScriptedEngine(*said("x"))
     await answers(engine, template_variables={"think": True}, response_format={"json": {}})
     constraint = engine.jobs[0].constraint
-    assert constraint is not None and constraint.trigger == "</think>"
-    assert constraint.grammar.startswith("root ::= [ \\n]{0,4} constrained\nconstrained ::= ")
+    assert constraint == Constraint(SchemaFormat({"type": "object"}, "response_format.json"), after="</think>")
 
 
 async def test_tools_that_may_be_called_wait_for_their_trigger() -> None:
     engine = ScriptedEngine(*said("x"))
     await answers(engine, tools=[{"name": "clock"}])
     constraint = engine.jobs[0].constraint
-    assert constraint is not None and constraint.trigger == "<tool_call>"
+    assert constraint is not None and constraint.tools is not None
+    assert (constraint.tools.form.trigger, constraint.tools.required) == ("<tool_call>", False)
     assert "<tool_call>" in engine.jobs[0].markers
 
 
@@ -128,8 +137,23 @@ async def test_a_format_and_tools_leave_the_model_the_choice() -> None:
     engine = ScriptedEngine(*said("x"))
     await answers(engine, tools=[{"name": "clock"}], response_format={"json": {}})
     constraint = engine.jobs[0].constraint
-    assert constraint is not None and constraint.trigger == ""
-    assert '"<tool_call>" calls | answer' in constraint.grammar
+    assert constraint is not None and constraint.kinds == {"schema", "tools"}
+
+
+async def test_what_the_engine_cannot_obey_is_refused_and_not_ignored() -> None:
+    engine = ScriptedEngine(*said("x"), obeys=frozenset({"pattern"}))
+    for request in (
+        {"response_format": {"json": {}}},
+        {"response_format": {"grammar": {"dialect": "gbnf", "grammar": "root ::= [a]"}}},
+        {"tools": [{"name": "clock", "strict": True}]},
+        {"tools": [{"name": "clock"}], "tool_choice": {"mode": "MODE_REQUIRED"}},
+    ):
+        with pytest.raises(RpcError, match="it knows: pattern") as refusal:
+            await answers(engine, **request)
+        assert refusal.value.reason == "UNSUPPORTED_CONSTRAINT" and refusal.value.field
+    assert engine.jobs == []
+    await answers(engine, tools=[{"name": "clock"}], response_format={"pattern": {"pattern": "ab"}})
+    assert engine.jobs[0].constraint == Constraint(PatternFormat("ab", "response_format.pattern.pattern"))
 
 
 async def test_waiting_and_reading_come_as_progress() -> None:
@@ -150,7 +174,7 @@ async def test_what_piles_up_leaves_as_one_delta() -> None:
 
 async def test_leaving_cancels_the_generation() -> None:
     engine = ScriptedEngine(*said("a", "b", "c"))
-    model = LlamaModel(engine, NoAdapters())
+    model = ServedModel(engine, NoAdapters())
     request = GenerateRequest(model="x")
     request.messages.add(role=2).parts.add(text="Hi")
     stream = model.generate(request, Context("call", ChatService.INFO.methods["Generate"], {}))
@@ -162,7 +186,7 @@ async def test_leaving_cancels_the_generation() -> None:
 
 async def test_a_gap_is_filled_by_models_that_can() -> None:
     engine = ScriptedEngine(*said("x"), infill=(1, 2, 3))
-    model = LlamaModel(engine, NoAdapters())
+    model = ServedModel(engine, NoAdapters())
     request = CompleteRequest(model="x", prompt="a", suffix="b")
     context = Context("call", ChatService.INFO.methods["Complete"], {})
     assert [response async for response in model.complete(request, context)]
