@@ -58,6 +58,8 @@ class CallDriver(ABC):
     def outgoing(self) -> Iterator[Letter]:
         for frame in self.protocol.frames():
             yield (self._subject if frame.HasField("open") else self.peer), frame.SerializeToString(), self._reply
+        if self.protocol.has_more:
+            self._channel.pump.mark(self)
 
     def deliver(self, message: Message, now: float) -> None:
         """Something came for this call."""

@@ -311,8 +311,16 @@ class CallerProtocol:
         waits = self._credit_due or bool(self._controls) or self._half_close is False
         return waits or not self.outgoing.idle
 
+    @property
+    def has_more(self) -> bool:
+        """`frames` has left payloads for another turn."""
+        return self.accepted and not self.closed and self.outgoing.sendable
+
     def frames(self) -> list[Frame]:
-        """What to send now, in order. An OPEN goes to the method's subject, all others to the responder."""
+        """What to send in this turn, in order: at most one frame of payloads, so that calls take turns.
+
+        An OPEN goes to the method's subject, all others to the responder.
+        """
         frames: list[Frame] = []
         if self._open is not None:
             if self.closed:  # stopped before it began: nobody needs to know
@@ -333,7 +341,8 @@ class CallerProtocol:
         return frames
 
     def _data(self) -> list[Frame]:
-        frames = [Frame(sequence=batch.last, payload=batch.pieces, more=batch.more) for batch in self.outgoing.take()]
+        batch = self.outgoing.take()
+        frames = [] if batch is None else [Frame(sequence=batch.last, payload=batch.pieces, more=batch.more)]
         if self._half_close is False and self.outgoing.idle:
             self._half_close = True
             if not frames:
@@ -342,7 +351,7 @@ class CallerProtocol:
 
     def _opening(self, open_: Open) -> Frame:
         frame = Frame(open=open_)
-        first = self.outgoing.take_first()
+        first = self.outgoing.take()
         if first:
             frame.payload.extend(first.pieces)
             frame.more = first.more

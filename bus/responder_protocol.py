@@ -200,12 +200,18 @@ class ResponderProtocol:
 
     # ---- what it sends
 
+    @property
+    def has_more(self) -> bool:
+        """`frames` has left payloads for another turn."""
+        return self.outgoing.sendable
+
     def frames(self) -> list[Frame]:
-        """What to send to the caller now, in order."""
+        """What to send in this turn, in order: at most one frame of payloads, so that calls take turns."""
         if self.outgoing.detached:
             self._controls.clear()
             return []
-        frames = [Frame(sequence=batch.last, payload=batch.pieces, more=batch.more) for batch in self.outgoing.take()]
+        batch = self.outgoing.take()
+        frames = [] if batch is None else [Frame(sequence=batch.last, payload=batch.pieces, more=batch.more)]
         if self._close is not None and self.outgoing.idle and not self._close_sent:
             self._close_sent = True
             self._add(frames, Frame(close=self._close))

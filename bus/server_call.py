@@ -68,7 +68,9 @@ class ServerCall:
     def outgoing(self) -> Iterator[Letter]:
         for frame in self.protocol.frames():
             yield self.reply, frame.SerializeToString(), self._control
-        if self.over:
+        if self.protocol.has_more:
+            self._server.pump.mark(self)
+        elif self.over:
             self._server.retire(self)
 
     @property

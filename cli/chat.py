@@ -49,7 +49,8 @@ def run(args: argparse.Namespace) -> int:
     """Chat as the arguments say; the exit code."""
     from bus import RpcError
     from cli.chat_words import words_for
-    from host.settings import SettingsError, load
+    from gateway.settings import load
+    from host.settings import SettingsError
 
     words = words_for(args.lang, os.environ)
     for stream in (sys.stdout, sys.stderr):
@@ -74,13 +75,16 @@ def run(args: argparse.Namespace) -> int:
 
 def target_of(args: argparse.Namespace, settings: "Settings") -> str:
     """Where the hub's gRPC door is."""
+    from gateway.settings import doors_of
+
     if args.target:
         return str(args.target)
-    host = args.host or settings.grpc.host
+    grpc = doors_of(settings).grpc
+    host = args.host or grpc.host
     if host in EVERY_ADDRESS:
         host = "127.0.0.1"
     bracketed = f"[{host}]" if ":" in host and not host.startswith("[") else host
-    return f"{bracketed}:{args.port or settings.grpc.port}"
+    return f"{bracketed}:{args.port or grpc.port}"
 
 
 def _failed(error: "RpcError", words: "Words") -> int:

@@ -117,7 +117,10 @@ def disk(path: Path) -> Finding:
 
 def doors(settings: "Settings") -> Iterator[Finding]:
     """Both ports are free, or a hub that runs already holds them."""
-    http, grpc = settings.http, settings.grpc
+    from gateway.settings import doors_of
+
+    own = doors_of(settings)
+    http, grpc = own.http, own.grpc
     runs = answers_as_hub(http.host, http.port)
     yield door("HTTP port", http.host, http.port, "TROUPE_HTTP_PORT", hub_runs=runs)
     yield door("gRPC port", grpc.host, grpc.port, "TROUPE_GRPC_PORT", hub_runs=runs)

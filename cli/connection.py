@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def hub_of(args: argparse.Namespace) -> "Hub":
     """The hub that the arguments name, not yet connected. Raises SettingsError, RpcError."""
-    from host.settings import load
+    from gateway.settings import load
     from troupe_client import connect
 
     return connect(target_of(args, load(args.config)), key=args.key, tls=args.tls)

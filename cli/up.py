@@ -33,14 +33,14 @@ def run(args: argparse.Namespace) -> int:
     """Run the hub until it is stopped. Raises CommandError, SettingsError."""
     from actors.registry import ACTORS
     from gateway.access import check_exposure
+    from gateway.settings import doors_of, load
     from host import process, supervisor
     from host.embedded import ServerError
     from host.registry import UnknownActor
     from host.runner import check_settings
-    from host.settings import load
 
     settings = load(args.config, environment(args, os.environ))
-    check_exposure(settings)
+    check_exposure(doors_of(settings))
     check_settings(settings, ACTORS)
     print_line(f"Starting the hub; its data is in {settings.home}.")
     try:
@@ -75,16 +75,19 @@ def environment(args: argparse.Namespace, environ: "os._Environ[str] | dict[str,
 async def _supervised(settings: "Settings") -> int:
     from actors.registry import ACTORS
     from cli.readiness import follow
+    from gateway.settings import doors_of
     from host import supervisor
 
+    own = doors_of(settings)
+    doors = [supervisor.Door(name, door.host, door.port) for name, door in (("http", own.http), ("grpc", own.grpc))]
     following: list[asyncio.Task[None]] = []
 
     def ready(addresses: "Addresses") -> None:
-        print("\n".join(greeting(addresses, keys=bool(settings.auth.keys), command=own_command())), flush=True)
-        following.append(asyncio.create_task(follow(addresses.http, print_line, known=addresses.states)))
+        print("\n".join(greeting(addresses, keys=bool(own.auth.keys), command=own_command())), flush=True)
+        following.append(asyncio.create_task(follow(_page(addresses), print_line, known=addresses.states)))
 
     try:
-        return await supervisor.run(settings, ACTORS, ready=ready)
+        return await supervisor.run(settings, ACTORS, doors=doors, ready=ready)
     finally:
         for task in following:
             task.cancel()
@@ -97,7 +100,8 @@ def print_line(line: str) -> None:
 
 def greeting(addresses: "Addresses", *, keys: bool, command: str) -> list[str]:
     """How to talk to the hub. keys: API keys are asked for; command: how `troupe` is called here."""
-    chat = f"{command} chat" if addresses.grpc == USUAL_GRPC else f"{command} chat --target {addresses.grpc}"
+    http, grpc = _page(addresses), addresses.doors["grpc"]
+    chat = f"{command} chat" if grpc == USUAL_GRPC else f"{command} chat --target {grpc}"
     bearer = " -H 'Authorization: Bearer tr-…'" if keys else ""
     body = f'{{"model": "troupe-tiny", "messages": [{{"role": "user", "content": "{QUESTION}"}}]}}'
     states = ", ".join(f"{name} {state.replace('_', ' ')}" for name, state in addresses.states.items())
@@ -105,17 +109,21 @@ def greeting(addresses: "Addresses", *, keys: bool, command: str) -> list[str]:
         "",
         "Troupe is up. Ctrl-C stops it.",
         "",
-        f"  Chat page  {addresses.http}/",
+        f"  Chat page  {http}/",
         f"  Terminal   {chat}",
-        f"  OpenAI     curl {addresses.http}/v1/chat/completions{bearer} -H 'Content-Type: application/json' \\",
+        f"  OpenAI     curl {http}/v1/chat/completions{bearer} -H 'Content-Type: application/json' \\",
         f"               -d '{body}'",
-        f"  gRPC       {addresses.grpc}, with reflection",
+        f"  gRPC       {grpc}, with reflection",
         f"  Bus        {addresses.bus}",
         f"  Home       {addresses.home}; logs in {addresses.home / 'logs'}",
         f"  Processes  {states}",
         *(f"             {_why(addresses, name)}" for name, state in addresses.states.items() if state != "serving"),
         "",
     ]
+
+
+def _page(addresses: "Addresses") -> str:
+    return f"http://{addresses.doors['http']}"
 
 
 def _why(addresses: "Addresses", name: str) -> str:

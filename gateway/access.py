@@ -7,7 +7,8 @@ import secrets
 from dataclasses import dataclass
 
 from bus import Code, RpcError, nearest
-from host.settings import AuthSettings, Settings, SettingsError
+from gateway.settings import AuthSettings, DoorSettings
+from host.settings import SettingsError
 
 KEY_PREFIX = "tr-"
 LOCAL = "local"
@@ -102,7 +103,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def check_exposure(settings: Settings) -> None:
+def check_exposure(settings: DoorSettings) -> None:
     """Raises SettingsError if a door would be open to other machines without any key."""
     if settings.auth.keys:
         return

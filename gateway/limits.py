@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from bus import Code, RpcError
-from host.settings import LimitSettings
+from gateway.settings import LimitSettings
 
 RETRY_SECONDS = 1.0
 

@@ -15,14 +15,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import msgspec
 import structlog
 
 from bus import RpcError
-from bus.transports.nats import NatsTransport
 from host import process, registry
 from host.embedded import AlreadyRunning, EmbeddedServer, ServerError
 from host.health import HealthActor, described
@@ -32,10 +30,9 @@ from host.member import Member
 from host.output import Output
 from host.settings import INSTANCE, Settings, hand_down
 from host.supervision import Budget, Effect, Finished, GiveUp, Kill, Spawn, State, Supervision, Tell, Terminate
-from store import JetStream, JetStreamEventLog
 from troupe.health.v1 import Actor, HealthService
 
-__all__ = ["Addresses", "AlreadyRunning", "HubFailed", "Supervisor", "run"]
+__all__ = ["Addresses", "AlreadyRunning", "Door", "HubFailed", "Supervisor", "run"]
 
 GATEWAY = "gateway"
 
@@ -67,23 +64,33 @@ class HubFailed(Exception):
 class Addresses:
     """Where a hub is reached, and how its processes are.
 
-    http: "http://127.0.0.1:8080". grpc: "127.0.0.1:50051". bus: without credentials. states: of each process, by name:
+    doors: host and port of each, by name: "127.0.0.1:8080". bus: without credentials. states: of each process, by name:
     "serving" as a rule, else "starting", "backing_off" or "failed".
     """
 
-    http: str
-    grpc: str
+    doors: Mapping[str, str]
     bus: str
     home: Path
     states: Mapping[str, str]
 
 
-async def run(settings: Settings, actors: registry.Registry, *, ready: Callable[[Addresses], None]) -> int:
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where the gateway listens. name: of its section in the settings. port: 0 for a free one."""
+
+    name: str
+    host: str
+    port: int
+
+
+async def run(
+    settings: Settings, actors: registry.Registry, *, doors: Sequence[Door], ready: Callable[[Addresses], None]
+) -> int:
     """Run a hub until it is told to stop; 0 if it ended in order.
 
-    actors: the company, of which the settings may choose. ready: called once, when the gateway and the actors serve or
-    have failed. Prints nothing; logs into the home. Raises AlreadyRunning, ServerError, HubFailed, UnknownActor,
-    SettingsError, RpcError (an external bus cannot be reached).
+    actors: the company, of which the settings may choose. doors: the gateway's, as the settings have them. ready:
+    called once, when the gateway and the actors serve or have failed. Prints nothing; logs into the home. Raises
+    AlreadyRunning, ServerError, HubFailed, UnknownActor, SettingsError, RpcError (an external bus cannot be reached).
     """
     names = settings.supervisor.actors or list(actors)
     commands = {GATEWAY: [sys.executable, "-m", "gateway"]}
@@ -97,28 +104,25 @@ async def run(settings: Settings, actors: registry.Registry, *, ready: Callable[
         stack.callback(output.close)
         # First, so that a second hub in this home hears of the first and not of its ports.
         server = None if settings.bus.url else await stack.enter_async_context(EmbeddedServer(settings.home))
-        supervisor = Supervisor(_with_ports(settings), commands, server=server, ready=ready)
+        doors = [_with_port(door) for door in doors]
+        for door in doors:
+            settings = settings.changed(door.name, port=door.port)
+        supervisor = Supervisor(settings, commands, doors=doors, server=server, ready=ready)
         return await supervisor.run(process.stop_requested(again=supervisor.stop_now))
 
 
-def _with_ports(settings: Settings) -> Settings:
-    """Both doors' ports are free; 0 becomes a free one. Raises HubFailed naming the one that is not."""
-    http = msgspec.structs.replace(settings.http, port=_free_port("http", settings.http.host, settings.http.port))
-    grpc = msgspec.structs.replace(settings.grpc, port=_free_port("grpc", settings.grpc.host, settings.grpc.port))
-    return msgspec.structs.replace(settings, http=http, grpc=grpc)
-
-
-def _free_port(door: str, host: str, port: int) -> int:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+def _with_port(door: Door) -> Door:
+    """The door with a port that is free; 0 becomes one. Raises HubFailed naming one that is not."""
+    with socket.socket(socket.AF_INET6 if ":" in door.host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host, port))
+            probe.bind((door.host, door.port))
         except OSError as error:
             raise HubFailed(
-                f"{host}:{port} cannot be used for {door} ({error.strerror or error}). "
-                f"Free it, or choose another port with TROUPE_{door.upper()}_PORT."
+                f"{door.host}:{door.port} cannot be used for {door.name} ({error.strerror or error}). "
+                f"Free it, or choose another port with TROUPE_{door.name.upper()}_PORT."
             ) from error
-        return int(probe.getsockname()[1])
+        return replace(door, port=int(probe.getsockname()[1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +137,8 @@ class _Running:
 class Supervisor:
     """Does what Supervision decides.
 
-    commands: what to run, by name; "gateway", if there is one, is stopped first. server: the bus if it is looked after
-    here, started by the caller. ready: see `run`.
+    commands: what to run, by name; "gateway", if there is one, is stopped first. doors: where it listens. server: the
+    bus if it is looked after here, started by the caller. ready: see `run`.
     """
 
     def __init__(
@@ -142,20 +146,22 @@ class Supervisor:
         settings: Settings,
         commands: Mapping[str, Sequence[str]],
         *,
+        doors: Sequence[Door] = (),
         server: EmbeddedServer | None = None,
         ready: Callable[[Addresses], None],
     ) -> None:
         self.settings = settings
         self.server = server
         own = settings.supervisor
-        doors, others = [name for name in commands if name == GATEWAY], [name for name in commands if name != GATEWAY]
+        first, others = [name for name in commands if name == GATEWAY], [name for name in commands if name != GATEWAY]
         self.supervision = Supervision(
-            [doors, others],
+            [first, others],
             max_restarts=own.max_restarts,
             window=own.restart_window_seconds,
             drain=own.drain_seconds,
         )
         self._commands = commands
+        self._doors = doors
         self._ready: Callable[[Addresses], None] | None = ready
         self._ready_at: float | None = None
         self._running: dict[str, _Running] = {}
@@ -296,12 +302,10 @@ class Supervisor:
 
     def addresses(self) -> Addresses:
         """Where the hub is reached now."""
-        http, grpc = self.settings.http, self.settings.grpc
         bus = self.server.url if self.server else self.settings.bus.url.rpartition("@")[2]
         states = {name: child.state.value for name, child in self.supervision.children.items()}
         return Addresses(
-            f"http://{_reachable(http.host)}:{http.port}",
-            f"{_reachable(grpc.host)}:{grpc.port}",
+            {door.name: f"{_reachable(door.host)}:{door.port}" for door in self._doors},
             bus,
             self.settings.home,
             states,
@@ -353,10 +357,8 @@ class Supervisor:
 
     async def _record(self, kind: str, event: Actor) -> None:
         """Write an event into the hub's log, whose subject others may hear."""
-        transport = self._member.transport
-        assert isinstance(transport, NatsTransport)
         try:
-            events = await JetStreamEventLog.open(JetStream(transport.client), Actor)
+            events = await self._member.store.events({kind: Actor})
             await events.append(kind, event)
         except RpcError as error:
             log.warning("event.not_recorded", kind=kind, error=str(error))

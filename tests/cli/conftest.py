@@ -20,7 +20,7 @@ from gateway.grpc_server import GrpcServer
 from gateway.hub import Hub
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
-from host.settings import load
+from gateway.settings import DoorSettings, GrpcSettings, HttpSettings
 from store import MemoryLocations
 from troupe.echo.v1 import EchoService
 from troupe.model.v1 import (
@@ -119,7 +119,7 @@ class OneModel(ModelService):
 @pytest.fixture
 async def door(tmp_path: Path) -> AsyncIterator[str]:
     """Host and port of a gRPC door behind which both actors serve."""
-    settings = load(None, {"TROUPE_HOME": str(tmp_path), "TROUPE_HTTP_PORT": "0", "TROUPE_GRPC_PORT": "0"})
+    settings = DoorSettings(http=HttpSettings(port=0), grpc=GrpcSettings(port=0))
     broker = MemoryBroker()
     serving, calling = MemoryTransport(broker), MemoryTransport(broker)
     server, channel = Server(serving), Channel(calling)

@@ -20,8 +20,7 @@ from .conftest import PATIENCE_SECONDS, Run
 from .conftest import environment as shell
 
 HERE = Addresses(
-    "http://127.0.0.1:8080",
-    "127.0.0.1:50051",
+    {"http": "127.0.0.1:8080", "grpc": "127.0.0.1:50051"},
     "nats://127.0.0.1:4",
     Path("/h"),
     {"echo": "serving", "llama": "backing_off"},
@@ -57,7 +56,7 @@ def test_a_hub_with_keys_is_asked_with_one() -> None:
 
 
 def test_another_port_is_named_to_the_chat() -> None:
-    other = Addresses(HERE.http, "127.0.0.1:6000", HERE.bus, HERE.home, HERE.states)
+    other = Addresses({**HERE.doors, "grpc": "127.0.0.1:6000"}, HERE.bus, HERE.home, HERE.states)
     assert "troupe chat --target 127.0.0.1:6000" in "\n".join(greeting(other, keys=False, command="troupe"))
 
 

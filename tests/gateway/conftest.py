@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import uvicorn
@@ -23,8 +22,8 @@ from gateway.hub import Hub
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
 from gateway.resolver import load_on_demand
+from gateway.settings import DoorSettings, GrpcSettings, HttpSettings
 from gateway.websocket import serve_websocket
-from host.settings import Settings, load
 from store import MemoryLocations
 from troupe.echo.v1 import EchoService
 
@@ -65,11 +64,11 @@ class Stage:
 
     broker: MemoryBroker
     server: Server
-    settings: Settings
+    settings: DoorSettings
     locations: MemoryLocations
 
     @asynccontextmanager
-    async def gateway(self, settings: Settings | None = None) -> AsyncIterator[Gateway]:
+    async def gateway(self, settings: DoorSettings | None = None) -> AsyncIterator[Gateway]:
         """Open the WebSocket and gRPC doors of one more gateway."""
         settings = settings or self.settings
         transport = MemoryTransport(self.broker)
@@ -112,12 +111,12 @@ async def _listen(hub: Hub) -> tuple[uvicorn.Server, "asyncio.Task[None]", int]:
 
 
 @pytest.fixture
-def door_settings(tmp_path: Path) -> Settings:
-    return load(None, {"TROUPE_HOME": str(tmp_path), "TROUPE_HTTP_PORT": "0", "TROUPE_GRPC_PORT": "0"})
+def door_settings() -> DoorSettings:
+    return DoorSettings(http=HttpSettings(port=0), grpc=GrpcSettings(port=0))
 
 
 @pytest.fixture
-async def stage(door_settings: Settings) -> AsyncIterator[Stage]:
+async def stage(door_settings: DoorSettings) -> AsyncIterator[Stage]:
     broker = MemoryBroker()
     transport = MemoryTransport(broker)
     server = Server(transport)

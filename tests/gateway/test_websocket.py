@@ -12,7 +12,7 @@ from websockets.asyncio.client import ClientConnection
 
 from bus import RpcError
 from bus.stream import MAX_PIECE
-from host.settings import Settings
+from gateway.settings import DoorSettings
 from troupe.echo.v1 import CollectRequest, CollectResponse, EchoRequest, EchoResponse, RepeatRequest, RepeatResponse
 from troupe.rpc.v1 import Cancel, Credit, Frame, Open, Ping, Resume
 
@@ -386,7 +386,7 @@ async def test_a_connection_may_not_have_too_many_calls(gateway: Any, frame: Fra
     assert reason_of(close) == "TOO_MANY_CALLS"
 
 
-async def test_a_flood_of_messages_ends_the_connection(stage: Any, door_settings: Settings) -> None:
+async def test_a_flood_of_messages_ends_the_connection(stage: Any, door_settings: DoorSettings) -> None:
     limits = replace(door_settings.limits, messages_per_second=10, message_burst=20)
     async with (
         stage.gateway(replace(door_settings, limits=limits)) as gateway,

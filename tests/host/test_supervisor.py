@@ -20,9 +20,9 @@ from bus.transports.nats import NatsTransport
 from host import liveness, process, supervision, supervisor
 from host.embedded import EmbeddedServer, connect
 from host.registry import UnknownActor
-from host.settings import GrpcSettings, HttpSettings, Settings, SupervisorSettings
-from host.supervisor import Addresses, AlreadyRunning, HubFailed, Supervisor
-from store import JetStream, JetStreamEventLog
+from host.settings import Settings, SupervisorSettings
+from host.supervisor import Addresses, AlreadyRunning, Door, HubFailed, Supervisor
+from store import store_of
 from troupe.echo.v1 import EchoRequest, EchoServiceClient, RepeatRequest
 from troupe.health.v1 import Actor, ActorState, CheckRequest, HealthServiceClient, WatchRequest
 
@@ -37,7 +37,10 @@ def script(text: str) -> list[str]:
 
 def settings_of(home: Path, max_restarts: int = 5, drain_seconds: float = 5) -> Settings:
     own = SupervisorSettings(actors=["echo"], max_restarts=max_restarts, drain_seconds=drain_seconds)
-    return Settings(home=home, http=HttpSettings(port=0), grpc=GrpcSettings(port=0), supervisor=own)
+    return Settings(home=home, supervisor=own)
+
+
+DOORS = [Door("http", "127.0.0.1", 0), Door("grpc", "127.0.0.1", 0)]
 
 
 class Hub:
@@ -72,7 +75,7 @@ class Hub:
 
     async def recorded(self) -> str:
         """The kind of the first event in the hub's log."""
-        events = await JetStreamEventLog.open(JetStream(self.transport.client), Actor)
+        events = await store_of(self.transport).events({"actor.failed": Actor})
         async with aclosing(events.subscribe("test")) as deliveries:
             async for delivery in deliveries:
                 await delivery.ack()
@@ -264,13 +267,18 @@ async def test_a_hub_is_ready_when_gateway_and_actors_serve(tmp_path: Path, monk
     monkeypatch.setattr(supervisor, "configure", lambda *_: None)
     ready: asyncio.Future[Addresses] = asyncio.get_running_loop().create_future()
     async with asyncio.timeout(40):
-        running = asyncio.create_task(supervisor.run(settings_of(tmp_path), ACTORS, ready=ready.set_result))
+        running = asyncio.create_task(
+            supervisor.run(settings_of(tmp_path), ACTORS, doors=DOORS, ready=ready.set_result)
+        )
         running.add_done_callback(lambda task: ready.cancel())
         addresses = await ready
         assert addresses.states == {"gateway": "serving", "echo": "serving"}
-        assert await asyncio.to_thread(lambda: urllib.request.urlopen(f"{addresses.http}/healthz").status) == 200
+        assert (
+            await asyncio.to_thread(lambda: urllib.request.urlopen(f"http://{addresses.doors['http']}/healthz").status)
+            == 200
+        )
         with pytest.raises(AlreadyRunning, match=f"process {os.getpid()}"):
-            await supervisor.run(settings_of(tmp_path), ACTORS, ready=lambda _: None)
+            await supervisor.run(settings_of(tmp_path), ACTORS, doors=DOORS, ready=lambda _: None)
         stop.set()
         assert await running == 0
 
@@ -281,9 +289,10 @@ async def test_a_port_that_is_taken_is_named_before_anything_starts(
     monkeypatch.setattr(supervisor, "configure", lambda *_: None)
     server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    settings = Settings(home=tmp_path, http=HttpSettings(port=port), grpc=GrpcSettings(port=0))
     with pytest.raises(HubFailed, match=f"127.0.0.1:{port}.*TROUPE_HTTP_PORT"):
-        await supervisor.run(settings, ACTORS, ready=lambda _: None)
+        await supervisor.run(
+            Settings(home=tmp_path), ACTORS, doors=[Door("http", "127.0.0.1", port)], ready=lambda _: None
+        )
     server.close()
     await server.wait_closed()
 
@@ -291,7 +300,7 @@ async def test_a_port_that_is_taken_is_named_before_anything_starts(
 async def test_an_unknown_actor_is_named_before_anything_starts(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, supervisor=SupervisorSettings(actors=["ehco"]))
     with pytest.raises(UnknownActor, match="Did you mean echo"):
-        await supervisor.run(settings, ACTORS, ready=lambda _: None)
+        await supervisor.run(settings, ACTORS, doors=DOORS, ready=lambda _: None)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends children with their parent on Linux")

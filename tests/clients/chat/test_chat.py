@@ -8,7 +8,7 @@ import pytest
 
 from bus import Code, RpcError
 from cli.chat import add_arguments, target_of
-from host.settings import load
+from gateway.settings import load
 from troupe.chat.v1 import FinishReason
 from troupe.rpc.v1 import Progress
 from troupe_client import text_of
