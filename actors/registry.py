@@ -3,4 +3,5 @@
 ACTORS = {
     "echo": "actors.echo:EchoActor",
     "llama": "actors.llama.actor:LlamaActor",
+    "models": "actors.models.actor:ModelsActor",
 }

@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import structlog
@@ -27,6 +27,7 @@ class ModelProcess:
         self.error = ""
         self.fraction = 0.0
         self.restarts = 0
+        self.on_change: Callable[[], None] = lambda: None
         self._launcher = launcher
         self._settings = settings
         self._changed = asyncio.Event()
@@ -125,3 +126,4 @@ class ModelProcess:
     def _notify(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+        self.on_change()

@@ -7,9 +7,13 @@ from typing import Self
 
 import structlog
 
+from actors.model.interface import Engine
 from actors.model.names import qualified
+from actors.model.service import AdapterSource, ServedModel
 from bus import RpcError, ServiceInfo
 from host.member import Member
+from troupe.chat.v1 import ChatService
+from troupe.embedding.v1 import EmbeddingService
 from troupe.family.v1 import AttendModelRequest, FamilyServiceClient
 
 FIRST_SECONDS = 5.0
@@ -21,6 +25,16 @@ log = structlog.get_logger(__name__)
 
 Offer = tuple[object, ServiceInfo]
 """What serves, and the service."""
+
+
+def offers(engine: Engine, adapters: AdapterSource) -> list[Offer]:
+    """The services of an engine's model. Raises RpcError MODEL_LOAD_FAILED if its chat template cannot be used."""
+    model = ServedModel(engine, adapters)
+    embeds, generates = engine.info.embedding_dimensions > 0, engine.info.generates
+    return [
+        *([(model, EmbeddingService.INFO)] if embeds else []),
+        *([(model, ChatService.INFO)] if generates else []),
+    ]
 
 
 class Attendance:

@@ -44,8 +44,8 @@ class Names:
         return self.wanted(model)
 
     async def settled(self, model: str) -> None:
-        """Return when the model is served under the wanted names."""
-        while self.served(model) != self.wanted(model):
+        """Return when the model is served under the wanted names, or by nobody who asks for them."""
+        while model in self._served and self.served(model) != self.wanted(model):
             await self._change()
 
     def forget(self, model: str) -> None:

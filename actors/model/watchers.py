@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 
-from troupe.family.v1 import WatchResponse
+from troupe.family.v1 import WatchModelsResponse
 from troupe.model.v1 import Model
 
 Models = Mapping[str, Model]
@@ -21,11 +21,11 @@ class Watchers:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
-    async def watch(self) -> AsyncIterator[WatchResponse]:
+    async def watch(self) -> AsyncIterator[WatchModelsResponse]:
         """All models, and then what changes, until the watcher leaves. Changes that come faster are joined."""
         changed = self._changed
         told = dict(self._look())
-        yield WatchResponse(whole=True, models=told.values())
+        yield WatchModelsResponse(whole=True, models=told.values())
         while True:
             await changed.wait()
             changed = self._changed
@@ -34,4 +34,4 @@ class Watchers:
             removed = sorted(told.keys() - seen.keys())
             told = seen
             if different or removed:
-                yield WatchResponse(models=different, removed=removed)
+                yield WatchModelsResponse(models=different, removed=removed)

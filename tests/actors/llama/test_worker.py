@@ -12,12 +12,14 @@ import pytest
 from actors.llama.actor import LlamaActor
 from actors.llama.launcher import Subprocess, SubprocessLauncher
 from actors.llama.settings import LlamaSettings
+from actors.models.actor import ModelsActor, ModelsSettings
 from bus import RpcError
 from bus.channel import Channel
 from bus.server import Server
 from host.embedded import EmbeddedServer, connect
 from host.settings import load
 from troupe.chat.v1 import ChatServiceClient, CompleteRequest
+from troupe.family.v1 import FamilyService
 from troupe.model.v1 import LoadModelRequest, ModelService, ModelServiceClient, ModelState, UnloadModelRequest
 
 SETTINGS = LlamaSettings(preload=[], threads=1)
@@ -75,9 +77,14 @@ async def hub(models: Path, tmp_path: Path) -> AsyncIterator[Hub]:
         launcher = RememberingLauncher(tmp_path)
         server = Server(transport)
         async with LlamaActor(SETTINGS, tmp_path, launcher) as actor:
-            await server.add(actor, ModelService.INFO)
-            yield Hub(tmp_path, Channel(transport), launcher)
+            await server.add(actor, FamilyService.INFO, "llama")
+            channel = Channel(transport)
+            front = ModelsActor(ModelsSettings(families=["llama"]), channel, transport)
+            await front.start()
+            await server.add(front, ModelService.INFO)
+            yield Hub(tmp_path, channel, launcher)
             await server.drain(1)
+            await front.stop()
         await transport.close()
 
 

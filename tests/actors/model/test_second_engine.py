@@ -142,12 +142,13 @@ async def test_a_format_and_tools_leave_the_model_the_choice() -> None:
 
 async def test_what_the_engine_cannot_obey_is_refused_and_not_ignored() -> None:
     engine = ScriptedEngine(*said("x"), obeys=frozenset({"pattern"}))
-    for request in (
+    refused: list[dict[str, Any]] = [
         {"response_format": {"json": {}}},
         {"response_format": {"grammar": {"dialect": "gbnf", "grammar": "root ::= [a]"}}},
         {"tools": [{"name": "clock", "strict": True}]},
         {"tools": [{"name": "clock"}], "tool_choice": {"mode": "MODE_REQUIRED"}},
-    ):
+    ]
+    for request in refused:
         with pytest.raises(RpcError, match="it knows: pattern") as refusal:
             await answers(engine, **request)
         assert refusal.value.reason == "UNSUPPORTED_CONSTRAINT" and refusal.value.field
