@@ -126,7 +126,13 @@ class Family(FamilyService, Generic[Known]):
                 log.warning("model.preload", model=name, error=problem.message)
         return self
 
+    def leave(self) -> None:
+        """End the calls that would last for ever: who watches, and processes that ask for their names."""
+        self._watchers.close()
+        self._names.close()
+
     async def __aexit__(self, *_: object) -> None:
+        self.leave()
         await asyncio.gather(*(life.stop() for _, life in self._lives.values()))
 
     async def list_models(self, request: ListModelsRequest, ctx: Context) -> ListModelsResponse:

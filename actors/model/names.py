@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Collection, Sequence
 
+from bus.errors import shutting_down
+
 
 def qualified(family: str, model: str) -> str:
     """The name that no other model has."""
@@ -17,6 +19,7 @@ class Names:
         self._withheld: frozenset[str] | None = None
         self._served: dict[str, tuple[str, ...]] = {}
         self._changed = asyncio.Event()
+        self._closed = False
 
     def withhold(self, models: Collection[str]) -> None:
         """These models may not be called by their bare name, all others may."""
@@ -38,8 +41,10 @@ class Names:
         self._notify()
 
     async def differing(self, model: str, names: Sequence[str]) -> tuple[str, ...]:
-        """The wanted names, once they are others than these."""
+        """The wanted names, once they are others than these. Raises SHUTTING_DOWN after `close`."""
         while self.wanted(model) == tuple(names):
+            if self._closed:
+                raise shutting_down()
             await self._change()
         return self.wanted(model)
 
@@ -47,6 +52,11 @@ class Names:
         """Return when the model is served under the wanted names, or by nobody who asks for them."""
         while model in self._served and self.served(model) != self.wanted(model):
             await self._change()
+
+    def close(self) -> None:
+        """Nobody is told of a change any more."""
+        self._closed = True
+        self._notify()
 
     def forget(self, model: str) -> None:
         """Nobody serves it any more."""

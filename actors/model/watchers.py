@@ -15,18 +15,24 @@ class Watchers:
     def __init__(self, look: Callable[[], Models]) -> None:
         self._look = look
         self._changed = asyncio.Event()
+        self._closed = False
 
     def tell(self) -> None:
         """Something has changed."""
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
+    def close(self) -> None:
+        """End what everyone watches."""
+        self._closed = True
+        self.tell()
+
     async def watch(self) -> AsyncIterator[WatchModelsResponse]:
-        """All models, and then what changes, until the watcher leaves. Changes that come faster are joined."""
+        """All models, then what changes, until the watcher leaves or `close`. Changes that come faster are joined."""
         changed = self._changed
         told = dict(self._look())
         yield WatchModelsResponse(whole=True, models=told.values())
-        while True:
+        while not self._closed:
             await changed.wait()
             changed = self._changed
             seen = dict(self._look())

@@ -52,7 +52,11 @@ class ModelsSettings(msgspec.Struct, frozen=True, kw_only=True):
 class ModelsActor(ModelService):
     """Families are those that the settings name and those whose heartbeats are heard."""
 
-    def __init__(self, settings: ModelsSettings, channel: Channel, transport: Transport) -> None:
+    def __init__(
+        self, settings: ModelsSettings, channel: Channel, transport: Transport, patience: float = BEAT_SECONDS * 1.1
+    ) -> None:
+        """patience: seconds in which everyone alive is heard."""
+        self._patience = patience
         self._settings = settings
         self._client = families.FamilyServiceClient(channel)
         self._presence = Presence(transport)
@@ -68,8 +72,7 @@ class ModelsActor(ModelService):
         await self._presence.start()
         for family in self._settings.families:
             self._meet(family)
-        if not self._following:
-            await self._first_beats()
+        await asyncio.sleep(self._patience)
         await self._refresh()
 
     async def stop(self) -> None:
@@ -160,10 +163,6 @@ class ModelsActor(ModelService):
         if before is not None:
             before.cancel()
         self._following[family] = asyncio.create_task(self._follow(family), name=f"family {family}")
-
-    async def _first_beats(self) -> None:
-        """After a little over a second everyone alive was heard."""
-        await asyncio.sleep(BEAT_SECONDS * 1.1)
 
     async def _follow(self, family: str) -> None:
         while True:

@@ -79,7 +79,7 @@ async def hub(models: Path, tmp_path: Path) -> AsyncIterator[Hub]:
         async with LlamaActor(SETTINGS, tmp_path, launcher) as actor:
             await server.add(actor, FamilyService.INFO, "llama")
             channel = Channel(transport)
-            front = ModelsActor(ModelsSettings(families=["llama"]), channel, transport)
+            front = ModelsActor(ModelsSettings(families=["llama"]), channel, transport, patience=0)
             await front.start()
             await server.add(front, ModelService.INFO)
             yield Hub(tmp_path, channel, launcher)
