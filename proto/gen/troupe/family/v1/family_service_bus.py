@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import ClassVar, Protocol
 
-from bus import Caller, Context, Metadata, MethodInfo, Policy, RpcError, ServiceInfo
+from bus import Caller, Context, Metadata, MethodInfo, Policy, RpcError, ServiceInfo, StreamCall, UnaryCall
 from troupe.family.v1.family_service_pb2 import AttendModelRequest
 from troupe.family.v1.family_service_pb2 import AttendModelResponse
 from troupe.family.v1.family_service_pb2 import DescribeModelRequest
@@ -81,36 +81,36 @@ class FamilyServiceClient:
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
 
-    async def list_models(self, request: ListModelsRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> ListModelsResponse:
+    def list_models(self, request: ListModelsRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[ListModelsResponse]:
         """ListModels answers with every model of this family, by name, after looking anew."""
-        return await self._caller.unary(FamilyService.INFO.methods['ListModels'], request, timeout, metadata)
+        return self._caller.unary(FamilyService.INFO.methods['ListModels'], request, timeout, metadata)
 
-    async def describe_model(self, request: DescribeModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> DescribeModelResponse:
+    def describe_model(self, request: DescribeModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[DescribeModelResponse]:
         """DescribeModel answers with one model and what it needs to run. Unknown names are NOT_FOUND (MODEL_NOT_FOUND)."""
-        return await self._caller.unary(FamilyService.INFO.methods['DescribeModel'], request, timeout, metadata)
+        return self._caller.unary(FamilyService.INFO.methods['DescribeModel'], request, timeout, metadata)
 
-    def start_model(self, request: StartModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> AsyncIterator[StartModelResponse]:
+    def start_model(self, request: StartModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> StreamCall[StartModelResponse]:
         """StartModel has a model served and tells how that goes; it ends when the model answers under its names. Starting what is
         started does nothing. It goes on if the caller leaves. Fails with MODEL_NOT_FOUND, MODEL_LOAD_FAILED.
         """
         return self._caller.server_stream(FamilyService.INFO.methods['StartModel'], request, timeout, metadata)
 
-    async def stop_model(self, request: StopModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> StopModelResponse:
+    def stop_model(self, request: StopModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[StopModelResponse]:
         """StopModel lets a model finish its calls and ends what serves it. Stopping what is stopped does nothing."""
-        return await self._caller.unary(FamilyService.INFO.methods['StopModel'], request, timeout, metadata)
+        return self._caller.unary(FamilyService.INFO.methods['StopModel'], request, timeout, metadata)
 
-    def watch_models(self, request: WatchModelsRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> AsyncIterator[WatchModelsResponse]:
+    def watch_models(self, request: WatchModelsRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> StreamCall[WatchModelsResponse]:
         """WatchModels answers with all models as they are known, and then with what changes, until the caller leaves."""
         return self._caller.server_stream(FamilyService.INFO.methods['WatchModels'], request, timeout, metadata)
 
-    async def name_models(self, request: NameModelsRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> NameModelsResponse:
+    def name_models(self, request: NameModelsRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[NameModelsResponse]:
         """NameModels tells which models of this family may be called by their bare name. Until it is told, a family serves its models
         under "family/name" alone, since a bare name may be another family's. What runs takes new names on without a pause.
         """
-        return await self._caller.unary(FamilyService.INFO.methods['NameModels'], request, timeout, metadata)
+        return self._caller.unary(FamilyService.INFO.methods['NameModels'], request, timeout, metadata)
 
-    async def attend_model(self, request: AttendModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> AttendModelResponse:
+    def attend_model(self, request: AttendModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[AttendModelResponse]:
         """AttendModel is called by the process of a model: it says under which names it serves, and is answered when these are not
         the ones under which it should.
         """
-        return await self._caller.unary(FamilyService.INFO.methods['AttendModel'], request, timeout, metadata)
+        return self._caller.unary(FamilyService.INFO.methods['AttendModel'], request, timeout, metadata)
