@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 from actors.model.answers import AnswerWriter
 from actors.model.constraint import TOOLS, Constraint, ToolUse
 from actors.model.interface import Engine, Job, Stream
-from actors.model.prompt import ChatTemplate, starts_thinking
+from actors.model.prompt import ChatTemplate, starts_thinking, turn_marks
 from actors.model.reply import THINK_END, ReplyParser
 from actors.model.validation import (
     alternatives,
@@ -68,7 +68,7 @@ class ServedModel(ChatService, EmbeddingService):
         """Raises RpcError MODEL_LOAD_FAILED if the model's chat template cannot be used."""
         self._engine = engine
         self._adapters = adapters
-        self._template = ChatTemplate(engine.info)
+        self._chat = ChatTemplate(engine.info) if engine.info.chats else None
 
     async def generate(self, request: GenerateRequest, ctx: Context) -> AsyncIterator[GenerateResponse]:
         """See the contract. Cancelling frees the call's slots within one engine step."""
@@ -76,7 +76,7 @@ class ServedModel(ChatService, EmbeddingService):
         job = self._chat_job(request, turn)
         await self._ensure_adapter(request.adapter)
         parsers = [self._parser(turn) for _ in range(job.choices)]
-        writer = AnswerWriter(GenerateResponse, parsers)
+        writer = AnswerWriter(GenerateResponse, parsers, request.stop)
         with _cancelling(self._engine.submit(job)) as generation:
             async for events in generation:
                 for response in writer.write(events):
@@ -86,7 +86,7 @@ class ServedModel(ChatService, EmbeddingService):
         """See the contract. Cancelling frees the call's slots within one engine step."""
         job = self._completion_job(request)
         await self._ensure_adapter(request.adapter)
-        writer = AnswerWriter(CompleteResponse, [ReplyParser() for _ in range(job.choices)])
+        writer = AnswerWriter(CompleteResponse, [ReplyParser() for _ in range(job.choices)], request.stop)
         with _cancelling(self._engine.submit(job)) as generation:
             for choice in range(job.choices if request.echo else 0):
                 yield CompleteResponse(delta=Delta(choice=choice, text=request.prompt))
@@ -116,7 +116,6 @@ class ServedModel(ChatService, EmbeddingService):
     # ---- chat
 
     def _turn(self, request: GenerateRequest) -> Turn:
-        self._check_generates()
         tools = offered_tools(request.tools, request.tool_choice)
         variables = plain(request.template_variables) if request.HasField("template_variables") else {}
         text = self._template.render(conversation(request.messages), template_tools(tools), variables)
@@ -124,15 +123,18 @@ class ServedModel(ChatService, EmbeddingService):
 
     def _chat_job(self, request: GenerateRequest, turn: Turn) -> Job:
         check_count("choices", request.choices, 0, CHOICES_LIMIT)
+        constraint = self._constraint(request, turn)
         markers = self._template.tool_format.markers if turn.tools or self._template.thinks else frozenset()
         return Job(
             prompt=turn.prompt,
             max_tokens=self._room(request.max_tokens if request.HasField("max_tokens") else None, turn.prompt),
             sampling=sampling_settings(request.sampling, self._engine.info.vocabulary),
             choices=request.choices or 1,
-            stop=stop_strings(request.stop),
+            stop=_stops(
+                request.stop, () if constraint is not None and constraint.answer is not None else self._template.marks
+            ),
             alternatives=alternatives(request.logprobs, request.top_logprobs),
-            constraint=self._constraint(request, turn),
+            constraint=constraint,
             markers=markers | {"<think>", "</think>"},
             adapter=request.adapter,
         )
@@ -181,7 +183,7 @@ class ServedModel(ChatService, EmbeddingService):
             max_tokens=self._room(request.max_tokens if request.HasField("max_tokens") else COMPLETION_DEFAULT, prompt),
             sampling=sampling_settings(request.sampling, self._engine.info.vocabulary),
             choices=request.choices or 1,
-            stop=stop_strings(request.stop),
+            stop=_stops(request.stop, () if answer is not None or request.suffix else turn_marks(request.prompt)),
             alternatives=alternatives(request.logprobs, request.top_logprobs),
             constraint=None if answer is None else self._obeyed(Constraint(answer)),
             adapter=request.adapter,
@@ -202,6 +204,18 @@ class ServedModel(ChatService, EmbeddingService):
         return tokens
 
     # ---- both
+
+    @property
+    def _template(self) -> ChatTemplate:
+        """The chat template. Raises RpcError where there is none to chat with."""
+        self._check_generates()
+        if self._chat is None:
+            message = (
+                "This model has no chat template, so it continues texts and does not chat: call Complete (over HTTP "
+                "/v1/completions), or put the conversation to a model that has one."
+            )
+            raise RpcError(Code.FAILED_PRECONDITION, message, reason="NO_CHAT_TEMPLATE", field="model")
+        return self._chat
 
     def _check_generates(self) -> None:
         if not self._engine.info.generates:
@@ -231,6 +245,12 @@ class ServedModel(ChatService, EmbeddingService):
                 raise _input_too_long(place, len(tokens), info.embedding_tokens)
             found.append(tokens)
         return found
+
+
+def _stops(wanted: Sequence[str], marks: Sequence[str]) -> tuple[str, ...]:
+    """Texts before which the answer ends: the request's, and bounds of turns that the model would write as text."""
+    stops = stop_strings(wanted)
+    return (*stops, *(mark for mark in marks if mark not in stops))
 
 
 @contextmanager

@@ -28,6 +28,8 @@ from troupe.model.v1 import (
     UnloadModelResponse,
 )
 
+DEFAULT = "troupe-tiny"
+"""The model that answers who names none."""
 LIST_SECONDS = 2.0
 """A family that has not said within this time what it has does not hold up the list of the others."""
 AGAIN_SECONDS = 1.0
@@ -45,22 +47,25 @@ class ModelsSettings(msgspec.Struct, frozen=True, kw_only=True):
     families: list[str] = msgspec.field(default_factory=list)
     """Families in the order of their claim on names that several have; those that are not named follow by name."""
 
-    default: str = "troupe-tiny"
-    """The model that answers who names none, if there is one of this name."""
-
 
 class ModelsActor(ModelService):
     """Families are those that the settings name and those whose heartbeats are heard."""
 
     def __init__(
-        self, settings: ModelsSettings, channel: Channel, transport: Transport, patience: float = BEAT_SECONDS * 1.1
+        self,
+        settings: ModelsSettings,
+        channel: Channel,
+        transport: Transport,
+        *,
+        default: str = DEFAULT,
+        patience: float = BEAT_SECONDS * 1.1,
     ) -> None:
-        """patience: seconds in which everyone alive is heard."""
+        """default: the model that answers who names none. patience: seconds until everyone alive was heard."""
         self._patience = patience
         self._settings = settings
         self._client = families.FamilyServiceClient(channel)
         self._presence = Presence(transport)
-        self._directory = Directory(settings.families, settings.default)
+        self._directory = Directory(settings.families, default)
         self._following: dict[str, asyncio.Task[None]] = {}
         self._told: dict[str, tuple[str, ...]] = {}
         self._naming = asyncio.Lock()

@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import FieldInfo, fields
 
 from actors.llama.settings import LlamaSettings
+from actors.models.actor import ModelsSettings
 from actors.registry import ACTORS
 from cli.__main__ import COMMANDS
 from gateway.settings import ROOMS
@@ -27,7 +28,7 @@ def sections() -> dict[str, type[Struct]]:
         for found in fields(Settings)
         if isinstance(found.type, type) and issubclass(found.type, Struct)
     }
-    return {**own, **ROOMS, "actors.llama": LlamaSettings}
+    return {**own, **ROOMS, "actors.llama": LlamaSettings, "actors.models": ModelsSettings}
 
 
 def default(found: FieldInfo) -> object:

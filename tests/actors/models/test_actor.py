@@ -105,8 +105,8 @@ class Company:
         member = await life.enter_async_context(
             Member(Settings(home=self.home), "models", transport=await self._make("models-1"))
         )
-        settings = ModelsSettings(families=list(families), default=default)
-        actor = ModelsActor(settings, member.channel, member.transport, patience)
+        settings = ModelsSettings(families=list(families))
+        actor = ModelsActor(settings, member.channel, member.transport, default=default, patience=patience)
         await actor.start()
         life.push_async_callback(actor.stop)
         await member.serve(actor, ModelService.INFO)
