@@ -124,15 +124,14 @@ class ServedModel(ChatService, EmbeddingService):
     def _chat_job(self, request: GenerateRequest, turn: Turn) -> Job:
         check_count("choices", request.choices, 0, CHOICES_LIMIT)
         constraint = self._constraint(request, turn)
+        formatted = constraint is not None and constraint.answer is not None
         markers = self._template.tool_format.markers if turn.tools or self._template.thinks else frozenset()
         return Job(
             prompt=turn.prompt,
             max_tokens=self._room(request.max_tokens if request.HasField("max_tokens") else None, turn.prompt),
             sampling=sampling_settings(request.sampling, self._engine.info.vocabulary),
             choices=request.choices or 1,
-            stop=_stops(
-                request.stop, () if constraint is not None and constraint.answer is not None else self._template.marks
-            ),
+            stop=_stops(request.stop, () if formatted else self._template.marks),
             alternatives=alternatives(request.logprobs, request.top_logprobs),
             constraint=constraint,
             markers=markers | {"<think>", "</think>"},
