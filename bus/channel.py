@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 
 from bus import errors, subjects
 from bus.call import Call, CallDriver
+from bus.caller import Beside, StreamCall, UnaryCall
 from bus.context import current_context, duration, progress_payload
 from bus.errors import Code, RpcError
 from bus.protocol import PROTOCOL_VERSION, CallerProtocol
@@ -70,50 +71,77 @@ class Channel:
 
     # ---- typed calls, for generated clients
 
-    async def unary(
+    def unary(
         self, method: MethodInfo, request: Any, timeout: float | None = None, metadata: Metadata | None = None
-    ) -> Any:
+    ) -> UnaryCall[Any]:
         """One request, one response."""
-        return await self._one_response(method, single(request), method.route_of(request), timeout, metadata)
+        requests, route = single(request), method.route_of(request)
+        return UnaryCall(lambda beside: self._response(method, requests, route, timeout, metadata, beside))
 
-    async def server_stream(
+    def server_stream(
         self, method: MethodInfo, request: Any, timeout: float | None = None, metadata: Metadata | None = None
-    ) -> AsyncIterator[Any]:
-        """One request, any number of responses; leaving the iterator early cancels the call."""
-        payloads = self._payloads(method, single(request), method.route_of(request), timeout, metadata)
-        async with aclosing(payloads):
-            async for payload in payloads:
-                yield decode(method.response, payload)
+    ) -> StreamCall[Any]:
+        """One request, any number of responses."""
+        requests, route = single(request), method.route_of(request)
+        return StreamCall(lambda beside: self._responses(method, requests, route, timeout, metadata, beside))
 
-    async def client_stream(
+    def client_stream(
         self,
         method: MethodInfo,
         requests: AsyncIterator[Any],
         timeout: float | None = None,
         metadata: Metadata | None = None,
-    ) -> Any:
+    ) -> UnaryCall[Any]:
         """Any number of requests, one response."""
-        first, rest, route = await peek(method, requests)
-        return await self._one_response(method, chain(first, rest), route, timeout, metadata)
 
-    async def bidi_stream(
+        async def work(beside: Beside) -> Any:
+            first, rest, route = await peek(method, requests)
+            return await self._response(method, chain(first, rest), route, timeout, metadata, beside)
+
+        return UnaryCall(work)
+
+    def bidi_stream(
         self,
         method: MethodInfo,
         requests: AsyncIterator[Any],
         timeout: float | None = None,
         metadata: Metadata | None = None,
-    ) -> AsyncIterator[Any]:
-        """Any number of requests and responses; leaving the iterator early cancels the call."""
-        first, rest, route = (None, requests, "") if not method.policy.route_by else await peek(method, requests)
-        payloads = self._payloads(method, chain(first, rest), route, timeout, metadata)
+    ) -> StreamCall[Any]:
+        """Any number of requests and responses."""
+
+        async def work(beside: Beside) -> AsyncGenerator[Any, None]:
+            first, rest, route = await peek(method, requests)
+            responses = self._responses(method, chain(first, rest), route, timeout, metadata, beside)
+            async with aclosing(responses):
+                async for response in responses:
+                    yield response
+
+        return StreamCall(work)
+
+    async def _responses(
+        self,
+        method: MethodInfo,
+        requests: "Requests",
+        route: str,
+        timeout: float | None,
+        metadata: Metadata | None,
+        beside: Beside,
+    ) -> AsyncGenerator[Any, None]:
+        payloads = self._payloads(method, requests, route, timeout, metadata, beside)
         async with aclosing(payloads):
             async for payload in payloads:
                 yield decode(method.response, payload)
 
-    async def _one_response(
-        self, method: MethodInfo, requests: "Requests", route: str, timeout: float | None, metadata: Metadata | None
+    async def _response(
+        self,
+        method: MethodInfo,
+        requests: "Requests",
+        route: str,
+        timeout: float | None,
+        metadata: Metadata | None,
+        beside: Beside,
     ) -> Any:
-        payloads = self._payloads(method, requests, route, timeout, metadata)
+        payloads = self._payloads(method, requests, route, timeout, metadata, beside)
         found = None
         async with aclosing(payloads):
             async for payload in payloads:
@@ -123,7 +151,13 @@ class Channel:
         return decode(method.response, found)
 
     async def _payloads(
-        self, method: MethodInfo, requests: "Requests", route: str, timeout: float | None, metadata: Metadata | None
+        self,
+        method: MethodInfo,
+        requests: "Requests",
+        route: str,
+        timeout: float | None,
+        metadata: Metadata | None,
+        beside: Beside,
     ) -> AsyncGenerator[bytes, None]:
         """Response payloads of a call, repeated where it has not begun or where repeating does no harm."""
         ends = None if timeout is None else time.monotonic() + timeout
@@ -153,6 +187,7 @@ class Channel:
                 else:
                     await asyncio.sleep(REPEAT_SECONDS * attempt)
             finally:
+                beside.trailers = call.trailers
                 call.cancel("the caller went away")
                 if sender:
                     await reap(sender)

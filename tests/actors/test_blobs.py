@@ -14,7 +14,6 @@ from google.protobuf.duration_pb2 import Duration
 from actors.blobs import BlobActor, BlobSettings
 from bus import Code, RpcError
 from bus.channel import Channel
-from bus.context import PRINCIPAL
 from bus.server import Server
 from bus.transports.memory import MemoryBroker, MemoryTransport
 from store import BlobWriter
@@ -51,7 +50,7 @@ class Stage:
         self.channel = channel
         self.client = BlobServiceClient(channel)
         self.files = BlobFileServiceClient(channel)
-        self.metadata = {PRINCIPAL: owner}
+        self.metadata = {"troupe-principal": owner}
 
     async def put(self, content: bytes = CONTENT, **said: Any) -> BlobInfo:
         return (await self.client.upload(steps(content, **said), metadata=self.metadata)).blob
@@ -65,7 +64,7 @@ class Stage:
         return known, bytes(data)
 
     async def stat(self, **key: str) -> BlobInfo:
-        return (await self.client.stat(StatRequest(**key), metadata=self.metadata)).blob  # type: ignore[arg-type]
+        return (await self.client.stat(StatRequest(**key), metadata=self.metadata)).blob
 
     async def delete(self, blob_id: str) -> None:
         await self.client.delete(DeleteRequest(id=blob_id), metadata=self.metadata)
@@ -339,8 +338,8 @@ async def test_a_holder_keeps_a_blob_and_the_last_one_may_take_it_along(stage: S
     blob = await stage.put(b"x", expires_in=Duration(seconds=3600))
     assert blob.expires_at.seconds == pytest.approx(blob.created_at.seconds + 3600, abs=5)
     for name in ("b", "a", "a"):
-        held = (await stage.client.hold(HoldRequest(id=blob.id, holder=name), metadata=stage.metadata)).blob
-    assert list(held.holders) == ["a", "b"]
+        await stage.client.hold(HoldRequest(id=blob.id, holder=name), metadata=stage.metadata)
+    assert list((await stage.stat(id=blob.id)).holders) == ["a", "b"]
     for name, deleted in (("a", False), ("a", False), ("b", True)):
         request = ReleaseRequest(id=blob.id, holder=name, delete_unheld=True)
         assert (await stage.client.release(request, metadata=stage.metadata)).deleted is deleted

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import ClassVar, Protocol
 
-from bus import Caller, Context, Metadata, MethodInfo, Policy, RpcError, ServiceInfo
+from bus import Caller, Context, Metadata, MethodInfo, Policy, RpcError, ServiceInfo, StreamCall, UnaryCall
 from troupe.blob.v1.blob_service_pb2 import AbandonRequest
 from troupe.blob.v1.blob_service_pb2 import AbandonResponse
 from troupe.blob.v1.blob_service_pb2 import BeginRequest
@@ -85,7 +85,7 @@ class BlobServiceClient:
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
 
-    async def upload(self, requests: AsyncIterator[UploadRequest], *, timeout: float | None = None, metadata: Metadata | None = None) -> UploadResponse:
+    def upload(self, requests: AsyncIterator[UploadRequest], *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[UploadResponse]:
         """Upload takes content: first a `begin`, then its bytes in order. It answers once all of it is on the disk.
 
         An upload that named an `upload_id` can be continued within a day: Stat tells how far it is, and a new Upload with the
@@ -93,30 +93,30 @@ class BlobServiceClient:
         first message if the size was told, else once the limit is crossed; DATA_LOSS (DIGEST_MISMATCH) if the content is not
         what `begin` promised, which also removes it; ABORTED (UPLOAD_TAKEN_OVER) if a later call continues the same upload.
         """
-        return await self._caller.client_stream(BlobService.INFO.methods['Upload'], requests, timeout, metadata)
+        return self._caller.client_stream(BlobService.INFO.methods['Upload'], requests, timeout, metadata)
 
-    async def stat(self, request: StatRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> StatResponse:
+    def stat(self, request: StatRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[StatResponse]:
         """Stat tells what is known of a blob, or of an upload that is under way or was interrupted."""
-        return await self._caller.unary(BlobService.INFO.methods['Stat'], request, timeout, metadata)
+        return self._caller.unary(BlobService.INFO.methods['Stat'], request, timeout, metadata)
 
-    def download(self, request: DownloadRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> AsyncIterator[DownloadResponse]:
+    def download(self, request: DownloadRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> StreamCall[DownloadResponse]:
         """Download gives first what is known of the blob, then its bytes, or a range of them, in order.
 
         A blob that is deleted while it is read ends the call with NOT_FOUND.
         """
         return self._caller.server_stream(BlobService.INFO.methods['Download'], request, timeout, metadata)
 
-    async def delete(self, request: DeleteRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> DeleteResponse:
+    def delete(self, request: DeleteRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[DeleteResponse]:
         """Delete removes a blob, whoever holds it. Once it answers, no file of the hub has a byte of it."""
-        return await self._caller.unary(BlobService.INFO.methods['Delete'], request, timeout, metadata)
+        return self._caller.unary(BlobService.INFO.methods['Delete'], request, timeout, metadata)
 
-    async def hold(self, request: HoldRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> HoldResponse:
+    def hold(self, request: HoldRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[HoldResponse]:
         """Hold keeps a blob from expiring for as long as a holder of this name has it. Holding twice is holding once."""
-        return await self._caller.unary(BlobService.INFO.methods['Hold'], request, timeout, metadata)
+        return self._caller.unary(BlobService.INFO.methods['Hold'], request, timeout, metadata)
 
-    async def release(self, request: ReleaseRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> ReleaseResponse:
+    def release(self, request: ReleaseRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[ReleaseResponse]:
         """Release ends what Hold began. Releasing what is not held does nothing."""
-        return await self._caller.unary(BlobService.INFO.methods['Release'], request, timeout, metadata)
+        return self._caller.unary(BlobService.INFO.methods['Release'], request, timeout, metadata)
 
 
 class BlobFileService(Protocol):
@@ -159,18 +159,18 @@ class BlobFileServiceClient:
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
 
-    async def begin(self, request: BeginRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> BeginResponse:
+    def begin(self, request: BeginRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[BeginResponse]:
         """Begin makes the file that an upload is written to. The caller writes it, then calls Finish or Abandon."""
-        return await self._caller.unary(BlobFileService.INFO.methods['Begin'], request, timeout, metadata)
+        return self._caller.unary(BlobFileService.INFO.methods['Begin'], request, timeout, metadata)
 
-    async def finish(self, request: FinishRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> FinishResponse:
+    def finish(self, request: FinishRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[FinishResponse]:
         """Finish takes over a file that is written: it is on the disk, with the size and digest that the caller found."""
-        return await self._caller.unary(BlobFileService.INFO.methods['Finish'], request, timeout, metadata)
+        return self._caller.unary(BlobFileService.INFO.methods['Finish'], request, timeout, metadata)
 
-    async def abandon(self, request: AbandonRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> AbandonResponse:
+    def abandon(self, request: AbandonRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[AbandonResponse]:
         """Abandon removes a file that will not be finished. Abandoning what is not there does nothing."""
-        return await self._caller.unary(BlobFileService.INFO.methods['Abandon'], request, timeout, metadata)
+        return self._caller.unary(BlobFileService.INFO.methods['Abandon'], request, timeout, metadata)
 
-    async def locate(self, request: LocateRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> LocateResponse:
+    def locate(self, request: LocateRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[LocateResponse]:
         """Locate tells in which file a blob is. A file that becomes shorter while it is read was deleted."""
-        return await self._caller.unary(BlobFileService.INFO.methods['Locate'], request, timeout, metadata)
+        return self._caller.unary(BlobFileService.INFO.methods['Locate'], request, timeout, metadata)
