@@ -74,6 +74,7 @@ class BlobActor(BlobService, BlobFileService):
         self._folder = home / "blobs"
         self._thread = ThreadPoolExecutor(1, "blobs")
         self._writers: dict[str, BlobWriter] = {}
+        self._opening = asyncio.Lock()
         self._sweeping: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -137,19 +138,17 @@ class BlobActor(BlobService, BlobFileService):
 
     async def _writer(self, row: BlobRow, limit: int, offset: int) -> BlobWriter:
         """A writer at this place; a call that writes the same upload has lost it, most likely with its connection."""
-        before = self._writers.pop(row.id, None)
-        if before is not None:
-            await before.close()
-        received = await self._do(self._files.received, row)
-        if offset > received:
-            raise beyond(offset, received)
-        try:
-            free = self._settings.min_free_bytes
-            writer = await BlobWriter.open(self._files.partial(row.id), limit=limit, free=free, offset=offset)
-        except FileNotFoundError:  # deleted meanwhile
-            raise not_found(row.id) from None
-        self._writers[row.id] = writer
-        return writer
+        async with self._opening:  # two that open one file at once would write into each other
+            before = self._writers.pop(row.id, None)
+            if before is not None:
+                await before.close()
+            try:
+                free = self._settings.min_free_bytes
+                writer = await BlobWriter.open(self._files.partial(row.id), limit=limit, free=free, offset=offset)
+            except FileNotFoundError:  # deleted meanwhile
+                raise not_found(row.id) from None
+            self._writers[row.id] = writer
+            return writer
 
     async def _leave(self, row: BlobRow, writer: BlobWriter) -> None:
         if self._writers.get(row.id) is writer:

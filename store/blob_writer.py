@@ -136,13 +136,16 @@ def _opened(path: Path, offset: int) -> "tuple[BinaryIO, hashlib._Hash]":
     file = os.fdopen(descriptor, "r+b", buffering=0)
     digest = hashlib.sha256()
     left = offset
-    while left and (read := file.read(min(left, BATCH_BYTES))):
-        digest.update(read)
-        left -= len(read)
-    if left:
+    try:
+        while left and (read := file.read(min(left, BATCH_BYTES))):
+            digest.update(read)
+            left -= len(read)
+        if left:
+            raise beyond(offset, offset - left)
+        file.truncate(offset)
+    except BaseException:
         file.close()
-        raise beyond(offset, offset - left)
-    file.truncate(offset)
+        raise
     file.seek(offset)
     return file, digest
 

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from bus import Code, RpcError
-from store import BlobFiles, BlobLimits, BlobRow, NewBlob
-from store.blob_rows import MAX_HOLDERS
+from store import BlobFiles, BlobLimits, BlobRow, NewBlob, blob_rows
 from store.blobs import STRAY_SECONDS, UPLOAD_SECONDS
 
 WORD = b"plant-\xc4\x91\xe1\xba\xb7c-bi\xe1\xbb\x87t-4711"
@@ -275,9 +274,10 @@ def test_a_blob_expires_after_its_time_unless_somebody_holds_it(files: BlobFiles
     assert found_in(tmp_path, WORD) == [lasting.id]
 
 
-def test_holders_are_bounded(files: BlobFiles) -> None:
+def test_holders_are_bounded(files: BlobFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blob_rows, "MAX_HOLDERS", 3)
     row = put(files)
-    for number in range(MAX_HOLDERS):
+    for number in range(3):
         files.hold(row, str(number))
     files.hold(row, "1")
     with pytest.raises(RpcError) as caught:
