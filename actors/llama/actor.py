@@ -3,14 +3,28 @@
 from pathlib import Path
 
 from actors.llama.catalog import FAMILY, Entry
-from actors.llama.launcher import Launcher, SubprocessLauncher
 from actors.llama.settings import LlamaSettings
 from actors.llama.shelf import LlamaShelf
 from actors.model.family import Family
+from actors.model.launcher import Launcher, SubprocessLauncher
+from actors.model.process_watch import ProcessWatch
+from host.member import Member
 
 
 class LlamaActor(Family[Entry]):
-    """Serves FamilyService under "llama"."""
+    """Serves FamilyService under "llama".
 
-    def __init__(self, settings: LlamaSettings, home: Path, launcher: Launcher | None = None) -> None:
-        super().__init__(FAMILY, LlamaShelf(home, settings, launcher or SubprocessLauncher()), settings.preload)
+    member: this process on the bus, to hear the models' processes; without it they are known by what they print alone.
+    """
+
+    def __init__(
+        self, settings: LlamaSettings, home: Path, launcher: Launcher | None = None, member: Member | None = None
+    ) -> None:
+        self._watch = ProcessWatch(member) if member is not None else None
+        starter = launcher or SubprocessLauncher("actors.llama.worker")
+        super().__init__(FAMILY, LlamaShelf(home, settings, starter, self._watch), settings.preload)
+
+    async def __aexit__(self, *_: object) -> None:
+        await super().__aexit__()
+        if self._watch is not None:
+            await self._watch.stop()

@@ -27,6 +27,7 @@ from actors.model.interface import Embedding, EngineInfo, Event, Job
 from actors.model.stream import EventStream, Outbox
 from bus import Code, RpcError, invalid
 from bus.errors import interrupted
+from host.watchdog import Pulse
 
 Answer = TypeVar("Answer")
 
@@ -105,6 +106,10 @@ class LlamaEngine:
     def info(self) -> EngineInfo:
         """What the model is and can do."""
         return self._info
+
+    def pulse(self) -> Pulse:
+        """Whether it moves, for the process's beat."""
+        return self._stepper.pulse
 
     @property
     def steps(self) -> int:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from actors.llama.catalog import Catalog, Entry, adapter_folders, model_folders
 from actors.llama.engine_limits import cache_bytes
-from actors.llama.launcher import Launcher
 from actors.llama.settings import LlamaSettings
-from actors.llama.supervision import ModelProcess
 from actors.model.family import Life
+from actors.model.launcher import Launcher
+from actors.model.model_process import ModelProcess
+from actors.model.process_watch import ProcessWatch
 from troupe.family.v1 import Needs
 from troupe.model.v1 import Model
 
@@ -16,10 +17,13 @@ from troupe.model.v1 import Model
 class LlamaShelf:
     """Implements `family.Shelf`."""
 
-    def __init__(self, home: Path, settings: LlamaSettings, launcher: Launcher) -> None:
+    def __init__(
+        self, home: Path, settings: LlamaSettings, launcher: Launcher, watch: ProcessWatch | None = None
+    ) -> None:
         self._catalog = Catalog(model_folders(home, settings), adapter_folders(home, settings))
         self._settings = settings
         self._launcher = launcher
+        self._watch = watch
 
     def entries(self) -> Mapping[str, Entry]:
         """See `Shelf`."""
@@ -41,4 +45,4 @@ class LlamaShelf:
 
     def life(self, entry: Entry) -> Life:
         """See `Shelf`."""
-        return ModelProcess(entry.name, entry.path, self._launcher, self._settings)
+        return ModelProcess(entry.name, entry.path, self._launcher, self._settings, self._watch)
