@@ -16,7 +16,7 @@ from troupe.chat.v1 import ChatService
 from troupe.embedding.v1 import EmbeddingService
 from troupe.family.v1 import AttendModelRequest, FamilyServiceClient
 
-FIRST_SECONDS = 5.0
+FIRST_SECONDS = 3.0
 """How long the family may take to say the first names; without it, a model serves under both of its own."""
 AGAIN_SECONDS = 1.0
 """Until a family that is away is asked again."""
