@@ -9,7 +9,6 @@ import structlog
 import uvicorn
 
 from bus import RpcError
-from bus.transports.nats import NatsTransport
 from gateway.access import Access, check_exposure
 from gateway.app import create_app, uvicorn_config
 from gateway.catalog import Catalog
@@ -25,7 +24,7 @@ from host.log import configure
 from host.member import Member
 from host.process import stop_requested
 from host.settings import Settings, SettingsError
-from store import JetStreamLocations
+from store import TableLocations
 
 OWN_FILES = 512
 """Files that the gateway has open besides its clients' connections, and those of gRPC, which it does not count."""
@@ -70,8 +69,7 @@ async def run(settings: Settings) -> int:
     if (allowed := process.allow_files(wanted)) < wanted:
         log.warning("files.limited", allowed=allowed, wanted=wanted, remedy="raise the hard limit, ulimit -Hn")
     async with Member(settings, "gateway") as member:
-        assert isinstance(member.transport, NatsTransport)
-        locations = RememberedLocations(await JetStreamLocations.open(member.transport.client))
+        locations = RememberedLocations(await TableLocations.open(member.store))
         # Where nobody supervises, as in containers, somebody has to tell of processes that have ended.
         relay = DisconnectRelay(member.transport)
         await relay.start()

@@ -10,7 +10,6 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from bus import Code, Metadata, RpcError
-from bus.server_call import PRINCIPAL
 from gateway.access import Principal
 from gateway.http import body
 from gateway.http.body import Disconnected, JsonBody
@@ -55,7 +54,7 @@ class Exchange:
     @property
     def metadata(self) -> Metadata:
         """What travels with the calls that are made for this request."""
-        return {**self.record.metadata, PRINCIPAL: self.principal.name}
+        return {**self.record.metadata, **self.principal.behalf.metadata()}
 
     # ---- what comes
 

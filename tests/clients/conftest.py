@@ -25,7 +25,7 @@ from gateway.grpc_server import GrpcServer
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
 from gateway.settings import AuthSettings, DoorSettings, GrpcSettings, HttpSettings
-from store import JetStreamLocations, Locations, MemoryLocations
+from store import Locations, MemoryLocations, TableLocations, store_of
 from troupe.chat.v1 import ChatService, Delta, GenerateRequest, GenerateResponse
 from troupe.echo.v1 import EchoService, EchoServiceClient, RepeatRequest
 from troupe.rpc.v1 import Progress
@@ -318,7 +318,7 @@ class Stage:
 
     async def _locations(self, transport: Transport) -> Locations:
         if isinstance(transport, NatsTransport):
-            return await JetStreamLocations.open(transport.client)
+            return await TableLocations.open(store_of(transport))
         return self._memory
 
     async def start(self) -> None:
