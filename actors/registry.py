@@ -3,4 +3,5 @@
 ACTORS = {
     "echo": "actors.echo:EchoActor",
     "llama": "actors.llama.actor:LlamaActor",
+    "weights": "actors.weights.actor:WeightsActor",
 }
