@@ -43,9 +43,13 @@ CREDIT_PIECES = 32
 
 
 class Received(NamedTuple):
-    """Pieces came, in order and for the first time."""
+    """Pieces came, in order and for the first time.
+
+    alone: the frame that brought them held them all and nothing else, so that its bytes are theirs.
+    """
 
     pieces: Pieces
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,12 +216,13 @@ class CallerProtocol:
             self.cancel("protocol error", error)
 
     def _receive(self, frame: Frame, now: float) -> None:
-        if frame.payload:
-            new = self.incoming.accept(frame.payload[:], frame.sequence, frame.more)
+        kind = frame.WhichOneof("control")
+        if payload := frame.payload:
+            new = self.incoming.accept(payload, frame.sequence, frame.more)
             if new:
                 self._gap.close()
-                self.events.append(Received(new))
-        kind = frame.WhichOneof("control")
+                alone = kind is None and new.pieces is payload and frame.epoch == self.epoch
+                self.events.append(Received(new, alone and frame.call_id == self.call_id))
         if self.incoming.misses(frame.sequence):
             if self._gap.due(now):
                 self._ask(now)

@@ -114,8 +114,9 @@ class ResponderProtocol:
             self._stop(error)
 
     def _receive(self, frame: Frame, now: float) -> None:
-        if frame.payload and not self._half_closed:
-            new = self.incoming.accept(frame.payload[:], frame.sequence or len(frame.payload), frame.more)
+        payload = frame.payload
+        if payload and not self._half_closed:
+            new = self.incoming.accept(payload, frame.sequence or len(payload), frame.more)
             if new:
                 self._gap.close()
                 self.events.append(Received(new))

@@ -106,8 +106,13 @@ class Outgoing:
     def ready(self) -> bool:
         """Another message may be pushed now."""
         if self.last < self.granted or (self.detached and self.last - self.consumed < RING_PIECES):
-            return self._unconsumed < RING_BYTES
+            return not self.full
         return False
+
+    @property
+    def full(self) -> bool:
+        """The consumer has not taken as much as may wait for it."""
+        return self._unconsumed >= RING_BYTES
 
     @property
     def idle(self) -> bool:

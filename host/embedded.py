@@ -15,6 +15,7 @@ import signal
 import socket
 import ssl
 import sys
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
@@ -196,10 +197,14 @@ class EmbeddedServer:
         pid = _number_in(self._folder / "pid")
         if not pid or str(self._folder / "server.conf") not in _command_of(pid):
             return
-        os.kill(pid, signal.SIGTERM)
-        async with asyncio.timeout(STOP_SECONDS):
-            while _alive(pid):  # noqa: ASYNC110  # it is not our child: nothing tells of its end
-                await asyncio.sleep(POLL_SECONDS)
+        for number in (signal.SIGTERM, signal.SIGKILL):  # one that was stopped hears the second only
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(STOP_SECONDS):
+                    while _alive(pid):  # noqa: ASYNC110  # it is not our child: nothing tells of its end
+                        await asyncio.sleep(POLL_SECONDS)
+                    return
 
     async def _start_on_some_port(self) -> None:
         remembered = _number_in(self._folder / "port")

@@ -53,7 +53,7 @@ class Member:
         self.channel.trace = self.telemetry.trace
         interceptors = (*self.metrics.interceptors, *self.telemetry.interceptors)
         self.server = Server(self.transport, interceptors=interceptors)
-        self.heart = Heart(self.transport, self.actor, lambda: self._served)
+        self.heart = Heart(self.transport, self.actor, lambda: self._served, self._open_calls)
         self._announcement = Announcement(self.transport, self.actor, self.metrics)
         self.metrics.watch(self.server)
         self.metrics.gauge("troupe_calls_open", "Calls of this process to others.", lambda: self.channel.open_calls)
@@ -101,6 +101,9 @@ class Member:
         await self._announcement.start()
         self.heart.state = "serving"
         log.info("process.serving", name=self.transport.process, services=self._served)
+
+    def _open_calls(self) -> int:
+        return self.server.active_calls + self.channel.open_calls
 
     async def drain(self, grace: float) -> None:
         """Take no new calls and let the running ones end within `grace` seconds; the rest is cancelled."""

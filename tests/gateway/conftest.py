@@ -1,21 +1,19 @@
 """A gateway in this process, its doors open on free ports, actors beside it on the same bus."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
 import uvicorn
-from starlette.applications import Starlette
-from starlette.routing import WebSocketRoute
-from starlette.websockets import WebSocket
 
 from actors.echo import EchoActor
 from bus.channel import Channel
 from bus.server import Server
 from bus.transports.memory import MemoryBroker, MemoryTransport
 from gateway.access import Access
+from gateway.app import create_app, uvicorn_config
 from gateway.catalog import Catalog
 from gateway.grpc_server import GrpcServer
 from gateway.hub import Hub
@@ -23,7 +21,6 @@ from gateway.limits import Limits
 from gateway.locations import RememberedLocations
 from gateway.resolver import load_on_demand
 from gateway.settings import DoorSettings, GrpcSettings, HttpSettings
-from gateway.websocket import serve_websocket
 from store import MemoryLocations
 from troupe.echo.v1 import EchoService
 
@@ -94,13 +91,8 @@ class Stage:
 
 
 async def _listen(hub: Hub) -> tuple[uvicorn.Server, "asyncio.Task[None]", int]:
-    async def endpoint(websocket: WebSocket) -> None:
-        await serve_websocket(websocket, hub)
-
-    app = Starlette(routes=[WebSocketRoute("/ws", endpoint)])
-    config = uvicorn.Config(
-        app, port=0, log_level="error", ws="websockets-sansio", ws_per_message_deflate=False, lifespan="off"
-    )
+    """Serve as the gateway does, with its checks and its protocols."""
+    config = uvicorn_config(hub, create_app(hub))
     server = uvicorn.Server(config)
     config.load()
     listening = config.bind_socket()
@@ -115,15 +107,28 @@ def door_settings() -> DoorSettings:
     return DoorSettings(http=HttpSettings(port=0), grpc=GrpcSettings(port=0))
 
 
-@pytest.fixture
-async def stage(door_settings: DoorSettings) -> AsyncIterator[Stage]:
+@asynccontextmanager
+async def _staged(actor: EchoService, settings: DoorSettings) -> AsyncIterator[Stage]:
+    """A bus with this actor."""
     broker = MemoryBroker()
     transport = MemoryTransport(broker)
     server = Server(transport)
-    await server.add(EchoActor(), EchoService.INFO)
-    yield Stage(broker, server, door_settings, MemoryLocations())
+    await server.add(actor, EchoService.INFO)
+    yield Stage(broker, server, settings, MemoryLocations())
     await server.drain(grace=0.1)
     await transport.close()
+
+
+@pytest.fixture
+def staged(door_settings: DoorSettings) -> Callable[[EchoService], AbstractAsyncContextManager[Stage]]:
+    """Makes a bus with an actor of the test's own."""
+    return lambda actor: _staged(actor, door_settings)
+
+
+@pytest.fixture
+async def stage(staged: Callable[[EchoService], AbstractAsyncContextManager[Stage]]) -> AsyncIterator[Stage]:
+    async with staged(EchoActor()) as running:
+        yield running
 
 
 @pytest.fixture

@@ -178,20 +178,28 @@ class Progress(_message.Message):
     def __init__(self, state: _Optional[_Union[Progress.State, str]] = ..., position: _Optional[int] = ..., eta: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., fraction: _Optional[float] = ..., note: _Optional[str] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
-    __slots__ = ("process", "epoch", "beat", "actor", "services", "state")
+    __slots__ = ("process", "epoch", "beat", "actor", "services", "state", "steps", "working", "patience_ms", "calls")
     PROCESS_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     BEAT_FIELD_NUMBER: _ClassVar[int]
     ACTOR_FIELD_NUMBER: _ClassVar[int]
     SERVICES_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    WORKING_FIELD_NUMBER: _ClassVar[int]
+    PATIENCE_MS_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
     process: str
     epoch: int
     beat: int
     actor: str
     services: _containers.RepeatedScalarFieldContainer[str]
     state: str
-    def __init__(self, process: _Optional[str] = ..., epoch: _Optional[int] = ..., beat: _Optional[int] = ..., actor: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ..., state: _Optional[str] = ...) -> None: ...
+    steps: int
+    working: bool
+    patience_ms: int
+    calls: int
+    def __init__(self, process: _Optional[str] = ..., epoch: _Optional[int] = ..., beat: _Optional[int] = ..., actor: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ..., state: _Optional[str] = ..., steps: _Optional[int] = ..., working: _Optional[bool] = ..., patience_ms: _Optional[int] = ..., calls: _Optional[int] = ...) -> None: ...
 
 class Location(_message.Message):
     __slots__ = ("process", "epoch", "resume_key_digest", "principal", "method")
