@@ -16,6 +16,8 @@ from actors.weights.charsmap import charsmap, with_decomposed
 from actors.weights.gguf_writer import F32, Q4_0, Tensor, Value, write_gguf
 
 MAGIC = b"E5S1"
+LAYERS, PIECES = 256, 1 << 20
+"""What a file may claim."""
 HEADER = struct.Struct("<4s8if6iQ")
 MEAN = 1
 """llama.cpp's pooling type: the mean of all tokens."""
@@ -80,26 +82,32 @@ def repack(source: Path, target: Path, described: Mapping[str, str]) -> None:
 
     The same source gives the same bytes, under every Python. Raises OSError, DamagedFile.
     """
-    with source.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        view = memoryview(mapped)
-        tensors: list[Tensor] = []
+    with source.open("rb") as file:
         try:
-            sizes = _sizes(view)
-            vocabulary, place = _vocabulary(view, sizes)
-            tensors += _tensors(view, place, sizes)
-            write_gguf(target, _metadata(sizes, vocabulary, described), tensors)
-        except (struct.error, UnicodeDecodeError, KeyError, IndexError, ValueError) as problem:
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+                _write(memoryview(mapped), target, described)
+        except (struct.error, KeyError, IndexError, ValueError, OverflowError) as problem:
             raise DamagedFile(f"{source.name} is damaged: {problem}.") from problem
-        finally:
-            for tensor in tensors:
-                tensor.data.release()
-            view.release()
+
+
+def _write(view: memoryview, target: Path, described: Mapping[str, str]) -> None:
+    """Writes the file; views of the mapping are given back, whatever happens."""
+    tensors: list[Tensor] = []
+    try:
+        sizes = _sizes(view)
+        vocabulary, place = _vocabulary(view, sizes)
+        tensors += _tensors(view, place, sizes)
+        write_gguf(target, _metadata(sizes, vocabulary, described), tensors)
+    finally:
+        for tensor in tensors:
+            tensor.data.release()
+        view.release()
 
 
 def _sizes(view: memoryview) -> Sizes:
     magic, _, width, layers, heads, inner, _, positions, kinds, epsilon, block, *rest = HEADER.unpack_from(view)
     pieces, begin, end, pad, unknown, text_bytes = rest
-    if magic != MAGIC or block != 32:
+    if magic != MAGIC or block != 32 or layers > LAYERS or pieces > PIECES:
         raise DamagedFile("it does not begin as such a file does")
     return Sizes(width, layers, heads, inner, positions, kinds, epsilon, pieces, begin, end, pad, unknown, text_bytes)
 
@@ -115,15 +123,15 @@ def _vocabulary(view: memoryview, sizes: Sizes) -> tuple[Vocabulary, int]:
     place += sizes.text_bytes
     pieces = [text[start:end] for start, end in pairwise(offsets)]
     entries, size = struct.unpack_from("<iI", view, place)
-    replaced = dict(_replaced(view[place + 8 : place + 8 + size], entries))
+    replaced = dict(_replaced(bytes(view[place + 8 : place + 8 + size]), entries))
     return Vocabulary(pieces, scores, replaced), place + 8 + size
 
 
-def _replaced(view: memoryview, entries: int) -> Iterator[tuple[str, str]]:
+def _replaced(table: bytes, entries: int) -> Iterator[tuple[str, str]]:
     place = 0
     for _ in range(entries):
-        code, count = struct.unpack_from("<IB", view, place)
-        letters = struct.unpack_from(f"<{count}I", view, place + 5)
+        code, count = struct.unpack_from("<IB", table, place)
+        letters = struct.unpack_from(f"<{count}I", table, place + 5)
         place += 5 + 4 * count
         yield chr(code), "".join(map(chr, letters))
 
