@@ -15,6 +15,9 @@ Response = TypeVar("Response")
 class Beside:
     """What travels beside the messages of an answer; filled in while the call runs."""
 
+    headers: Metadata = field(default_factory=dict)
+    """What the responder said ahead of its answer."""
+
     trailers: Metadata = field(default_factory=dict)
     """What the responder added at the end, also at the end of a call that failed."""
 
@@ -25,6 +28,11 @@ class _Answer(Generic[Response]):
     __slots__ = ("_beside",)
 
     _beside: Beside
+
+    @property
+    def headers(self) -> Metadata:
+        """What the responder said ahead of its answer; there with the first message at the latest."""
+        return self._beside.headers
 
     @property
     def trailers(self) -> Metadata:

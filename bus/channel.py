@@ -12,9 +12,10 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from bus import errors, subjects
+from bus.behalf import stamp
 from bus.call import Call, CallDriver
 from bus.caller import Beside, StreamCall, UnaryCall
-from bus.context import current_context, duration, progress_payload
+from bus.context import current_behalf, current_context, duration, progress_payload
 from bus.errors import Code, RpcError
 from bus.protocol import PROTOCOL_VERSION, CallerProtocol
 from bus.pump import Pump
@@ -32,6 +33,9 @@ Stamp = Callable[[MethodInfo, Metadata], None]
 
 Trace = Callable[[str, MutableMapping[str, str]], Callable[[RpcError | None], None]]
 """Begins a span for a call, by its method's full name and metadata, which it may change; what it returns ends it."""
+
+TRACE_KEYS = ("traceparent", "tracestate")
+"""Metadata of the W3C trace context."""
 
 LINGER_SECONDS = 10.0
 """A call that was stopped here is remembered for so long, to tell its responder again if it talks on."""
@@ -174,6 +178,7 @@ class Channel:
                     await send_one(call, requests.single)
                 async for payload in call:
                     received = True
+                    beside.headers = call.headers
                     yield payload
                 return
             except RpcError as error:
@@ -187,7 +192,7 @@ class Channel:
                 else:
                     await asyncio.sleep(REPEAT_SECONDS * attempt)
             finally:
-                beside.trailers = call.trailers
+                beside.headers, beside.trailers = call.headers, call.trailers
                 call.cancel("the caller went away")
                 if sender:
                     await reap(sender)
@@ -213,7 +218,8 @@ class Channel:
     ) -> Call:
         """Open a call. Its OPEN leaves with the first message, or in the loop's next turn.
 
-        Inside a handler the call inherits deadline and trace. Raises DEADLINE_EXCEEDED if there is no time left.
+        Inside a handler the call inherits time, trace, and on whose behalf it is (bus.behalf). Raises DEADLINE_EXCEEDED
+        if there is no time left.
         """
         if call_id:
             check_call_id(call_id)
@@ -231,8 +237,10 @@ class Channel:
         """An OPEN, and the seconds that the call has. Raises INVALID_ARGUMENT for metadata that cannot travel."""
         seconds = _within(timeout)
         stamped = dict(metadata or {})
-        for stamp in self._stamps:
-            stamp(method, stamped)
+        stamp(stamped, current_behalf(), method.policy.priority)
+        for add in self._stamps:
+            add(method, stamped)
+        _pass_trace_on(stamped)
         check_metadata(stamped)
         opening = Open(
             protocol_version=PROTOCOL_VERSION,
@@ -358,6 +366,13 @@ def decode(kind: type[Any], payload: bytes) -> Any:
         return kind.FromString(payload)
     except DecodeError as error:
         raise RpcError(Code.INTERNAL, f"The answer is no {kind.DESCRIPTOR.full_name}: {error}.") from error
+
+
+def _pass_trace_on(metadata: Metadata) -> None:
+    """The trace of the call that is being served, where nobody has said another."""
+    context = current_context()
+    if context is not None and "traceparent" not in metadata:
+        metadata.update({key: context.metadata[key] for key in TRACE_KEYS if key in context.metadata})
 
 
 def _within(timeout: float | None) -> float | None:

@@ -53,6 +53,13 @@ class Received(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Headed:
+    """What the responder says ahead of its answer; again when it says more. Before the first pieces unless lost."""
+
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class HalfClosed:
     """The caller sends nothing more."""
 
@@ -79,7 +86,7 @@ class Closed:
     trailers: Mapping[str, str] = field(default_factory=dict)
 
 
-Event = Received | HalfClosed | Cancelled | AskedAgain | Closed
+Event = Received | Headed | HalfClosed | Cancelled | AskedAgain | Closed
 
 
 def digest(resume_key: bytes) -> bytes:
@@ -132,6 +139,8 @@ class CallerProtocol:
         self._last_words: Frame | None = None
         self._half_close: bool | None = None
         self._credit_due = False
+        self._answered = False
+        self._headers: dict[str, str] = {}
         self._gap = Gap()
         self._opened = now
         self._heard = now
@@ -217,7 +226,10 @@ class CallerProtocol:
 
     def _receive(self, frame: Frame, now: float) -> None:
         kind = frame.WhichOneof("control")
+        if (kind is not None or not self._answered) and frame.headers:
+            self._head(dict(frame.headers))
         if payload := frame.payload:
+            self._answered = True
             new = self.incoming.accept(payload, frame.sequence, frame.more)
             if new:
                 self._gap.close()
@@ -231,6 +243,11 @@ class CallerProtocol:
             self._close(RpcError.from_status(status) if status.code else None, dict(frame.close.trailers))
             return
         self._control(frame, kind)
+
+    def _head(self, headers: dict[str, str]) -> None:
+        if headers != self._headers:
+            self._headers = headers
+            self.events.append(Headed(headers))
 
     def _control(self, frame: Frame, kind: str | None) -> None:
         if kind == "credit":

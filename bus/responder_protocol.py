@@ -14,6 +14,7 @@ from bus.protocol import (
     HalfClosed,
     Received,
 )
+from bus.service import check_metadata
 from bus.stream import DEFAULT_WINDOW, MAX_WINDOW, REQUEST_WINDOW, Incoming, Outgoing
 from troupe.rpc.v1 import Close, Credit, Frame, Open, Pong, Resume, Status
 
@@ -43,8 +44,10 @@ class ResponderProtocol:
         self.principal = principal
         self.events: list[Event] = []
         window = min(open_.initial_credit or DEFAULT_WINDOW, MAX_WINDOW)
+        self._preceding = open_.preceding
         self.outgoing = Outgoing(window, open_.preceding)
         self.incoming = Incoming(REQUEST_WINDOW)
+        self.headers: dict[str, str] = {}
         self.resumable = bool(open_.resume_key)
         self._window = window
         self._resume_key = open_.resume_key
@@ -72,6 +75,11 @@ class ResponderProtocol:
         self._consumed = max(self._consumed, upto)
         if self._consumed + REQUEST_WINDOW - self.incoming.granted >= REQUEST_WINDOW // 2:
             self._credit_due = self.incoming.grant(self._consumed + REQUEST_WINDOW) or self._credit_due
+
+    def head(self, headers: Mapping[str, str]) -> None:
+        """What goes ahead of the answer, as far as it is known. Raises INVALID_ARGUMENT for what cannot travel."""
+        check_metadata(headers)
+        self.headers = dict(headers)
 
     def finish(self, error: RpcError | None, trailers: Mapping[str, str] | None = None) -> None:
         """End the call: what was pushed goes out first, except after CANCELLED and DEADLINE_EXCEEDED."""
@@ -213,11 +221,15 @@ class ResponderProtocol:
             return []
         batch = self.outgoing.take()
         frames = [] if batch is None else [Frame(sequence=batch.last, payload=batch.pieces, more=batch.more)]
+        # The headers go with the first payloads, with each acceptance and with the end: any of them may be lost.
+        if self.headers and batch is not None and batch.last - len(batch.pieces) == self._preceding:
+            frames[0].headers.update(self.headers)
         if self._close is not None and self.outgoing.idle and not self._close_sent:
             self._close_sent = True
-            self._add(frames, Frame(close=self._close))
+            self._add(frames, Frame(close=self._close, headers=self.headers))
         elif self._credit_due and not self._close_sent:
-            self._add(frames, Frame(credit=Credit(granted=self.incoming.granted, consumed=self._consumed)))
+            credit = Credit(granted=self.incoming.granted, consumed=self._consumed)
+            self._add(frames, Frame(credit=credit, headers=self.headers))
         frames += self._controls
         self._controls, self._credit_due = [], False
         for frame in frames:

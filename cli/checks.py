@@ -12,7 +12,8 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.chat import EVERY_ADDRESS
+from cli.connection import EVERY_ADDRESS
+from cli.failure import why
 from cli.readiness import get
 
 if TYPE_CHECKING:
@@ -99,7 +100,9 @@ def engine() -> Finding:
 def home(path: Path) -> Finding:
     """The data folder can be written."""
     there = _nearest_existing(path)
-    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+    if not there.is_dir():
+        return Finding("Home", State.WRONG, f"{there} is a file", "move it away, or set TROUPE_HOME to a folder")
+    if os.access(there, os.W_OK | os.X_OK):
         return Finding("Home", State.OK, str(path) if path == there else f"{path} (will be made)")
     return Finding(
         "Home", State.WRONG, f"{there} cannot be written", f"sudo chown $(id -un) {there}, or set TROUPE_HOME"
@@ -187,7 +190,7 @@ def _run(command: list[str]) -> tuple[bool, str]:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PROGRAM_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        return False, str(error)
+        return False, why(error) if isinstance(error, OSError) else f"no end within {PROGRAM_SECONDS:g} s"
     if done.returncode == 0:
         return True, done.stdout.strip()
     last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]

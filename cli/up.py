@@ -11,11 +11,19 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.failure import FAILED, CommandError
+from cli.failure import FAILED, CommandError, why
 
 if TYPE_CHECKING:
     from host.settings import Settings
     from host.supervisor import Addresses
+
+VARIABLES = {
+    "home": "TROUPE_HOME",
+    "http_port": "TROUPE_HTTP_PORT",
+    "grpc_port": "TROUPE_GRPC_PORT",
+    "actors": "TROUPE_SUPERVISOR_ACTORS",
+}
+"""What each option stands for."""
 
 QUESTION = "What is a lease?"
 USUAL_GRPC = "127.0.0.1:50051"
@@ -34,10 +42,12 @@ def run(args: argparse.Namespace) -> int:
     from actors.registry import ACTORS
     from gateway.access import check_exposure
     from gateway.settings import doors_of, load
-    from host import process, supervisor
+    from host import process
     from host.embedded import ServerError
     from host.registry import UnknownActor
     from host.runner import check_settings
+    from host.running import AlreadyRunning
+    from host.supervisor import HubFailed
 
     settings = load(args.config, environment(args, os.environ))
     check_exposure(doors_of(settings))
@@ -45,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     print_line(f"Starting the hub; its data is in {settings.home}.")
     try:
         return process.run(_supervised(settings))
-    except (ServerError, supervisor.HubFailed) as error:
+    except (AlreadyRunning, ServerError, HubFailed) as error:
         raise CommandError(str(error), code=FAILED) from error
     except UnknownActor as error:
         raise CommandError(str(error)) from error
@@ -54,21 +64,17 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _unusable(home: Path, error: OSError) -> CommandError:
-    where = error.filename or home
-    why = error.strerror or error
-    return CommandError(
-        f"{where} cannot be used: {why}.", f"Mend it, or choose another home than {home} with TROUPE_HOME.", FAILED
-    )
+    other = "choose another home with --home or TROUPE_HOME."
+    file = next((path for path in (home, *home.parents) if path.exists() and not path.is_dir()), None)
+    if file is not None:
+        what = "is a file, and a home is a folder" if file == home else f"is a file, so that {home} cannot be in it"
+        return CommandError(f"{file} {what}.", f"Move it away, or {other}", FAILED)
+    return CommandError(f"{error.filename or home} cannot be used: {why(error)}.", f"Mend it, or {other}", FAILED)
 
 
 def environment(args: argparse.Namespace, environ: "os._Environ[str] | dict[str, str]") -> dict[str, str]:
     """The environment with the options in it, so that both are checked and reported alike."""
-    given = {
-        "TROUPE_HOME": args.home,
-        "TROUPE_HTTP_PORT": args.http_port,
-        "TROUPE_GRPC_PORT": args.grpc_port,
-        "TROUPE_SUPERVISOR_ACTORS": args.actors,
-    }
+    given = {variable: getattr(args, option, None) for option, variable in VARIABLES.items()}
     return {**environ, **{name: str(value) for name, value in given.items() if value is not None}}
 
 

@@ -6,7 +6,7 @@ import ipaddress
 import secrets
 from dataclasses import dataclass
 
-from bus import Code, RpcError, nearest
+from bus import Behalf, Code, RpcError, nearest
 from gateway.settings import AuthSettings, DoorSettings
 from host.settings import SettingsError
 
@@ -27,6 +27,11 @@ class Principal:
 
     scopes: frozenset[str] | None = None
     """What the key may do; None: everything."""
+
+    @property
+    def behalf(self) -> Behalf:
+        """What travels with each of their calls."""
+        return Behalf(self.name, self.scopes)
 
     def require(self, scope: str) -> None:
         """Raises PERMISSION_DENIED unless the key may do this; an empty scope is everybody's."""

@@ -15,7 +15,7 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 from grpc_reflection.v1alpha._async import ReflectionServicer
 
-from bus import Code, MethodInfo, RpcError, invalid
+from bus import Code, Metadata, MethodInfo, RpcError, invalid
 from bus.context import duration
 from bus.protocol import MAX_NUMBER, PROTOCOL_VERSION
 from bus.service import check_call_id
@@ -81,7 +81,7 @@ def _refusing(error: RpcError) -> "grpc.RpcMethodHandler[bytes, bytes]":
 
 async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: RpcError) -> None:
     details = error.to_status().SerializeToString()
-    context.set_trailing_metadata(((STATUS_DETAILS, details),))
+    context.set_trailing_metadata((*(context.trailing_metadata() or ()), (STATUS_DETAILS, details)))
     await context.abort(_STATUS[error.code], error.message)
 
 
@@ -102,6 +102,7 @@ class _Passage:
         self._metadata: dict[str, Any] = dict(context.invocation_metadata() or ())
         self._ready = asyncio.Event()
         self._relay: Relay | None = None
+        self._announced: Metadata = {}
 
     @property
     def waiting_bytes(self) -> int:
@@ -207,18 +208,22 @@ class _Passage:
 
     async def _announce(self, relay: Relay) -> None:
         epoch = str(relay.protocol.epoch)
-        await self._context.send_initial_metadata((("troupe-call-id", relay.call_id), ("troupe-epoch", epoch)))
+        self._announced = relay.headers
+        own = (("troupe-call-id", relay.call_id), ("troupe-epoch", epoch))
+        await self._context.send_initial_metadata((*own, *relay.headers.items()))
 
     async def _write(self, messages: list[tuple[bytes, int]]) -> None:
         for message, _ in messages:
             await self._context.write(message)
 
     async def _close(self, relay: Relay) -> None:
-        if relay.error is not None:
-            raise relay.error
-        trailers = tuple((key, value) for key, value in relay.trailers.items())
+        # Headers that came after the acceptance are too late for gRPC's initial metadata.
+        late = relay.headers if relay.headers != self._announced else {}
+        trailers = tuple({**late, **relay.trailers}.items())
         if trailers:
             self._context.set_trailing_metadata(trailers)
+        if relay.error is not None:
+            raise relay.error
 
 
 def _batches(message: bytes, sent: int = 0) -> list[Pieces]:

@@ -6,7 +6,7 @@ the method, and for a routed method the first request's route.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -17,8 +17,7 @@ from bus.call import CallDriver
 from bus.channel import REPEAT_SECONDS
 from bus.context import duration, progress_payload
 from bus.errors import call_not_found, cancelled, resume_refused
-from bus.protocol import AskedAgain, CallerProtocol, Closed, Event, Received, digest
-from bus.server_call import PRINCIPAL
+from bus.protocol import AskedAgain, CallerProtocol, Closed, Event, Headed, Received, digest
 from bus.stream import DEFAULT_WINDOW, MAX_MESSAGE, MAX_PIECE, MAX_WINDOW, RING_BYTES, Outgoing, Pieces
 from bus.transports import Message
 from gateway.access import Principal
@@ -88,6 +87,7 @@ class Relay(CallDriver):
         self._wire = b""
         self._downlink = Downlink(protocol.incoming.received)
         self._controls: list[Frame] = []
+        self._ahead: Mapping[str, str] | None = None
         self._forwarded_credit = 0
         self._close: Close | None = None
 
@@ -168,6 +168,8 @@ class Relay(CallDriver):
                 self.protocol.cancel("the client does not read", does_not_read())
         elif isinstance(event, AskedAgain):
             self._controls.append(Frame(resume=Resume(after=event.after)))
+        elif isinstance(event, Headed):
+            self._ahead = event.headers
 
     def settle(self) -> None:
         super().settle()
@@ -284,7 +286,7 @@ class Relay(CallDriver):
     @property
     def has_more(self) -> bool:
         """`take` has something to give."""
-        return bool(self._downlink) or bool(self._controls) or self._close is not None
+        return bool(self._downlink) or bool(self._controls) or self._close is not None or self._ahead is not None
 
     @property
     def handed(self) -> int:
@@ -297,11 +299,11 @@ class Relay(CallDriver):
         A small backlog leaves joined; what does not fit is left for another time, so that calls take turns. Bytes are a
         frame that is handed on as it came; only where `binary`.
         """
+        frames: list[Frame | bytes] = [] if self._ahead is None else [self._headers()]
         batch = self._downlink.take()
         if batch is not None and not self._controls and self._close is None:  # nearly always
-            return [batch.wire or self._framed(batch)]
+            return [*frames, batch.wire or self._framed(batch)]
         close = self._last_word()
-        frames: list[Frame | bytes] = []
         if batch is not None:
             if close is not None and not batch.more and batch.size + close.ByteSize() <= MAX_PIECE:
                 frames.append(self._with(batch, close))
@@ -319,8 +321,14 @@ class Relay(CallDriver):
         """As `take`, for a door that has no frames: the next pieces, or None if there is nothing but controls."""
         batch = self._downlink.take()
         self._controls.clear()
+        self._ahead = None
         self._last_word()
         return None if batch is None else Pieces(batch.pieces, batch.last, batch.more)
+
+    def _headers(self) -> Frame:
+        """What goes ahead of the answer, in a frame of its own."""
+        headers, self._ahead = self._ahead, None
+        return Frame(call_id=self.call_id, epoch=self.protocol.epoch, sequence=self.handed, headers=headers)
 
     def _last_word(self) -> Close | None:
         """The CLOSE, once all pieces were given out; there are no controls any more then."""
@@ -380,7 +388,7 @@ def _pass_on(hub: Hub, method: MethodInfo, asked: Open, principal: Principal) ->
     """The OPEN as it goes on over the bus, and the seconds that the call has."""
     timeout = asked.timeout.ToNanoseconds() / 1e9 if asked.HasField("timeout") else None
     metadata = {key: value for key, value in asked.metadata.items() if not key.startswith("troupe-")}
-    metadata[PRINCIPAL] = principal.name
+    metadata |= principal.behalf.metadata()
     window = min(asked.initial_credit or DEFAULT_WINDOW, MAX_WINDOW)
     opening, seconds = hub.channel.opening(method, timeout=timeout, metadata=metadata, window=window)
     opening.protocol_version = asked.protocol_version

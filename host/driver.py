@@ -48,8 +48,9 @@ Launch = Callable[[str, str], Awaitable[Process]]
 class Driver:
     """Starts, watches and ends the processes of one Supervision.
 
-    changed: called with each child whose state has changed. failed: with one that is given up. gone: with the name on
-    the bus of each process that has ended; may raise RpcError. What runs here belongs to no call, whoever began it.
+    Needs a running loop. changed: called with each child whose state has changed. failed: with one that is given up.
+    gone: with the name on the bus of each process that has ended; may raise RpcError. What runs here belongs to no
+    call, whoever began it.
     """
 
     def __init__(
@@ -74,10 +75,10 @@ class Driver:
         self._kind = kind
         self._running: dict[str, tuple[str, Process]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ticking = False
 
     def start(self) -> None:
         """Begin with everything, and watch it until `end`."""
-        self._begin(self._keep_time())
         self.do(self.supervision.start(time.monotonic()))
 
     def stop(self) -> None:
@@ -122,6 +123,9 @@ class Driver:
                     self._failed(self.supervision.children[name])
                 case Finished():
                     self.finished.set()
+        if not self._ticking and not self.supervision.settled:
+            self._ticking = True
+            self._begin(self._keep_time())
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, context=Context())
@@ -133,11 +137,15 @@ class Driver:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None and not self.failure.done():
             self.failure.set_exception(error)
+            for _, running in self._running.values():
+                running.kill()
 
     async def _keep_time(self) -> None:
-        while True:
+        """Tick as long as there is anything that may happen with time."""
+        while not self.supervision.settled:
             await asyncio.sleep(TICK_SECONDS)
             self.do(self.supervision.tick(time.monotonic()))
+        self._ticking = False
 
     def _kill(self, name: str, why: str) -> None:
         if name in self._running:

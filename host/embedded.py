@@ -6,7 +6,6 @@ processes, SYS for whoever looks after the server. Without them it serves nobody
 """
 
 import asyncio
-import fcntl
 import json
 import os
 import secrets
@@ -25,7 +24,7 @@ import msgspec
 from bus import subjects
 from bus.errors import Code, RpcError
 from bus.transports.nats import NatsTransport
-from host import process
+from host import process, running
 from host.settings import INSTANCE, BusSettings, Settings, SettingsError
 
 START_SECONDS = 10.0
@@ -71,10 +70,6 @@ accounts {{
 
 class ServerError(Exception):
     """The embedded server does not run; the message says why and what to do."""
-
-
-class AlreadyRunning(ServerError):
-    """Another process runs this home's server."""
 
 
 class Credentials(msgspec.Struct, frozen=True):
@@ -176,21 +171,9 @@ class EmbeddedServer:
         return await self._child.wait()
 
     def _take_lock(self) -> None:
-        """The kernel lets go of the lock with its process, however that ends."""
         if self._lock is not None:
             return
-        lock = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            owner = os.pread(lock, 32, 0).decode() or "unknown"
-            os.close(lock)
-            raise AlreadyRunning(
-                f"A hub runs in {self.home} already (process {owner}). Stop it first, or choose another TROUPE_HOME."
-            ) from error
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, str(os.getpid()).encode(), 0)
-        self._lock = lock
+        self._lock = running.take(self._folder / "lock", self.home)
 
     async def _reap_orphan(self) -> None:
         """End a server of this home whose hub was killed before it could."""

@@ -186,7 +186,7 @@ def _handed_down(file: Path) -> Settings:
     try:
         return msgspec.json.decode(file.read_bytes(), type=Settings, dec_hook=lambda kind, value: kind(value))
     except (OSError, msgspec.MsgspecError) as error:
-        raise SettingsError(str(file), "", f"cannot be read: {error}. Is {SUPERVISED} set by mistake?") from error
+        raise SettingsError(str(file), "", f"cannot be read: {_why(error)}. Is {SUPERVISED} set by mistake?") from error
 
 
 def _find(path: Path | None, home: Path, environ: Mapping[str, str]) -> Path | None:
@@ -205,7 +205,11 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(str(file), "", f"cannot be read: {error}.") from error
+        raise SettingsError(str(file), "", f"cannot be read: {_why(error)}.") from error
+
+
+def _why(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else "") or str(error)
 
 
 def _refuse_unknown(data: Mapping[str, Any], sections: Rooms, where: str, *, complete: bool) -> None:

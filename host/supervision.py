@@ -172,6 +172,16 @@ class Supervision:
         self._stopping: int | None = None
         self._finished = False
 
+    @property
+    def stopping(self) -> bool:
+        """It was asked to stop, and may have."""
+        return self._stopping is not None
+
+    @property
+    def settled(self) -> bool:
+        """Nothing runs and nothing will be started, unless somebody asks."""
+        return all(child.state in (State.FAILED, State.STOPPED) for child in self.children.values())
+
     # ---- what happens
 
     def start(self, now: float) -> list[Effect]:

@@ -21,12 +21,13 @@ from bus import RpcError
 from host import process, registry
 from host.bus_watch import BusWatch
 from host.driver import Driver
-from host.embedded import AlreadyRunning, EmbeddedServer
+from host.embedded import EmbeddedServer
 from host.health import HealthActor, described
 from host.liveness import WATCHER_BEAT_SECONDS, DisconnectRelay, Presence
 from host.log import RotatingFile, configure
 from host.member import Member
 from host.output import Output
+from host.running import AlreadyRunning, Running, held, record
 from host.settings import INSTANCE, Settings, hand_down
 from host.supervision import Child, State, Supervision
 from troupe.health.v1 import Actor, HealthService
@@ -64,6 +65,10 @@ class Addresses:
     bus: str
     home: Path
     states: Mapping[str, str]
+
+    def record(self) -> Running:
+        """What others in this home find."""
+        return Running(process=os.getpid(), started=time.time(), doors=dict(self.doors), bus=self.bus)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +108,7 @@ async def run(
     async with AsyncExitStack() as stack:
         stack.callback(output.close)
         # First, so that a second hub in this home hears of the first and not of its ports.
+        stack.enter_context(held(settings.home))
         server = None if settings.bus.url else await stack.enter_async_context(EmbeddedServer(settings.home))
         doors = [_with_port(door) for door in doors]
         for door in doors:
@@ -110,6 +116,7 @@ async def run(
         supervisor = Supervisor(
             settings, commands, doors=doors, server=server, ready=ready, changed=changed, stopping=stopping
         )
+        record(settings.home, supervisor.addresses().record())
         return await supervisor.run(process.stop_requested(again=supervisor.stop_now))
 
 

@@ -97,6 +97,7 @@ class OneModel(ModelService):
             context_tokens=2048,
             description="Nhỏ và nhanh.",
         )
+        self.model.modified.FromNanoseconds(1_795_890_000_710_309_202)
 
     async def list_models(self, request: ListModelsRequest, ctx: Context) -> ListModelsResponse:
         return ListModelsResponse(models=[self.model])

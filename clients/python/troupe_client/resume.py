@@ -138,7 +138,9 @@ class ServerStream:
         payload = b"" if again else self._payload
         call = self._opener.open_stream(self._method, payload, self._deadline, self._metadata, own)
         self._call = call
-        self._position.begun(await call.initial_metadata())
+        answered = await call.initial_metadata()
+        self._position.begun(answered)
+        self._beside.headers = self._beside.headers or told(answered)
         return call
 
     async def _recover(self, error: RpcError) -> None:

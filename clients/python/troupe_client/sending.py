@@ -68,6 +68,7 @@ async def answer(call: Any, beside: Beside) -> Any:
     except grpc.aio.AioRpcError as error:
         beside.trailers = told(error.trailing_metadata())
         raise rpc_error(error) from None
+    beside.headers = told(await call.initial_metadata())
     beside.trailers = told(await call.trailing_metadata())
     return found
 
@@ -79,6 +80,7 @@ async def read(call: Any, beside: Beside) -> Any:
     except grpc.aio.AioRpcError as error:
         beside.trailers = told(error.trailing_metadata())
         raise rpc_error(error) from None
+    beside.headers = beside.headers or told(await call.initial_metadata())
     if not isinstance(found, bytes):
         beside.trailers = told(await call.trailing_metadata())
     return found

@@ -28,7 +28,14 @@ POLICY_FIELD_NUMBER: _ClassVar[int]
 policy: _descriptor.FieldDescriptor
 
 class Frame(_message.Message):
-    __slots__ = ("call_id", "epoch", "sequence", "payload", "more", "half_close", "open", "credit", "cancel", "ping", "pong", "resume", "detach", "close")
+    __slots__ = ("call_id", "epoch", "sequence", "payload", "more", "half_close", "open", "credit", "cancel", "ping", "pong", "resume", "detach", "close", "headers")
+    class HeadersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     CALL_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -43,6 +50,7 @@ class Frame(_message.Message):
     RESUME_FIELD_NUMBER: _ClassVar[int]
     DETACH_FIELD_NUMBER: _ClassVar[int]
     CLOSE_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_FIELD_NUMBER: _ClassVar[int]
     call_id: str
     epoch: int
     sequence: int
@@ -57,7 +65,8 @@ class Frame(_message.Message):
     resume: Resume
     detach: Detach
     close: Close
-    def __init__(self, call_id: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., payload: _Optional[_Iterable[bytes]] = ..., more: _Optional[bool] = ..., half_close: _Optional[bool] = ..., open: _Optional[_Union[Open, _Mapping]] = ..., credit: _Optional[_Union[Credit, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., resume: _Optional[_Union[Resume, _Mapping]] = ..., detach: _Optional[_Union[Detach, _Mapping]] = ..., close: _Optional[_Union[Close, _Mapping]] = ...) -> None: ...
+    headers: _containers.ScalarMap[str, str]
+    def __init__(self, call_id: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., payload: _Optional[_Iterable[bytes]] = ..., more: _Optional[bool] = ..., half_close: _Optional[bool] = ..., open: _Optional[_Union[Open, _Mapping]] = ..., credit: _Optional[_Union[Credit, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., resume: _Optional[_Union[Resume, _Mapping]] = ..., detach: _Optional[_Union[Detach, _Mapping]] = ..., close: _Optional[_Union[Close, _Mapping]] = ..., headers: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Open(_message.Message):
     __slots__ = ("protocol_version", "method", "metadata", "timeout", "initial_credit", "resume_key", "grace", "preceding")
