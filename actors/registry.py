@@ -4,4 +4,5 @@ ACTORS = {
     "blobs": "actors.blobs:BlobActor",
     "echo": "actors.echo:EchoActor",
     "llama": "actors.llama.actor:LlamaActor",
+    "weights": "actors.weights.actor:WeightsActor",
 }

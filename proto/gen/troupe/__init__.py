@@ -15,6 +15,7 @@ def services() -> "dict[str, ServiceInfo]":
     from troupe.embedding.v1.embedding_service_bus import EmbeddingService
     from troupe.health.v1.health_service_bus import HealthService
     from troupe.model.v1.model_service_bus import ModelService
+    from troupe.weights.v1.weights_service_bus import WeightsService
 
     return {
         'troupe.blob.v1.BlobFileService': BlobFileService.INFO,
@@ -24,4 +25,5 @@ def services() -> "dict[str, ServiceInfo]":
         'troupe.embedding.v1.EmbeddingService': EmbeddingService.INFO,
         'troupe.health.v1.HealthService': HealthService.INFO,
         'troupe.model.v1.ModelService': ModelService.INFO,
+        'troupe.weights.v1.WeightsService': WeightsService.INFO,
     }
