@@ -5,4 +5,5 @@ ACTORS = {
     "echo": "actors.echo:EchoActor",
     "llama": "actors.llama.actor:LlamaActor",
     "models": "actors.models.actor:ModelsActor",
+    "weights": "actors.weights.actor:WeightsActor",
 }

@@ -16,6 +16,7 @@ def services() -> "dict[str, ServiceInfo]":
     from troupe.family.v1.family_service_bus import FamilyService
     from troupe.health.v1.health_service_bus import HealthService
     from troupe.model.v1.model_service_bus import ModelService
+    from troupe.weights.v1.weights_service_bus import WeightsService
 
     return {
         'troupe.blob.v1.BlobFileService': BlobFileService.INFO,
@@ -26,4 +27,5 @@ def services() -> "dict[str, ServiceInfo]":
         'troupe.family.v1.FamilyService': FamilyService.INFO,
         'troupe.health.v1.HealthService': HealthService.INFO,
         'troupe.model.v1.ModelService': ModelService.INFO,
+        'troupe.weights.v1.WeightsService': WeightsService.INFO,
     }
