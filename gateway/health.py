@@ -19,6 +19,10 @@ SELF = "gateway"
 """This process's name among the actors. That it answers tells enough about it."""
 
 
+SUPERVISOR = "supervisor"
+"""It does not answer here, but is heard; no call needs it."""
+
+
 class Health(Struct, frozen=True):
     """The process runs."""
 
@@ -124,7 +128,7 @@ class Probe:
     def _heard(self) -> dict[str, ActorHealth]:
         found: dict[str, ActorHealth] = {}
         for name, processes in self.presence.actors().items():
-            if name == SELF:
+            if name in (SELF, SUPERVISOR):
                 continue
             serving = [seen for seen in processes if seen.state == "serving"]
             state = "serving" if serving else processes[0].state
