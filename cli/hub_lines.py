@@ -20,6 +20,7 @@ class HubLines:
         self._drain = drain
         self._states: dict[str, str] = {}
         self._missed: set[str] = set()
+        self._troubles: dict[str, str] = {}
         self._greeted = False
 
     def greeted(self, states: Mapping[str, str]) -> None:
@@ -28,7 +29,16 @@ class HubLines:
         self._missed |= {name for name, state in states.items() if state != "serving"}
 
     def changed(self, child: "Child") -> list[str]:
-        """A process is in another state than before, or it is told once more."""
+        """A process is in another state than before, has another trouble, or is told once more."""
+        return [*self._state(child), *self._trouble(child)]
+
+    def _trouble(self, child: "Child") -> list[str]:
+        before, self._troubles[child.name] = self._troubles.get(child.name, ""), child.trouble
+        if child.trouble == before or child.state.value != "serving":
+            return []
+        return [f"  {child.name}: {child.trouble or 'all is well again.'}"]
+
+    def _state(self, child: "Child") -> list[str]:
         before, state = self._states.get(child.name), child.state.value
         self._states[child.name] = state
         if state == before:

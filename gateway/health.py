@@ -38,12 +38,13 @@ class DependencyHealth(Struct, frozen=True, kw_only=True):
 
 
 class ActorHealth(Struct, frozen=True, kw_only=True):
-    """One actor. processes: how many of them serve."""
+    """One actor. processes: how many of them serve. trouble: what is not right with it though it serves."""
 
     ready: bool
     state: str
     processes: int
     restarts: int = 0
+    trouble: str = ""
 
 
 class Readiness(Struct, frozen=True, kw_only=True):
@@ -116,10 +117,11 @@ class Probe:
             return heard
         return {
             actor.name: ActorHealth(
-                ready=actor.state == ActorState.ACTOR_STATE_SERVING,
+                ready=actor.state == ActorState.ACTOR_STATE_SERVING and not actor.trouble,
                 state=ActorState.Name(actor.state).removeprefix("ACTOR_STATE_").lower(),
                 processes=heard[actor.name].processes if actor.name in heard else 0,
                 restarts=actor.restarts,
+                trouble=actor.trouble,
             )
             for actor in told.actors
             if actor.name != SELF
@@ -132,5 +134,7 @@ class Probe:
                 continue
             serving = [seen for seen in processes if seen.state == "serving"]
             state = "serving" if serving else processes[0].state
-            found[name] = ActorHealth(ready=bool(serving), state=state, processes=len(serving))
+            trouble = next((seen.trouble for seen in serving if seen.trouble), "")
+            well = bool(serving) and not trouble
+            found[name] = ActorHealth(ready=well, state=state, processes=len(serving), trouble=trouble)
         return found

@@ -46,6 +46,17 @@ def test_what_has_failed_is_told_with_what_to_do() -> None:
     assert "kill -USR1 77" in said
 
 
+def test_what_is_not_right_with_a_process_that_serves_is_told_and_its_end_too() -> None:
+    told = lines()
+    llama = child("llama", State.SERVING)
+    told.changed(llama)
+    llama.trouble = "tiny is started again: killed."
+    assert told.changed(llama) == ["  llama: tiny is started again: killed."]
+    assert told.changed(llama) == []
+    llama.trouble = ""
+    assert told.changed(llama) == ["  llama: all is well again."]
+
+
 def test_an_end_in_order_is_not_told() -> None:
     told = lines()
     told.greeted({})
