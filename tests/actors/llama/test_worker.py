@@ -152,7 +152,9 @@ async def test_a_process_that_was_stopped_is_replaced_in_three_seconds_and_its_c
     model = (await hub.models.get_model(GetModelRequest(name="fixture"))).model
     assert model.state == ModelState.MODEL_STATE_LOADING
     assert model.error.startswith("killed: it was stopped and told nothing for ")
+    assert hub.member.heart.trouble() == f"fixture is started again: {model.error}."
     assert await hub.load("fixture") == ModelState.MODEL_STATE_READY
+    assert hub.member.heart.trouble() == ""
     assert await hub.complete("fixture")
 
 
