@@ -15,6 +15,8 @@ from host.log import RotatingFile, configure
 from host.settings import Settings
 from host.supervisor import Addresses, Door, Supervisor
 
+ACTORS = ["echo", "models", "llama"]
+
 CHAINED = Path(__file__).with_name("chained_actor.py")
 
 
@@ -51,13 +53,12 @@ async def serve(settings: Settings, doors: list[Door], actors: list[str]) -> int
 
 def main() -> int:
     """Entry point."""
-    from actors.registry import ACTORS
     from gateway.settings import doors_of, load
 
     settings = load()
     own = doors_of(settings)
     doors = [Door("http", own.http.host, own.http.port), Door("grpc", own.grpc.host, own.grpc.port)]
-    return process.run(serve(settings, doors, list(ACTORS)))
+    return process.run(serve(settings, doors, ACTORS))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from bus import RpcError
 from troupe.chat.v1 import CompleteRequest
 from troupe.echo.v1 import EchoRequest
 from troupe.health.v1 import CheckRequest
-from troupe.model.v1 import ListModelsRequest
+from troupe.model.v1 import GetModelRequest, ListModelsRequest
 from troupe_client import Hub, connect
 
 from .company import environment
@@ -38,6 +38,7 @@ MARKS = {
     "gateway": ("-m", "gateway"),
     "echo": ("-m", "actors", "echo"),
     "llama": ("-m", "actors", "llama"),
+    "models": ("-m", "actors", "models"),
     "model": ("-m", "actors.llama.worker"),
     "chained": ("chained_actor.py",),
     "nats": ("nats-server",),
@@ -97,7 +98,8 @@ class Company:
             "gateway": lambda hub: hub.echo.echo(EchoRequest(), timeout=PROBE_SECONDS),
             "echo": lambda hub: hub.echo.echo(EchoRequest(), timeout=PROBE_SECONDS),
             "nats": lambda hub: hub.echo.echo(EchoRequest(), timeout=PROBE_SECONDS),
-            "llama": lambda hub: hub.models.list_models(ListModelsRequest(), timeout=PROBE_SECONDS),
+            "models": lambda hub: hub.models.list_models(ListModelsRequest(), timeout=PROBE_SECONDS),
+            "llama": lambda hub: hub.models.get_model(GetModelRequest(name="troupe-tiny"), timeout=PROBE_SECONDS),
             "chained": lambda hub: _completed(hub, CompleteRequest(model="chained", prompt="echo 1")),
             "model": lambda hub: _completed(hub, CompleteRequest(model="troupe-tiny", prompt="x", max_tokens=1)),
             "supervisor": lambda hub: hub.health.check(CheckRequest(), timeout=PROBE_SECONDS),
