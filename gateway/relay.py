@@ -24,6 +24,7 @@ from gateway import access_log
 from gateway.downlink import Batch, Downlink
 from gateway.hub import Hub
 from gateway.identity import Principal
+from gateway.names import Names
 from troupe.rpc.v1 import Close, Credit, Frame, Location, Open, Progress, Resume, Status
 
 MAX_REPEATS = 3
@@ -115,7 +116,7 @@ class Relay(CallDriver):
         asked = opening.frame.open
         method = hub.catalog.method(asked.method)
         principal.require(method.policy.scope)
-        route = route_of(method, opening.first)
+        route = route_of(method, opening.first, hub.names)
         passed_on, seconds = _pass_on(hub, method, asked, principal)
         protocol = CallerProtocol(opening.frame.call_id, passed_on, time.monotonic())
         self = cls(hub, protocol, method, principal, ready, route=route, binary=binary, door=door)
@@ -427,8 +428,8 @@ def _pass_on(hub: Hub, method: MethodInfo, asked: Open, principal: Principal) ->
     return opening, seconds
 
 
-def route_of(method: MethodInfo, first: bytes | None) -> str:
-    """The route that the first request names. Raises INVALID_ARGUMENT if there is none or it cannot be read."""
+def route_of(method: MethodInfo, first: bytes | None, names: Names) -> str:
+    """The route that the first request names; models may be called as [models] has it. Raises INVALID_ARGUMENT."""
     field_name = method.policy.route_by
     if not field_name:
         return ""
@@ -441,6 +442,8 @@ def route_of(method: MethodInfo, first: bytes | None) -> str:
     except DecodeError as error:
         name = method.request.DESCRIPTOR.full_name
         raise invalid(f"The payload is no {name}: {error}.", reason="MALFORMED_FRAME") from error
+    if field_name == "model":
+        return names.model(route)
     if not route:
         raise invalid(f'{field_name} is empty; name one, for example "troupe-tiny".', field_name)
     return route
