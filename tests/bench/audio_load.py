@@ -105,7 +105,7 @@ class Upload(Call):
     def __init__(self, connection: "Connection") -> None:
         super().__init__(connection, "upload-0")
         self.seconds: list[float] = []
-        self._saying = False
+        self.saying = False
 
     def begin(self) -> None:
         self.call_id = f"audio-{os.getpid()}-upload-{len(self.seconds)}"
@@ -116,7 +116,7 @@ class Upload(Call):
 
     def on_frame(self, frame: Frame) -> None:
         super().on_frame(frame)
-        if not self._saying:
+        if not self.saying:
             self.go_on()
         if frame.HasField("close"):
             assert frame.close.status.code == 0, frame.close
@@ -125,8 +125,8 @@ class Upload(Call):
 
     def go_on(self) -> None:
         """Say one piece, and the next in another turn of the loop."""
-        self._saying = self.sent < min(self.granted, UPLOAD_PIECES) and not self.connection.full
-        if self._saying:
+        self.saying = self.sent < min(self.granted, UPLOAD_PIECES) and not self.connection.full
+        if self.saying:
             self.sent += 1
             self.say(sequence=self.sent, payload=[PIECE], half_close=self.sent == UPLOAD_PIECES)
             asyncio.get_running_loop().call_soon(self.go_on)
@@ -146,7 +146,7 @@ class Connection(PlainSocket):
     def resume_writing(self) -> None:
         self.full = False
         for call in self.calls.values():
-            if isinstance(call, Upload):
+            if isinstance(call, Upload) and not call.saying:
                 call.go_on()
 
     def begin(self) -> None:
