@@ -8,7 +8,7 @@ const USUAL = "troupe-tiny";
 /** Models that need not be offered: they cannot answer. */
 const UNUSABLE = "MODEL_STATE_FAILED";
 /** States that pass by themselves. */
-const PASSING = new Set(["MODEL_STATE_LOADING", "MODEL_STATE_DRAINING"]);
+const PASSING = new Set(["MODEL_STATE_LOADING", "MODEL_STATE_DRAINING", "MODEL_STATE_UNAVAILABLE"]);
 
 /**
  * Keeps a <select> up to date with what the hub can chat with.
@@ -63,7 +63,7 @@ export class ModelMenu {
     const options = this.#models.map((model) => {
       const option = new Option(modelWords(model, say), model.name);
       option.disabled = model.state === UNUSABLE;
-      option.title = model.error ?? model.description ?? "";
+      option.title = model.error ?? model.note ?? model.description ?? "";
       return option;
     });
     const before = this.#begun() ? this.name : "";

@@ -75,6 +75,7 @@ const MODEL_NOTES = {
   MODEL_STATE_LOADING: "modelLoading",
   MODEL_STATE_FAILED: "modelFailed",
   MODEL_STATE_DRAINING: "modelDraining",
+  MODEL_STATE_UNAVAILABLE: "modelAway",
 };
 
 /** A model's name, whether it is the hub's default, and its state where that matters to who chooses. */
