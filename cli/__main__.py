@@ -17,6 +17,7 @@ COMMANDS = {
     "stop": "stop the hub of this home",
     "chat": "talk with a model",
     "models": "list, load and unload models",
+    "blob": "keep large content in the hub: put, get, stat, rm",
     "call": "call any method with JSON",
     "key": "make an API key",
     "alive": "say whether a part of the hub serves, for health checks",
