@@ -57,7 +57,7 @@ async def _get(hub: "Hub", args: argparse.Namespace) -> None:
     info = await hub.blobs.info(args.what)
     # A name that came from elsewhere names a file here and no folder.
     path: Path = args.file or Path(Path(clean(info.reference.filename)).name or info.id)
-    if args.file is None and path.exists():
+    if args.file is None and await asyncio.to_thread(path.exists):
         raise CommandError(f"{path} is there already.", "Name another file after the blob.")
     with _Shown(path.name) as told:
         info = await hub.blobs.download(args.what, path, told=told)

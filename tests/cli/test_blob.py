@@ -35,7 +35,8 @@ async def test_a_file_is_put_looked_at_got_and_removed(troupe: Run, door: str, t
 
 async def test_a_name_from_elsewhere_leads_to_no_other_folder(troupe: Run, door: str, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("x")
-    put = await troupe("blob", "put", "a.txt", "--type", "text/x-note", "--expires-in", "60", "--json", "--target", door)
+    said = ("--type", "text/x-note", "--expires-in", "60", "--json")
+    put = await troupe("blob", "put", "a.txt", *said, "--target", door)
     info = json.loads(put.out)
     assert info["reference"]["mediaType"] == "text/x-note"
     assert info["expiresAt"]
