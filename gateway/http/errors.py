@@ -28,6 +28,8 @@ _STATUS = {
 _STATUS_OF_REASON = {
     "MESSAGE_TOO_LARGE": 413,
     "CONTEXT_LENGTH_EXCEEDED": 400,
+    # The request is right; the hub lacks what it takes.
+    "MODEL_LOAD_FAILED": 503,
     "ROUTE_NOT_FOUND": 404,
     "HTTP_METHOD_NOT_ALLOWED": 405,
     "REQUEST_TIMEOUT": 408,

@@ -3,17 +3,18 @@
 from gateway.http.exchange import Exchange
 from gateway.http.stream import unless_gone
 from gateway.openai.responses import ModelList, ModelOut
-from troupe.model.v1 import GetModelRequest, ListModelsRequest, Model, ModelServiceClient
+from troupe.model.v1 import GetModelRequest, ListModelsRequest, Model, ModelServiceClient, ModelState
 
 LIST_SECONDS = 10.0
+FAILED = ModelState.MODEL_STATE_FAILED
 
 
 async def list_models(exchange: Exchange) -> None:
-    """Every model that can be called."""
+    """Every model that can be called: files that cannot be loaded are left out, what is away for a moment is not."""
     client = ModelServiceClient(exchange.hub.channel)
     work = client.list_models(ListModelsRequest(), timeout=LIST_SECONDS, metadata=exchange.metadata)
     found = await unless_gone(exchange.receive, work)
-    await exchange.answer(ModelList(data=[_model(model) for model in found.models]))
+    await exchange.answer(ModelList(data=[_model(model) for model in found.models if model.state != FAILED]))
 
 
 async def get_model(exchange: Exchange) -> None:
