@@ -13,6 +13,7 @@ from troupe.blob.v1 import BlobFileService, BlobService, Reference
 from troupe_client import Hub, connect
 
 from .conftest import Stage, Wire
+from .test_documentation import EXAMPLES, run
 
 CONTENT = random.Random(3).randbytes(6_000_000)
 
@@ -48,6 +49,16 @@ async def test_a_file_goes_up_and_comes_down(hub: tuple[Hub, Wire], tmp_path: Pa
     assert target.read_bytes() == CONTENT[:size]
     assert info == await own.blobs.info(info.id)
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")] == []
+
+
+async def test_the_example_of_the_documents_runs(
+    hub: tuple[Hub, Wire], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "talk.wav").write_bytes(CONTENT)
+    (example,) = [text for text in EXAMPLES if "blobs" in text]
+    await run(example.replace("connect()", f"connect('{hub[0].channel.target}')"), {})
+    assert (tmp_path / "copy.wav").read_bytes() == CONTENT
 
 
 async def test_bytes_go_up_and_a_range_comes_down(hub: tuple[Hub, Wire]) -> None:
