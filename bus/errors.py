@@ -161,6 +161,13 @@ def shutting_down() -> RpcError:
     return RpcError(Code.UNAVAILABLE, message, reason="SHUTTING_DOWN", retry_after=0.5)
 
 
+def withdrawn(service: str, route: str) -> RpcError:
+    """The process goes on, without this service or route; the call has not begun."""
+    what = f"{service} under {route!r}" if route else service
+    message = f"This process no longer serves {what} and has not begun the call; repeat it."
+    return RpcError(Code.UNAVAILABLE, message, reason="SHUTTING_DOWN", retry_after=0.5)
+
+
 def interrupted() -> RpcError:
     """The process shut down under a call that had begun."""
     message = "The process shut down while it served the call; repeat it if it may be done twice."

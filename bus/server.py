@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import structlog
@@ -39,14 +39,30 @@ log = structlog.get_logger(__name__)
 
 
 class _Binding:
-    """An actor's methods under one service."""
+    """An actor's methods under one service, and the calls to them that are active."""
 
-    def __init__(self, actor: object, service: ServiceInfo, subscription: Subscription | None = None) -> None:
+    def __init__(self, actor: object, service: ServiceInfo, route: str) -> None:
         self.service = service
-        self.subscription = subscription
+        self.route = route
+        self.subscription: Subscription | None = None
+        self.leaving = False
+        self.calls: set[ServerCall] = set()
+        self.idle = asyncio.Event()
+        self.idle.set()
         self.functions: dict[str, Callable[..., Any]] = {
             name: getattr(actor, method.python_name) for name, method in service.methods.items()
         }
+
+    def begin(self, call: ServerCall) -> None:
+        """A call is active, until it is retired."""
+        self.calls.add(call)
+        self.idle.clear()
+        call.on_retired = lambda: self._end(call)
+
+    def _end(self, call: ServerCall) -> None:
+        self.calls.discard(call)
+        if not self.calls:
+            self.idle.set()
 
 
 class Server:
@@ -95,13 +111,32 @@ class Server:
         """Serve an actor's service; with `route`, its routed methods under that route only."""
         if not self._listening:
             await self._listen()
-        binding = _Binding(actor, service)
+        binding = _Binding(actor, service, route)
         subject = subjects.calls_of(service.name, route)
         binding.subscription = await self._transport.subscribe(
             subject, lambda message: self._opened(message, binding), subjects.ACTORS_QUEUE
         )
         self._bindings.append(binding)
         await self._transport.flush()
+
+    async def remove(self, service: ServiceInfo, route: str = "", grace: float = 10.0) -> None:
+        """Serve this no longer: take no new calls, let the running ones end within `grace` seconds, cancel the rest.
+
+        What else is served goes on; ended calls can be resumed as long as ever. Does nothing where it is not served. If
+        this is cancelled, no new calls are taken and the running ones go on.
+        """
+        leaving = [each for each in self._bindings if (each.service.name, each.route) == (service.name, route)]
+        self._bindings = [each for each in self._bindings if each not in leaving]
+        for binding in leaving:
+            binding.leaving = True
+        await _unheard(leaving)
+        try:
+            async with asyncio.timeout(grace):
+                for binding in leaving:
+                    await binding.idle.wait()
+        except TimeoutError:
+            log.info("remove.cancelled", service=service.name, route=route)
+        await _cancelled([call for binding in leaving for call in binding.calls])
 
     async def _listen(self) -> None:
         self.pump.start()
@@ -145,6 +180,8 @@ class Server:
         check_opening(frame, len(message.payload))
         if self._draining:
             raise errors.shutting_down()
+        if binding.leaving:
+            raise errors.withdrawn(binding.service.name, binding.route)
         if len(self._calls) >= self._max_calls:
             raise RpcError(
                 Code.RESOURCE_EXHAUSTED,
@@ -165,6 +202,7 @@ class Server:
     def _begin(self, call: ServerCall, binding: _Binding) -> None:
         self._calls[call.protocol.call_id] = call
         self._idle.clear()
+        binding.begin(call)
         call.task = asyncio.create_task(self._run(call, binding.functions[call.method.name]))
         # Not a `finally` inside the task: a task that is cancelled before its first step never reaches it.
         call.task.add_done_callback(lambda task: self._finish(call, _outcome(task)))
@@ -279,6 +317,8 @@ class Server:
     def retire(self, call: ServerCall) -> None:
         """The call is over; it is kept for a caller that missed the end."""
         if self._calls.pop(call.protocol.call_id, None) is not None:
+            if call.on_retired is not None:
+                call.on_retired()
             self._keep(call)
         if not self._calls:
             self._idle.set()
@@ -302,18 +342,13 @@ class Server:
         Also while the bus is away: then the callers find out by themselves.
         """
         self._draining = True
-        # Not unsubscribed at once: an OPEN that is on its way would vanish, and its caller wait for an acceptance.
-        subscriptions = [binding.subscription for binding in self._bindings if binding.subscription is not None]
-        await asyncio.gather(*(subscription.drain() for subscription in subscriptions))
+        await _unheard(self._bindings)
         try:
             async with asyncio.timeout(grace):
                 await self._idle.wait()
         except TimeoutError:
             log.info("drain.cancelled", calls=len(self._calls))
-        tasks = [call.task for call in self._calls.values() if call.task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _cancelled(self._calls.values())
         await self.pump.close()
         for subscription in self._listening:
             await subscription.unsubscribe()
@@ -332,6 +367,21 @@ class _Letter:
 
     def outgoing(self) -> list[Letter]:
         return [self._letter]
+
+
+async def _unheard(bindings: Iterable[_Binding]) -> None:
+    """Leave the queue groups."""
+    # Not unsubscribed at once: an OPEN that is on its way would vanish, and its caller wait for an acceptance.
+    subscriptions = [binding.subscription for binding in bindings if binding.subscription is not None]
+    await asyncio.gather(*(subscription.drain() for subscription in subscriptions))
+
+
+async def _cancelled(calls: Iterable[ServerCall]) -> None:
+    """Stop what the handlers do, and return when they have stopped."""
+    tasks = [call.task for call in calls if call.task is not None]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _outcome(task: "asyncio.Task[RpcError | None]") -> RpcError | None:

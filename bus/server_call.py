@@ -43,6 +43,7 @@ class ServerCall:
         self.kept_bytes = 0
         self.started_at = time.monotonic()
         self.on_sent: Callable[[], None] | None = None
+        self.on_retired: Callable[[], None] | None = None
         self.task: asyncio.Task[RpcError | None] | None = None
         self.deadline: asyncio.TimerHandle | None = None
         metadata = dict(frame.open.metadata)
@@ -114,7 +115,7 @@ class ServerCall:
     def release(self) -> None:
         """Nobody wants the call any more: let go of what points back at it, so that its memory is free at once."""
         self.context.end()
-        self.task, self.deadline, self.on_sent = None, None, None
+        self.task, self.deadline, self.on_sent, self.on_retired = None, None, None, None
 
     async def _changed(self) -> None:
         future = asyncio.get_running_loop().create_future()

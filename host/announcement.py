@@ -42,6 +42,10 @@ class Announcement:
         """The process serves this from now on."""
         self._served.append((service, route))
 
+    def remove(self, service: ServiceInfo, route: str = "") -> None:
+        """The process serves this no longer."""
+        self._served = [(other, under) for other, under in self._served if (other.name, under) != (service.name, route)]
+
     async def start(self) -> None:
         """Begin to answer; whoever asks all, asks this name, or asks this process."""
         answers: dict[str, Callable[[], dict[str, Any]]] = {

@@ -65,6 +65,10 @@ class Heart:
         self._state = state
         self._changed.set()
 
+    def tell(self) -> None:
+        """What is served has changed: tell it now."""
+        self._changed.set()
+
     def start(self) -> None:
         """Begin to beat; needs a running loop."""
         if self._task is None:

@@ -73,7 +73,21 @@ class Member:
         """Take calls of an actor's service; with `route`, of its routed methods under that route only."""
         await self.server.add(actor, service, route)
         self._announcement.add(service, route)
-        self._served.append(f"{service.name}[{route}]" if route else service.name)
+        self._served.append(_served(service, route))
+        self.heart.tell()
+
+    async def withdraw(self, service: ServiceInfo, route: str = "", grace: float | None = None) -> None:
+        """Take no new calls of this, and let the running ones end; the rest of the process goes on.
+
+        grace: seconds after which they are cancelled; None: as long as the settings give a process. Does nothing where
+        it is not served. If this is cancelled, it is withdrawn and the running calls go on.
+        """
+        if _served(service, route) in self._served:
+            self._served.remove(_served(service, route))
+        self._announcement.remove(service, route)
+        self.heart.tell()
+        seconds = self.settings.supervisor.drain_seconds if grace is None else grace
+        await self.server.remove(service, route, seconds)
 
     async def ready(self) -> None:
         """Tell that this process serves, from now on."""
@@ -89,3 +103,8 @@ class Member:
         self.heart.state = "draining"
         await self._announcement.stop()
         await self.server.drain(grace)
+
+
+def _served(service: ServiceInfo, route: str) -> str:
+    """As heartbeats tell it."""
+    return f"{service.name}[{route}]" if route else service.name

@@ -43,7 +43,7 @@ async def run(
         actor = kind(**_arguments(kind, name, settings, member))
         async with _started(actor):
             for service in offered:
-                await member.serve(actor, service)
+                await _serve(member, actor, service)
             await member.ready()
             await stop.wait()
             await member.drain(settings.supervisor.drain_seconds)
@@ -69,14 +69,38 @@ def check_settings(settings: Settings, actors: Registry) -> None:
 
 
 def services(kind: type[object]) -> list[ServiceInfo]:
-    """What an actor serves: the generated Protocols among its bases. Raises UnfitActor if there are none."""
+    """What an actor serves: the generated Protocols among its bases.
+
+    Raises UnfitActor if there are none, and for a routed one of an actor that does not say its routes.
+    """
     found = [base.__dict__["INFO"] for base in kind.__mro__ if isinstance(base.__dict__.get("INFO"), ServiceInfo)]
     if not found:
         raise UnfitActor(
             f"{kind.__qualname__} serves nothing: let it inherit from the generated class of its service, "
             f"for example `class {kind.__name__}(EchoService)`."
         )
+    for service in found:
+        if service.routed and not hasattr(kind, "routes"):
+            raise UnfitActor(_unreachable(kind, service))
     return found
+
+
+def _unreachable(kind: type[object], service: ServiceInfo) -> str:
+    method = next(method for method in service.methods.values() if method.policy.route_by)
+    return (
+        f"{kind.__qualname__} serves {service.name}, whose calls are routed by the field {method.policy.route_by!r}: "
+        "without a route none would reach it. Let it say which it serves, for example "
+        f'`def routes(self, service: ServiceInfo) -> list[str]: return ["small"]`; an empty list, if it serves them '
+        "later by `member.serve(self, service, route)`."
+    )
+
+
+async def _serve(member: Member, actor: Any, service: ServiceInfo) -> None:
+    """What is routed under the actor's routes, what is not for all."""
+    for route in actor.routes(service) if service.routed else ():
+        await member.serve(actor, service, route)
+    if not all(method.policy.route_by for method in service.methods.values()):
+        await member.serve(actor, service)
 
 
 def _arguments(kind: type[object], name: str, settings: Settings, member: Member) -> dict[str, Any]:

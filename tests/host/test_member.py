@@ -113,6 +113,37 @@ async def test_leaving_ends_what_runs_within_its_time(broker: MemoryBroker, tmp_
         await channel.close()
 
 
+async def test_what_is_withdrawn_is_neither_served_nor_told_of_any_more(broker: MemoryBroker, member: Member) -> None:
+    presence, changed = Presence(MemoryTransport(broker)), asyncio.Event()
+    presence.subscribe(lambda _: changed.set())
+    await presence.start()
+    await member.serve(EchoActor(), EchoService.INFO, route="b")
+    await member.ready()
+    while presence.routes(EchoService.INFO.name) != ["b", "lối đi"]:
+        changed.clear()
+        await changed.wait()
+    await member.withdraw(EchoService.INFO, "lối đi")
+    while presence.routes(EchoService.INFO.name) != ["b"]:
+        changed.clear()
+        await changed.wait()
+    info = await asked(broker, "$SRV.INFO.echo")
+    assert info is not None
+    assert {entry["metadata"]["route"] for entry in info["endpoints"]} == {"b"}
+    channel, echo = Channel(MemoryTransport(broker)), EchoService.INFO.methods["Echo"]
+    for route, reason in (("b", ""), ("lối đi", "NO_RESPONDERS")):
+        call = await channel.open(echo, route)
+        await call.send(EchoRequest(text="x").SerializeToString())
+        call.half_close()
+        try:
+            assert [payload async for payload in call]
+            found = ""
+        except RpcError as error:
+            found = error.reason
+        assert found == reason
+    await channel.close()
+    await presence.stop()
+
+
 async def test_without_a_bus_joining_says_so(tmp_path: Path) -> None:
     with pytest.raises(RpcError) as caught:
         async with Member(Settings(home=tmp_path), "echo"):

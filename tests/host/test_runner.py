@@ -12,7 +12,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from actors.echo import EchoActor
-from bus import RpcError, subjects
+from bus import RpcError, ServiceInfo, subjects
 from bus.channel import Channel
 from bus.transports import Message, Transport
 from bus.transports.memory import MemoryBroker, MemoryTransport
@@ -23,6 +23,7 @@ from host.member import Member
 from host.runner import UnfitActor
 from host.settings import Settings, SettingsError, SupervisorSettings, hand_down
 from troupe.echo.v1 import EchoRequest, EchoServiceClient, FailRequest, RepeatRequest
+from troupe.embedding.v1 import EmbeddingService, EmbeddingServiceClient, EmbedRequest, EmbedResponse
 from troupe.health.v1 import CheckRequest, CheckResponse, HealthService
 
 
@@ -87,7 +88,23 @@ class Bare(EchoActor):
         self.settings = settings
 
 
-HERE = {kind.__name__.lower(): kind for kind in (PickyActor, ContextActor, TwoServices, Nothing, Greedy, Bare)}
+class Unrouted(EchoActor, EmbeddingService):
+    """Serves a routed service and does not say where."""
+
+
+class Routed(Unrouted):
+    def routes(self, service: ServiceInfo) -> list[str]:
+        assert service is EmbeddingService.INFO
+        return ["small", "large"]
+
+    async def embed(self, request: EmbedRequest, ctx: Any) -> AsyncIterator[EmbedResponse]:
+        yield EmbedResponse(tokens=len(request.model))
+
+
+HERE = {
+    kind.__name__.lower(): kind
+    for kind in (PickyActor, ContextActor, TwoServices, Nothing, Greedy, Bare, Unrouted, Routed)
+}
 
 
 @pytest.fixture(autouse=True)
@@ -159,6 +176,16 @@ async def test_an_actor_that_is_an_async_context_is_entered_and_left(settings: S
     assert ContextActor.left.is_set()
 
 
+async def test_an_actor_serves_a_routed_service_under_the_routes_it_says(settings: Settings) -> None:
+    async with Run(settings, "routed") as run:
+        client = EmbeddingServiceClient(run.channel)
+        for route in ("small", "large"):
+            answers = [answer async for answer in client.embed(EmbedRequest(model=route))]
+            assert [answer.tokens for answer in answers] == [5]
+        assert run.presence.routes(EmbeddingService.INFO.name) == ["large", "small"]
+        assert (await EchoServiceClient(run.channel).echo(EchoRequest(text="x"))).text == "x"
+
+
 async def test_presence_sees_it_start_serve_drain_and_leave(settings: Settings) -> None:
     run = Run(settings, "echo")
     states = []
@@ -197,7 +224,12 @@ async def test_a_call_that_outlasts_the_drain_ends_as_interrupted(settings: Sett
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("nothing", "serves nothing"), ("greedy", "'moon'"), ("bare", "msgspec.Struct")],
+    [
+        ("nothing", "serves nothing"),
+        ("greedy", "'moon'"),
+        ("bare", "msgspec.Struct"),
+        ("unrouted", r"routed by the field 'model': .*def routes"),
+    ],
 )
 async def test_a_class_that_is_no_actor_is_told_why(settings: Settings, name: str, message: str) -> None:
     with pytest.raises(UnfitActor, match=message):

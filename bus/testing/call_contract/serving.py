@@ -12,6 +12,7 @@ from bus.service import MethodInfo
 from bus.stream import MAX_MESSAGE
 from bus.testing.stage import (
     COUNT,
+    PROBE,
     ROUTED,
     ROUTED_SERVICE,
     SAY,
@@ -129,6 +130,71 @@ async def a_drain_waits_until_the_last_answer_has_gone_out(make: Make) -> None:
             assert answer.value == largest
 
 
+async def a_route_that_is_taken_back_ends_what_runs_and_the_rest_goes_on(make: Make) -> None:
+    async with Stage(make) as stage:
+        gone, kept = Probe("gone:"), Probe("kept:")
+        server = await stage.serve(gone, ROUTED_HOLD_SERVICE, "a")
+        await server.add(kept, ROUTED_HOLD_SERVICE, "b")
+        await server.add(Probe("plain:"), PROBE)
+        channel = await stage.channel()
+        running = asyncio.create_task(channel.unary(ROUTED_HOLD, say("a")))
+        await within(gone.started.wait())
+        removing = asyncio.create_task(server.remove(ROUTED_HOLD_SERVICE, "a", 10.0))
+        await until(lambda: server.services == [ROUTED_HOLD_SERVICE.name, SERVICE])
+        error = await failure(channel.unary(ROUTED_HOLD, say("a")))
+        assert (error.code, error.never_begun) == (Code.UNAVAILABLE, True)
+        assert not removing.done()
+        gone.released.set()
+        kept.released.set()
+        assert (await within(running)).value == "gone:"
+        await within(removing)
+        assert (await within(channel.unary(ROUTED_HOLD, say("b")))).value == "kept:"
+        assert (await within(channel.unary(SAY, say("x")))).value == "plain:x"
+
+
+async def what_outlasts_its_grace_on_a_route_that_is_taken_back_is_interrupted(make: Make) -> None:
+    async with Stage(make) as stage:
+        probe = Probe()
+        server = await stage.serve(probe, ROUTED_HOLD_SERVICE, "a")
+        other = await stage.serve(Probe("other"), ROUTED_HOLD_SERVICE, "b")
+        channel = await stage.channel()
+        running = asyncio.create_task(channel.unary(ROUTED_HOLD, say("a")))
+        await within(probe.started.wait())
+        await within(server.remove(ROUTED_HOLD_SERVICE, "a", 0.05))
+        assert (await failure(running)).reason == "INTERRUPTED"
+        assert server.active_calls == 0
+        assert (server.services, other.services) == ([], [ROUTED_HOLD_SERVICE.name])
+
+
+async def a_call_that_is_on_its_way_to_a_route_that_is_taken_back_finds_its_replica(make: Make) -> None:
+    async with Stage(make) as stage:
+        leaving = await stage.serve(Probe("one:"), ROUTED_SERVICE, "a")
+        await stage.serve(Probe("two:"), ROUTED_SERVICE, "a")
+        channel = await stage.channel()
+        calls = [asyncio.create_task(channel.unary(ROUTED, say("a"))) for _ in range(20)]
+        await asyncio.sleep(0)
+        await within(leaving.remove(ROUTED_SERVICE, "a"))
+        assert {answer.value for answer in await within(asyncio.gather(*calls))} <= {"one:a", "two:a"}
+        assert {(await within(channel.unary(ROUTED, say("a")))).value for _ in range(8)} == {"two:a"}
+
+
+async def what_was_taken_back_can_be_served_again_and_taking_back_twice_does_nothing(make: Make) -> None:
+    async with Stage(make) as stage:
+        server = await stage.serve(Probe("first:"), ROUTED_SERVICE, "a")
+        channel = await stage.channel()
+        for _ in range(2):
+            await within(server.remove(ROUTED_SERVICE, "a"))
+        assert (await failure(channel.unary(ROUTED, say("a")))).reason == "NO_RESPONDERS"
+        await server.add(Probe("second:"), ROUTED_SERVICE, "a")
+        assert (await within(channel.unary(ROUTED, say("a")))).value == "second:a"
+
+
+ROUTED_HOLD = MethodInfo(
+    "Hold", "hold", "troupe.testing.v1.RoutedHold", StringValue, StringValue, False, False, ROUTED.policy
+)
+ROUTED_HOLD_SERVICE = type(ROUTED_SERVICE)("troupe.testing.v1.RoutedHold", [ROUTED_HOLD])
+
+
 SERVING: list[Clause] = [
     nobody_there_is_known_at_once,
     two_servers_share_the_calls,
@@ -138,4 +204,8 @@ SERVING: list[Clause] = [
     what_a_resolver_cannot_have_served_is_its_error,
     a_server_that_drains_ends_what_runs_and_takes_nothing_new,
     a_drain_waits_until_the_last_answer_has_gone_out,
+    a_route_that_is_taken_back_ends_what_runs_and_the_rest_goes_on,
+    what_outlasts_its_grace_on_a_route_that_is_taken_back_is_interrupted,
+    a_call_that_is_on_its_way_to_a_route_that_is_taken_back_finds_its_replica,
+    what_was_taken_back_can_be_served_again_and_taking_back_twice_does_nothing,
 ]
