@@ -5,22 +5,35 @@ opens and serves calls is imported from where it is: `bus.channel`, `bus.server`
 The bus knows no capability: what is called is described by troupe.rpc.v1 and by generated code.
 """
 
-from bus.context import Context, current_context
-from bus.errors import Code, RpcError, invalid, nearest
-from bus.service import Caller, Metadata, MethodInfo, Policy, ServiceInfo
+from bus.behalf import Behalf
+from bus.caller import Caller, StreamCall, UnaryCall
+from bus.context import Context, current_context, detached, in_own_name, on_behalf_of
+from bus.errors import BusyStream, Code, RpcError, invalid, nearest
+from bus.priority import Priority
+from bus.service import Metadata, MethodInfo, Policy, Resolution, ServiceInfo
 
 __all__ = [
     # What is offered
     "MethodInfo",
     "Policy",
+    "Priority",
+    "Resolution",
     "ServiceInfo",
     # Calling
     "Caller",
     "Metadata",
+    "StreamCall",
+    "UnaryCall",
     # Serving
     "Context",
     "current_context",
+    # On whose behalf
+    "Behalf",
+    "detached",
+    "in_own_name",
+    "on_behalf_of",
     # Errors
+    "BusyStream",
     "Code",
     "RpcError",
     "invalid",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bus import subjects
 from bus.errors import Code, RpcError
-from bus.protocol import AskedAgain, CallerProtocol, Closed, Event, Received
+from bus.protocol import AskedAgain, CallerProtocol, Closed, Event, Headed, Received
 from bus.service import Metadata, MethodInfo
 from bus.stream import Assembler, Pieces
 from bus.transports import Letter, Message
@@ -32,6 +32,7 @@ class CallDriver(ABC):
         self.error: RpcError | None = None
         self.closed = False
         self.closed_at = 0.0
+        self.headers: Metadata = {}
         self.trailers: Metadata = {}
         self.deadline: asyncio.TimerHandle | None = None
         self.traced: Callable[[RpcError | None], None] | None = None
@@ -58,6 +59,8 @@ class CallDriver(ABC):
     def outgoing(self) -> Iterator[Letter]:
         for frame in self.protocol.frames():
             yield (self._subject if frame.HasField("open") else self.peer), frame.SerializeToString(), self._reply
+        if self.protocol.has_more:
+            self._channel.pump.mark(self)
 
     def deliver(self, message: Message, now: float) -> None:
         """Something came for this call."""
@@ -76,6 +79,9 @@ class CallDriver(ABC):
             for event in events:
                 if isinstance(event, Closed):
                     self._end(event)
+                elif isinstance(event, Headed):
+                    self.headers = dict(event.headers)
+                    self.on_event(event)
                 else:
                     self.on_event(event)
         if self.protocol.talks:

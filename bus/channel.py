@@ -12,8 +12,10 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from bus import errors, subjects
+from bus.behalf import stamp
 from bus.call import Call, CallDriver
-from bus.context import current_context, duration, progress_payload
+from bus.caller import Beside, StreamCall, UnaryCall
+from bus.context import current_behalf, current_context, duration, progress_payload
 from bus.errors import Code, RpcError
 from bus.protocol import PROTOCOL_VERSION, CallerProtocol
 from bus.pump import Pump
@@ -31,6 +33,9 @@ Stamp = Callable[[MethodInfo, Metadata], None]
 
 Trace = Callable[[str, MutableMapping[str, str]], Callable[[RpcError | None], None]]
 """Begins a span for a call, by its method's full name and metadata, which it may change; what it returns ends it."""
+
+TRACE_KEYS = ("traceparent", "tracestate")
+"""Metadata of the W3C trace context."""
 
 LINGER_SECONDS = 10.0
 """A call that was stopped here is remembered for so long, to tell its responder again if it talks on."""
@@ -70,50 +75,77 @@ class Channel:
 
     # ---- typed calls, for generated clients
 
-    async def unary(
+    def unary(
         self, method: MethodInfo, request: Any, timeout: float | None = None, metadata: Metadata | None = None
-    ) -> Any:
+    ) -> UnaryCall[Any]:
         """One request, one response."""
-        return await self._one_response(method, single(request), method.route_of(request), timeout, metadata)
+        requests, route = single(request), method.route_of(request)
+        return UnaryCall(lambda beside: self._response(method, requests, route, timeout, metadata, beside))
 
-    async def server_stream(
+    def server_stream(
         self, method: MethodInfo, request: Any, timeout: float | None = None, metadata: Metadata | None = None
-    ) -> AsyncIterator[Any]:
-        """One request, any number of responses; leaving the iterator early cancels the call."""
-        payloads = self._payloads(method, single(request), method.route_of(request), timeout, metadata)
-        async with aclosing(payloads):
-            async for payload in payloads:
-                yield decode(method.response, payload)
+    ) -> StreamCall[Any]:
+        """One request, any number of responses."""
+        requests, route = single(request), method.route_of(request)
+        return StreamCall(lambda beside: self._responses(method, requests, route, timeout, metadata, beside))
 
-    async def client_stream(
+    def client_stream(
         self,
         method: MethodInfo,
         requests: AsyncIterator[Any],
         timeout: float | None = None,
         metadata: Metadata | None = None,
-    ) -> Any:
+    ) -> UnaryCall[Any]:
         """Any number of requests, one response."""
-        first, rest, route = await peek(method, requests)
-        return await self._one_response(method, chain(first, rest), route, timeout, metadata)
 
-    async def bidi_stream(
+        async def work(beside: Beside) -> Any:
+            first, rest, route = await peek(method, requests)
+            return await self._response(method, chain(first, rest), route, timeout, metadata, beside)
+
+        return UnaryCall(work)
+
+    def bidi_stream(
         self,
         method: MethodInfo,
         requests: AsyncIterator[Any],
         timeout: float | None = None,
         metadata: Metadata | None = None,
-    ) -> AsyncIterator[Any]:
-        """Any number of requests and responses; leaving the iterator early cancels the call."""
-        first, rest, route = (None, requests, "") if not method.policy.route_by else await peek(method, requests)
-        payloads = self._payloads(method, chain(first, rest), route, timeout, metadata)
+    ) -> StreamCall[Any]:
+        """Any number of requests and responses."""
+
+        async def work(beside: Beside) -> AsyncGenerator[Any, None]:
+            first, rest, route = await peek(method, requests)
+            responses = self._responses(method, chain(first, rest), route, timeout, metadata, beside)
+            async with aclosing(responses):
+                async for response in responses:
+                    yield response
+
+        return StreamCall(work)
+
+    async def _responses(
+        self,
+        method: MethodInfo,
+        requests: "Requests",
+        route: str,
+        timeout: float | None,
+        metadata: Metadata | None,
+        beside: Beside,
+    ) -> AsyncGenerator[Any, None]:
+        payloads = self._payloads(method, requests, route, timeout, metadata, beside)
         async with aclosing(payloads):
             async for payload in payloads:
                 yield decode(method.response, payload)
 
-    async def _one_response(
-        self, method: MethodInfo, requests: "Requests", route: str, timeout: float | None, metadata: Metadata | None
+    async def _response(
+        self,
+        method: MethodInfo,
+        requests: "Requests",
+        route: str,
+        timeout: float | None,
+        metadata: Metadata | None,
+        beside: Beside,
     ) -> Any:
-        payloads = self._payloads(method, requests, route, timeout, metadata)
+        payloads = self._payloads(method, requests, route, timeout, metadata, beside)
         found = None
         async with aclosing(payloads):
             async for payload in payloads:
@@ -123,7 +155,13 @@ class Channel:
         return decode(method.response, found)
 
     async def _payloads(
-        self, method: MethodInfo, requests: "Requests", route: str, timeout: float | None, metadata: Metadata | None
+        self,
+        method: MethodInfo,
+        requests: "Requests",
+        route: str,
+        timeout: float | None,
+        metadata: Metadata | None,
+        beside: Beside,
     ) -> AsyncGenerator[bytes, None]:
         """Response payloads of a call, repeated where it has not begun or where repeating does no harm."""
         ends = None if timeout is None else time.monotonic() + timeout
@@ -140,6 +178,7 @@ class Channel:
                     await send_one(call, requests.single)
                 async for payload in call:
                     received = True
+                    beside.headers = call.headers
                     yield payload
                 return
             except RpcError as error:
@@ -153,6 +192,7 @@ class Channel:
                 else:
                     await asyncio.sleep(REPEAT_SECONDS * attempt)
             finally:
+                beside.headers, beside.trailers = call.headers, call.trailers
                 call.cancel("the caller went away")
                 if sender:
                     await reap(sender)
@@ -178,7 +218,8 @@ class Channel:
     ) -> Call:
         """Open a call. Its OPEN leaves with the first message, or in the loop's next turn.
 
-        Inside a handler the call inherits deadline and trace. Raises DEADLINE_EXCEEDED if there is no time left.
+        Inside a handler the call inherits time, trace, and on whose behalf it is (bus.behalf). Raises DEADLINE_EXCEEDED
+        if there is no time left.
         """
         if call_id:
             check_call_id(call_id)
@@ -196,8 +237,10 @@ class Channel:
         """An OPEN, and the seconds that the call has. Raises INVALID_ARGUMENT for metadata that cannot travel."""
         seconds = _within(timeout)
         stamped = dict(metadata or {})
-        for stamp in self._stamps:
-            stamp(method, stamped)
+        stamp(stamped, current_behalf(), method.policy.priority)
+        for add in self._stamps:
+            add(method, stamped)
+        _pass_trace_on(stamped)
         check_metadata(stamped)
         opening = Open(
             protocol_version=PROTOCOL_VERSION,
@@ -323,6 +366,13 @@ def decode(kind: type[Any], payload: bytes) -> Any:
         return kind.FromString(payload)
     except DecodeError as error:
         raise RpcError(Code.INTERNAL, f"The answer is no {kind.DESCRIPTOR.full_name}: {error}.") from error
+
+
+def _pass_trace_on(metadata: Metadata) -> None:
+    """The trace of the call that is being served, where nobody has said another."""
+    context = current_context()
+    if context is not None and "traceparent" not in metadata:
+        metadata.update({key: context.metadata[key] for key in TRACE_KEYS if key in context.metadata})
 
 
 def _within(timeout: float | None) -> float | None:

@@ -1,22 +1,74 @@
-"""What a handler knows about its call, besides the request."""
+"""What a handler knows about its call, besides the request, and what the calls it makes inherit from it."""
 
+import asyncio
+import contextvars
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 
+from bus.behalf import Behalf
+from bus.priority import Priority
 from bus.service import MethodInfo
 from troupe.rpc.v1 import Progress
 
 _PROGRESS_TAG = b"\x7a"  # field 15, length-delimited
 
+T = TypeVar("T")
+
 current: ContextVar["Context | None"] = ContextVar("troupe_context", default=None)
+_acting: ContextVar[Behalf | None] = ContextVar("troupe_acting", default=None)
 
 
 def current_context() -> "Context | None":
-    """The context of the call that this task works for; None outside of handlers."""
-    return current.get()
+    """The context of the call that this task works for; None outside of handlers, and once that call's has ended."""
+    context = current.get()
+    return None if context is None or context.ended else context
+
+
+def current_behalf() -> Behalf | None:
+    """On whose behalf calls are made here; None where there is no call."""
+    acting = _acting.get()
+    if acting is not None:
+        return acting
+    context = current_context()
+    return context.behalf if context else None
+
+
+@contextmanager
+def on_behalf_of(behalf: Behalf) -> Iterator[None]:
+    """Calls made inside are made on this behalf instead of the caller's; time and trace stay the caller's."""
+    token = _acting.set(behalf)
+    try:
+        yield
+    finally:
+        _acting.reset(token)
+
+
+@contextmanager
+def in_own_name(priority: Priority | None = None) -> Iterator[None]:
+    """Calls made inside are the actor's own: no principal, scopes, credential or priority of the caller's travels.
+
+    They are still part of the caller's call and end with it; what shall outlive it is `detached`.
+    """
+    with on_behalf_of(Behalf(priority=priority)):
+        yield
+
+
+def detached(work: Coroutine[Any, Any, T], *, name: str, behalf: Behalf | None = None) -> "asyncio.Task[T]":
+    """Start work that belongs to nobody's call: a load, a lease, a job.
+
+    No deadline, trace, principal or cancelling of the call in which it is started reaches it. behalf: on whose behalf
+    its own calls are made, for example `ctx.behalf`; None: its own name. The caller owns the task: keep it, and await
+    or cancel it.
+    """
+    fresh = contextvars.Context()
+    if behalf is not None:
+        fresh.run(_acting.set, behalf)
+    return asyncio.create_task(work, name=name, context=fresh)
 
 
 def progress_payload(progress: Progress) -> bytes:
@@ -37,11 +89,12 @@ def _varint(value: int) -> bytes:
 class Context:
     """One call as its handler sees it.
 
-    metadata: what the caller sent along, keys in lower case. principal: who calls, as the door knows it; empty on the
-    bus. deadline: on the clock of time.monotonic; None: none. trailers: fill in what shall travel with the CLOSE.
+    metadata: what the caller sent along, keys in lower case. behalf: who is behind the call, and how urgent it is; it
+    travels on with the calls that the handler makes. deadline: on the clock of time.monotonic; None: none. headers:
+    fill in, before the first message, what shall travel ahead of the answer. trailers: what shall travel with its end.
     """
 
-    __slots__ = ("_send", "call_id", "deadline", "metadata", "method", "principal", "trailers")
+    __slots__ = ("_send", "behalf", "call_id", "deadline", "ended", "headers", "metadata", "method", "trailers")
 
     def __init__(
         self,
@@ -49,29 +102,51 @@ class Context:
         method: MethodInfo,
         metadata: Mapping[str, str],
         *,
-        principal: str = "",
         deadline: float | None = None,
         send: Callable[[bytes], Awaitable[None]] | None = None,
     ) -> None:
         self.call_id = call_id
         self.method = method
         self.metadata = metadata
-        self.principal = principal
+        self.behalf = Behalf.of(metadata)
         self.deadline = deadline
+        self.headers: dict[str, str] = {}
         self.trailers: dict[str, str] = {}
+        self.ended = False
         self._send = send
+
+    @property
+    def principal(self) -> str:
+        """Who calls, as the door knows it; empty: an actor in its own name."""
+        return self.behalf.principal
+
+    @property
+    def scopes(self) -> frozenset[str] | None:
+        """What the principal may do; None: everything."""
+        return self.behalf.scopes
+
+    @property
+    def credential(self) -> str:
+        """Id of what the principal called with."""
+        return self.behalf.credential
+
+    @property
+    def priority(self) -> Priority:
+        """How urgent the call is."""
+        return self.behalf.priority or Priority.INTERACTIVE
 
     def time_remaining(self) -> float | None:
         """Seconds until the deadline, never negative; None: no deadline."""
         return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
 
     def end(self) -> None:
-        """The call is over; from now on `progress` does nothing."""
+        """The handler has returned: for whoever still has it, the context binds nothing and sends nothing any more."""
+        self.ended = True
         self._send = None
 
     async def progress(
         self,
-        state: Progress.State,
+        state: Progress.State | Progress,
         *,
         position: int = 0,
         eta: float | None = None,
@@ -80,13 +155,17 @@ class Context:
     ) -> None:
         """Tell the caller what the call is waiting for. Waits for credit; does nothing on unary responses.
 
-        position: 1 is next in line. eta: seconds to the first result. fraction: 0 to 1.
+        state: or a whole Progress, as another call has told it. position: 1 is next in line. eta: seconds to the first
+        result. fraction: 0 to 1.
         """
         if self._send is None or not self.method.server_streaming:
             return
-        progress = Progress(state=state, position=position, fraction=fraction, note=note)
-        if eta is not None:
-            progress.eta.CopyFrom(duration(eta))
+        if isinstance(state, Progress):
+            progress = state
+        else:
+            progress = Progress(state=state, position=position, fraction=fraction, note=note)
+            if eta is not None:
+                progress.eta.CopyFrom(duration(eta))
         await self._send(progress_payload(progress))
 
 

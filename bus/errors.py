@@ -41,6 +41,10 @@ NEVER_BEGUN = frozenset({"NO_RESPONDERS", "SHUTTING_DOWN"})
 """Reasons of calls whose method has not begun. They are the bus's own: a handler's error never keeps one of them."""
 
 
+class BusyStream(RuntimeError):
+    """Two tasks read, or two send, on one side of one call at once: a mistake of the program, told to the second."""
+
+
 class RpcError(Exception):
     """A call failed.
 

@@ -43,9 +43,20 @@ CREDIT_PIECES = 32
 
 
 class Received(NamedTuple):
-    """Pieces came, in order and for the first time."""
+    """Pieces came, in order and for the first time.
+
+    alone: the frame that brought them held them all and nothing else, so that its bytes are theirs.
+    """
 
     pieces: Pieces
+    alone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Headed:
+    """What the responder says ahead of its answer; again when it says more. Before the first pieces unless lost."""
+
+    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +86,7 @@ class Closed:
     trailers: Mapping[str, str] = field(default_factory=dict)
 
 
-Event = Received | HalfClosed | Cancelled | AskedAgain | Closed
+Event = Received | Headed | HalfClosed | Cancelled | AskedAgain | Closed
 
 
 def digest(resume_key: bytes) -> bytes:
@@ -128,6 +139,8 @@ class CallerProtocol:
         self._last_words: Frame | None = None
         self._half_close: bool | None = None
         self._credit_due = False
+        self._answered = False
+        self._headers: dict[str, str] = {}
         self._gap = Gap()
         self._opened = now
         self._heard = now
@@ -212,12 +225,16 @@ class CallerProtocol:
             self.cancel("protocol error", error)
 
     def _receive(self, frame: Frame, now: float) -> None:
-        if frame.payload:
-            new = self.incoming.accept(frame.payload[:], frame.sequence, frame.more)
+        kind = frame.WhichOneof("control")
+        if (kind is not None or not self._answered) and frame.headers:
+            self._head(dict(frame.headers))
+        if payload := frame.payload:
+            self._answered = True
+            new = self.incoming.accept(payload, frame.sequence, frame.more)
             if new:
                 self._gap.close()
-                self.events.append(Received(new))
-        kind = frame.WhichOneof("control")
+                alone = kind is None and new.pieces is payload and frame.epoch == self.epoch
+                self.events.append(Received(new, alone and frame.call_id == self.call_id))
         if self.incoming.misses(frame.sequence):
             if self._gap.due(now):
                 self._ask(now)
@@ -226,6 +243,11 @@ class CallerProtocol:
             self._close(RpcError.from_status(status) if status.code else None, dict(frame.close.trailers))
             return
         self._control(frame, kind)
+
+    def _head(self, headers: dict[str, str]) -> None:
+        if headers != self._headers:
+            self._headers = headers
+            self.events.append(Headed(headers))
 
     def _control(self, frame: Frame, kind: str | None) -> None:
         if kind == "credit":
@@ -311,8 +333,16 @@ class CallerProtocol:
         waits = self._credit_due or bool(self._controls) or self._half_close is False
         return waits or not self.outgoing.idle
 
+    @property
+    def has_more(self) -> bool:
+        """`frames` has left payloads for another turn."""
+        return self.accepted and not self.closed and self.outgoing.sendable
+
     def frames(self) -> list[Frame]:
-        """What to send now, in order. An OPEN goes to the method's subject, all others to the responder."""
+        """What to send in this turn, in order: at most one frame of payloads, so that calls take turns.
+
+        An OPEN goes to the method's subject, all others to the responder.
+        """
         frames: list[Frame] = []
         if self._open is not None:
             if self.closed:  # stopped before it began: nobody needs to know
@@ -333,7 +363,8 @@ class CallerProtocol:
         return frames
 
     def _data(self) -> list[Frame]:
-        frames = [Frame(sequence=batch.last, payload=batch.pieces, more=batch.more) for batch in self.outgoing.take()]
+        batch = self.outgoing.take()
+        frames = [] if batch is None else [Frame(sequence=batch.last, payload=batch.pieces, more=batch.more)]
         if self._half_close is False and self.outgoing.idle:
             self._half_close = True
             if not frames:
@@ -342,7 +373,7 @@ class CallerProtocol:
 
     def _opening(self, open_: Open) -> Frame:
         frame = Frame(open=open_)
-        first = self.outgoing.take_first()
+        first = self.outgoing.take()
         if first:
             frame.payload.extend(first.pieces)
             frame.more = first.more

@@ -22,14 +22,16 @@ class Source(Protocol):
     """Already in line."""
 
     def outgoing(self) -> Iterable[Letter]:
-        """The frames to send now."""
+        """The frames to send in this turn, at most one of them with payloads. Marks itself again if there are more."""
 
 
 class Pump:
-    """Writes in the order of marking.
+    """Writes in the order of marking, one frame of payloads of each source in a turn of the loop.
 
     A source that is marked while the loop is idle is written in the loop's next turn; while the loop is busy, what its
-    sources push piles up and leaves as one frame. There is no timer: waiting never made a frame better.
+    sources push piles up and leaves as one frame. There is no timer: waiting never made a frame better. What does not
+    fit into one frame goes to the end of the line, so that a short message waits for one frame of a long one, and not
+    for all of it.
     """
 
     def __init__(self, transport: Transport, tick: Callable[[float], None]) -> None:
@@ -85,10 +87,11 @@ class Pump:
                 log.exception("tick.failed")
 
     async def close(self) -> None:
-        """Write what is in line, and stop."""
+        """Write what is in line, to its end, and stop."""
         clock, self._clock = self._clock, None
         if clock is not None:
-            self._write()
+            while self._line:
+                self._write()
             self._loop = None
             clock.cancel()
             await asyncio.gather(clock, return_exceptions=True)

@@ -14,6 +14,7 @@ from bus.protocol import (
     HalfClosed,
     Received,
 )
+from bus.service import check_metadata
 from bus.stream import DEFAULT_WINDOW, MAX_WINDOW, REQUEST_WINDOW, Incoming, Outgoing
 from troupe.rpc.v1 import Close, Credit, Frame, Open, Pong, Resume, Status
 
@@ -43,8 +44,10 @@ class ResponderProtocol:
         self.principal = principal
         self.events: list[Event] = []
         window = min(open_.initial_credit or DEFAULT_WINDOW, MAX_WINDOW)
+        self._preceding = open_.preceding
         self.outgoing = Outgoing(window, open_.preceding)
         self.incoming = Incoming(REQUEST_WINDOW)
+        self.headers: dict[str, str] = {}
         self.resumable = bool(open_.resume_key)
         self._window = window
         self._resume_key = open_.resume_key
@@ -72,6 +75,11 @@ class ResponderProtocol:
         self._consumed = max(self._consumed, upto)
         if self._consumed + REQUEST_WINDOW - self.incoming.granted >= REQUEST_WINDOW // 2:
             self._credit_due = self.incoming.grant(self._consumed + REQUEST_WINDOW) or self._credit_due
+
+    def head(self, headers: Mapping[str, str]) -> None:
+        """What goes ahead of the answer, as far as it is known. Raises INVALID_ARGUMENT for what cannot travel."""
+        check_metadata(headers)
+        self.headers = dict(headers)
 
     def finish(self, error: RpcError | None, trailers: Mapping[str, str] | None = None) -> None:
         """End the call: what was pushed goes out first, except after CANCELLED and DEADLINE_EXCEEDED."""
@@ -114,8 +122,9 @@ class ResponderProtocol:
             self._stop(error)
 
     def _receive(self, frame: Frame, now: float) -> None:
-        if frame.payload and not self._half_closed:
-            new = self.incoming.accept(frame.payload[:], frame.sequence or len(frame.payload), frame.more)
+        payload = frame.payload
+        if payload and not self._half_closed:
+            new = self.incoming.accept(payload, frame.sequence or len(payload), frame.more)
             if new:
                 self._gap.close()
                 self.events.append(Received(new))
@@ -200,17 +209,27 @@ class ResponderProtocol:
 
     # ---- what it sends
 
+    @property
+    def has_more(self) -> bool:
+        """`frames` has left payloads for another turn."""
+        return self.outgoing.sendable
+
     def frames(self) -> list[Frame]:
-        """What to send to the caller now, in order."""
+        """What to send in this turn, in order: at most one frame of payloads, so that calls take turns."""
         if self.outgoing.detached:
             self._controls.clear()
             return []
-        frames = [Frame(sequence=batch.last, payload=batch.pieces, more=batch.more) for batch in self.outgoing.take()]
+        batch = self.outgoing.take()
+        frames = [] if batch is None else [Frame(sequence=batch.last, payload=batch.pieces, more=batch.more)]
+        # The headers go with the first payloads, with each acceptance and with the end: any of them may be lost.
+        if self.headers and batch is not None and batch.last - len(batch.pieces) == self._preceding:
+            frames[0].headers.update(self.headers)
         if self._close is not None and self.outgoing.idle and not self._close_sent:
             self._close_sent = True
-            self._add(frames, Frame(close=self._close))
+            self._add(frames, Frame(close=self._close, headers=self.headers))
         elif self._credit_due and not self._close_sent:
-            self._add(frames, Frame(credit=Credit(granted=self.incoming.granted, consumed=self._consumed)))
+            credit = Credit(granted=self.incoming.granted, consumed=self._consumed)
+            self._add(frames, Frame(credit=credit, headers=self.headers))
         frames += self._controls
         self._controls, self._credit_due = [], False
         for frame in frames:

@@ -10,13 +10,14 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from bus import errors, subjects
+from bus.behalf import PRINCIPAL
 from bus.context import current
 from bus.errors import Code, RpcError
 from bus.interceptor import Interceptor, chained
 from bus.opening import check_opening
 from bus.pump import Pump
 from bus.responder_protocol import ResponderProtocol
-from bus.server_call import PRINCIPAL, ServerCall, invoke
+from bus.server_call import ServerCall, invoke
 from bus.service import MethodInfo, ServiceInfo
 from bus.stream import MAX_FRAME
 from bus.transports import Letter, Message, Subscription, Transport
@@ -305,6 +306,7 @@ class Server:
     def _finish(self, call: ServerCall, error: RpcError | None) -> None:
         if call.deadline is not None:
             call.deadline.cancel()
+        call.context.end()
         try:
             call.protocol.finish(error, call.context.trailers)
         except (TypeError, ValueError):

@@ -4,14 +4,14 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
 
 from bus import errors, subjects
 from bus.context import Context
-from bus.errors import RpcError
+from bus.errors import Code, RpcError
 from bus.protocol import Cancelled, HalfClosed, Received
 from bus.responder_protocol import ResponderProtocol
 from bus.service import MethodInfo
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 MAX_SECONDS = 366 * 24 * 3600.0
 """A longer deadline is taken for this one."""
-
-PRINCIPAL = "troupe-principal"
-"""Metadata key that the doors set, and accept from nobody."""
 
 
 class ServerCall:
@@ -53,7 +50,6 @@ class ServerCall:
             protocol.call_id,
             method,
             metadata,
-            principal=metadata.get(PRINCIPAL, ""),
             deadline=None if seconds is None else self.started_at + seconds,
             send=self._push,
         )
@@ -63,12 +59,17 @@ class ServerCall:
         self._requests: deque[tuple[bytes, int]] = deque()
         self._newest = 0
         self._half_closed = False
+        self._headed = False
         self._waiting: list[asyncio.Future[None]] = []
 
     def outgoing(self) -> Iterator[Letter]:
+        if self.context.headers and not self._headed:
+            self._head_early()
         for frame in self.protocol.frames():
             yield self.reply, frame.SerializeToString(), self._control
-        if self.over:
+        if self.protocol.has_more:
+            self._server.pump.mark(self)
+        elif self.over:
             self._server.retire(self)
 
     @property
@@ -114,7 +115,6 @@ class ServerCall:
 
     def release(self) -> None:
         """Nobody wants the call any more: let go of what points back at it, so that its memory is free at once."""
-        self.context.end()
         self.task, self.deadline, self.on_sent, self.on_retired = None, None, None, None
 
     async def _changed(self) -> None:
@@ -134,8 +134,23 @@ class ServerCall:
             await self._credit()
         if protocol.finished:
             raise errors.cancelled()
+        if not self._headed:
+            self._head()
         protocol.outgoing.push(message)
         self._server.pump.mark(self)
+
+    def _head_early(self) -> None:
+        """What the handler has said at once goes with the acceptance; what cannot travel is told with the message."""
+        with suppress(RpcError):
+            self.protocol.head(self.context.headers)
+
+    def _head(self) -> None:
+        """With the first message the headers are fixed. Raises INTERNAL for what cannot travel."""
+        self._headed = True
+        try:
+            self.protocol.head(self.context.headers)
+        except RpcError as error:
+            raise RpcError(Code.INTERNAL, f"The handler's headers cannot be sent: {error.message}") from error
 
     async def _credit(self) -> None:
         """Return when another message may be pushed, or the call has ended."""

@@ -1,21 +1,28 @@
 """What a method is, described once, for actors, clients and doors alike."""
 
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
-
-from google.protobuf.message import Message
+from typing import Any
 
 from bus import errors
+from bus.priority import Priority
 
 Metadata = dict[str, str]
 """Lower-case keys, printable ASCII values."""
 
 MAX_METADATA_BYTES = 8 * 1024
 
-Request = TypeVar("Request", bound=Message)
-Response = TypeVar("Response", bound=Message)
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """Who has a route served when nobody serves it."""
+
+    method: str
+    """Full name of a method with one request and a stream of responses that carry Progress."""
+
+    field: str
+    """String field of its request that takes the route."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +40,12 @@ class Policy:
 
     idempotent: bool = False
     """Calling it again does no harm."""
+
+    resolved_by: Resolution | None = None
+    """Who has its route served; None: a route that nobody serves is not served."""
+
+    priority: Priority | None = None
+    """How urgent it is at most; None: not said, which a door takes for INTERACTIVE."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,38 +122,3 @@ class ServiceInfo:
     def routed(self) -> bool:
         """Some of its methods are routed; then each member serves one route."""
         return any(method.policy.route_by for method in self.methods.values())
-
-
-class Caller(Protocol):
-    """What a generated client calls through: the bus's Channel, or a client's gRPC channel.
-
-    timeout: seconds; None: no deadline. metadata: see troupe.rpc.v1.Open.
-    """
-
-    async def unary(
-        self, method: MethodInfo, request: Any, timeout: float | None = None, metadata: Metadata | None = None
-    ) -> Any:
-        """One request, one response."""
-
-    def server_stream(
-        self, method: MethodInfo, request: Any, timeout: float | None = None, metadata: Metadata | None = None
-    ) -> AsyncIterator[Any]:
-        """One request, any number of responses; leaving the iterator early cancels the call."""
-
-    async def client_stream(
-        self,
-        method: MethodInfo,
-        requests: AsyncIterator[Any],
-        timeout: float | None = None,
-        metadata: Metadata | None = None,
-    ) -> Any:
-        """Any number of requests, one response."""
-
-    def bidi_stream(
-        self,
-        method: MethodInfo,
-        requests: AsyncIterator[Any],
-        timeout: float | None = None,
-        metadata: Metadata | None = None,
-    ) -> AsyncIterator[Any]:
-        """Any number of requests and responses; leaving the iterator early cancels the call."""

@@ -106,8 +106,13 @@ class Outgoing:
     def ready(self) -> bool:
         """Another message may be pushed now."""
         if self.last < self.granted or (self.detached and self.last - self.consumed < RING_PIECES):
-            return self._unconsumed < RING_BYTES
+            return not self.full
         return False
+
+    @property
+    def full(self) -> bool:
+        """The consumer has not taken as much as may wait for it."""
+        return self._unconsumed >= RING_BYTES
 
     @property
     def idle(self) -> bool:
@@ -137,21 +142,16 @@ class Outgoing:
         self._bytes += size
         self._unconsumed += size
 
-    def take(self) -> list[Pieces]:
-        """What may be sent now, each entry as one frame."""
-        batches: list[Pieces] = []
-        if not self.detached:
-            until = min(self.last, self.granted)
-            while self.sent < until:
-                batches.append(self._take_one(until))
-        return batches
+    @property
+    def sendable(self) -> bool:
+        """Something may be sent now."""
+        return self.sent < min(self.last, self.granted) and not self.detached
 
-    def take_first(self) -> Pieces | None:
-        """What travels with the OPEN, or None if nothing was pushed yet."""
+    def take(self) -> Pieces | None:
+        """The next frame's pieces, as many as may be sent now and fit; None if there are none."""
+        if not self.sendable:
+            return None
         until = min(self.last, self.granted)
-        return self._take_one(until) if self.sent < until else None
-
-    def _take_one(self, until: int) -> Pieces:
         pieces: list[bytes] = []
         room = MAX_PIECE
         while self.sent < until:

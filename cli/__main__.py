@@ -3,31 +3,45 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-from cli.failure import FAILED, INTERRUPTED, MISUSED, CommandError
+from cli.failure import FAILED, INTERRUPTED, MISUSED, CommandError, worth_looking_up
 
 COMMANDS = {
     "up": "start a hub on this machine",
+    "status": "say how the hub is: its processes, models and addresses",
+    "logs": "read the logs, or find in them what an error's reference names",
+    "stop": "stop the hub of this home",
     "chat": "talk with a model",
     "models": "list, load and unload models",
     "call": "call any method with JSON",
     "key": "make an API key",
     "alive": "say whether a part of the hub serves, for health checks",
     "doctor": "say what is missing on this machine, and the command that mends it",
+    "completion": "print what makes a shell complete commands, models and methods",
     "version": "say what is installed",
 }
 """Each is the module cli.<name> with `add_arguments(parser)` and `run(args) -> int`."""
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+COMPLETING = "_ARGCOMPLETE"
+"""Set by a shell that wants completions instead of the command."""
+
+
+def parser(words: Iterable[str] | None = None) -> argparse.ArgumentParser:
+    """The command line. words: what was typed; commands that are not among them keep their options to themselves."""
     top = argparse.ArgumentParser(prog="troupe", description="A local-first AI hub.")
     top.add_argument("--config", type=Path, metavar="FILE", help="the settings (default: see docs/settings.md)")
+    top.add_argument("--version", action=_Version, help="say which Troupe this is, and leave")
     commands = top.add_subparsers(dest="command", metavar="command", required=True)
+    wanted = COMMANDS.keys() if words is None else COMMANDS.keys() & set(words)
     for name, summary in COMMANDS.items():
+        if name not in wanted:
+            commands.add_parser(name, help=summary)
+            continue
         module = import_module(f"cli.{name}")
         command = commands.add_parser(name, help=summary, description=module.__doc__)
         command.add_argument("--config", type=Path, metavar="FILE", default=argparse.SUPPRESS, help="the settings")
@@ -36,12 +50,30 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+class _Version(argparse.Action):
+    """Asks for the version only where it is wanted."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, **options)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from cli.version import installed
+
+        print(f"troupe {installed('troupe-hub')}")
+        parser.exit()
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
     given = sys.argv[1:] if arguments is None else arguments
     try:
         _check_text(given)
-        args = parser().parse_args(given)
+        whole = parser(_typed(given))
+        if COMPLETING in os.environ:
+            from cli.completion import complete
+
+            complete(whole)
+        args = whole.parse_args(given)
         return int(args.run(args))
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -55,7 +87,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = _code_of(error)
         if code is None:
             raise
-        return _said(error, code)
+        return _said(error, code, _more(error))
+
+
+def _typed(given: Sequence[str]) -> Sequence[str]:
+    """The words of the command line, which a shell that completes one hands over in the environment."""
+    return os.environ.get("COMP_LINE", "").split() if COMPLETING in os.environ else given
 
 
 def _check_text(arguments: Sequence[str]) -> None:
@@ -67,9 +104,18 @@ def _check_text(arguments: Sequence[str]) -> None:
             raise CommandError(f"The argument {argument!r} is no UTF-8.") from None
 
 
-def _said(error: Exception, code: int) -> int:
-    print(f"troupe: {error}", file=sys.stderr)
+def _said(error: Exception, code: int, more: str = "") -> int:
+    print(f"troupe: {error}{more}", file=sys.stderr)
     return code
+
+
+def _more(error: Exception) -> str:
+    """Where the log tells more of an error than its sentence does: how it is found there."""
+    from bus import RpcError
+
+    if not isinstance(error, RpcError) or not worth_looking_up(error):
+        return ""
+    return f"\nOn the hub's machine `troupe logs {error.reference}` tells more."
 
 
 def _code_of(error: Exception) -> int | None:

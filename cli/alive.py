@@ -22,13 +22,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Ask; exit code 0 if it serves. Raises SettingsError, RpcError if the bus cannot be reached."""
     from cli.checks import answers_as_hub
+    from gateway.settings import doors_of, load
     from host.log import configure
-    from host.settings import LogSettings, load
+    from host.settings import LogSettings
 
     settings = load(args.config)
     configure(LogSettings(level="error", format="console"), "alive")
     if args.name is None:
-        alive, name = answers_as_hub(settings.http.host, settings.http.port), "the hub"
+        http = doors_of(settings).http
+        alive, name = answers_as_hub(http.host, http.port), "the hub"
     else:
         alive, name = asyncio.run(_serves(settings, args.name, args.within)), args.name
     print(f"{name} {'serves' if alive else 'does not serve'}")

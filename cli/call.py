@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli import connection
+from cli.completion import completing, method_names
 from cli.contract import described, method_of, methods, shape_of
-from cli.failure import FAILED, OK, CommandError
+from cli.failure import FAILED, OK, CommandError, why
 from cli.json_lines import from_stdin
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `troupe call` understands."""
-    parser.add_argument("method", nargs="?", help="for example troupe.echo.v1.EchoService/Echo, or EchoService/Echo")
+    method = parser.add_argument(
+        "method", nargs="?", help="for example troupe.echo.v1.EchoService/Echo, or EchoService/Echo"
+    )
+    completing(method, method_names)
     parser.add_argument("request", nargs="?", help="the request as JSON, @FILE, or - for stdin (default: {})")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="deadline of the call (default: none)")
     parser.add_argument(
@@ -115,8 +119,10 @@ def _value(argument: str | None) -> Any:
     where = "stdin" if argument == "-" else argument[1:]
     try:
         text = sys.stdin.read() if argument == "-" else Path(where).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{where} cannot be read: {error}.") from error
+    except OSError as error:
+        raise CommandError(f"{where} cannot be read: {why(error)}.") from error
+    except UnicodeDecodeError:
+        raise CommandError(f"{where} is no UTF-8.", "Requests are JSON in UTF-8.") from None
     return _parsed(text, where)
 
 

@@ -4,8 +4,12 @@ import argparse
 import asyncio
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from cli import connection
+from cli.completion import completing, model_names
+from cli.failure import worth_looking_up
+from cli.options import CHAT, in_options
 
 if TYPE_CHECKING:
     from bus import RpcError
@@ -16,25 +20,16 @@ if TYPE_CHECKING:
 OK, FAILED, UNREACHABLE, INTERRUPTED = 0, 1, 2, 130
 """Exit codes: answered; the hub refused or broke off; no hub, or wrongly used; Ctrl-C."""
 
-KEY_VARIABLE = "TROUPE_KEY"
-
-EVERY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104  (what a hub listens on; nobody can call it)
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `troupe chat` understands."""
     parser.add_argument("prompt", nargs="*", help="ask this, print the answer and leave; without it: a conversation")
-    parser.add_argument("-m", "--model", default="", help="who answers (default: troupe-tiny)")
+    model = parser.add_argument("-m", "--model", default="", help="who answers (default: the hub's default model)")
+    completing(model, model_names)
     parser.add_argument("-s", "--system", default="", help="system prompt")
     parser.add_argument("-t", "--temperature", type=float, help="0 (always the likeliest token) to 2")
     parser.add_argument("--max-tokens", type=tokens, metavar="N", help="tokens of an answer at most")
-    parser.add_argument("--host", help="the hub's host (default: from the settings, else 127.0.0.1)")
-    parser.add_argument("--port", type=int, help="its gRPC port (default: from the settings, else 50051)")
-    parser.add_argument("--target", help="host and gRPC port together, for example hub.local:50051")
-    parser.add_argument("--key", default=os.environ.get(KEY_VARIABLE), help=f"API key (default: ${KEY_VARIABLE})")
-    parser.add_argument(
-        "--tls", nargs="?", const=True, metavar="CA.pem", help="use TLS; with a file: trust these certificates"
-    )
+    connection.add_arguments(parser)
     parser.add_argument("--lang", choices=("en", "vi"), help="language of the interface (default: from LANG)")
 
 
@@ -49,16 +44,14 @@ def run(args: argparse.Namespace) -> int:
     """Chat as the arguments say; the exit code."""
     from bus import RpcError
     from cli.chat_words import words_for
-    from host.settings import SettingsError, load
+    from host.settings import SettingsError
 
     words = words_for(args.lang, os.environ)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")
     try:
-        config = getattr(args, "config", None)
-        settings = load(Path(config) if config else None)
-        return asyncio.run(_chat(args, settings, words))
+        return asyncio.run(_chat(args, connection.settings_of(args), words))
     except SettingsError as error:
         print(f"{words.error}: {error}", file=sys.stderr)
         return UNREACHABLE
@@ -72,30 +65,20 @@ def run(args: argparse.Namespace) -> int:
         return FAILED
 
 
-def target_of(args: argparse.Namespace, settings: "Settings") -> str:
-    """Where the hub's gRPC door is."""
-    if args.target:
-        return str(args.target)
-    host = args.host or settings.grpc.host
-    if host in EVERY_ADDRESS:
-        host = "127.0.0.1"
-    bracketed = f"[{host}]" if ":" in host and not host.startswith("[") else host
-    return f"{bracketed}:{args.port or settings.grpc.port}"
-
-
 def _failed(error: "RpcError", words: "Words") -> int:
     from troupe_client import HubUnreachable
 
     if isinstance(error, HubUnreachable):
         print(words.not_running.format(target=error.metadata["target"]), file=sys.stderr)
         return UNREACHABLE
-    print(f"{words.error}: {error}", file=sys.stderr)
+    print(f"{words.error}: {in_options(str(error), CHAT)}", file=sys.stderr)
+    if worth_looking_up(error):
+        print(words.find_reference.format(reference=error.reference), file=sys.stderr)
     return FAILED
 
 
 async def _chat(args: argparse.Namespace, settings: "Settings", words: "Words") -> int:
     from cli.chat_plain import MAX_INPUT_BYTES, InputTooLong, read_input
-    from troupe_client import connect
 
     question = " ".join(args.prompt).strip()
     try:
@@ -108,17 +91,29 @@ async def _chat(args: argparse.Namespace, settings: "Settings", words: "Words") 
     if not question and not interactive:
         print(words.nothing_asked, file=sys.stderr)
         return UNREACHABLE
-    async with connect(target_of(args, settings), key=args.key, tls=args.tls) as hub:
+    async with connection.hub_at(args, settings) as hub:
         return await _converse(args, settings, words, hub, question)
+
+
+async def default_model(hub: "Hub") -> str:
+    """The model that answers who names none: the hub's, else the one that every hub brings."""
+    from bus import RpcError
+    from troupe_client import DEFAULT_MODEL, HubUnreachable
+
+    try:
+        return await hub.default_model()
+    except HubUnreachable:
+        raise
+    except RpcError:  # what is wrong is told by the answer, which wants a model too
+        return DEFAULT_MODEL
 
 
 async def _converse(args: argparse.Namespace, settings: "Settings", words: "Words", hub: "Hub", question: str) -> int:
     from cli.chat_plain import answer_plainly
     from troupe.chat.v1 import Sampling
-    from troupe_client import DEFAULT_MODEL
 
     conversation = hub.conversation(
-        args.model or DEFAULT_MODEL,
+        args.model or await default_model(hub),
         system=args.system,
         sampling=Sampling(temperature=args.temperature) if args.temperature is not None else None,
         max_tokens=args.max_tokens,

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bus import RpcError, nearest
-from cli.chat_markdown import clean
 from cli.chat_words import Words
+from cli.plain_text import clean
 from troupe.chat.v1 import ChatService, Role, Usage
 from troupe.model.v1 import ListModelsRequest, Model, ModelState
 from troupe_client import Conversation, Hub, text_of
@@ -85,7 +85,7 @@ class Commands:
 
     def _unknown(self, name: str) -> None:
         close = nearest(name, self._table)
-        hint = self._words.did_you_mean.format(names=", ".join(close)) if close else "/help"
+        hint = self._words.did_you_mean.format(names=", ".join(close)) if close else self._words.see_help
         self._say(f"{self._words.unknown_command.format(command=name)} {hint} {self._words.say_slash}", "yellow")
 
     async def refresh(self) -> None:
@@ -115,7 +115,7 @@ class Commands:
             self._say(self._words.model_set.format(model=name))
             return ""
         close = nearest(name, self.model_names)
-        hint = self._words.did_you_mean.format(names=", ".join(close)) if close else "/models"
+        hint = self._words.did_you_mean.format(names=", ".join(close)) if close else self._words.see_models
         self._say(f"{self._words.model_unknown.format(model=name)} {hint}", "yellow")
         return ""
 
@@ -259,4 +259,4 @@ def hint_for(error: RpcError, words: Words) -> str:
     """What a person can do about it."""
     if error.reason == "CONTEXT_LENGTH_EXCEEDED":
         return words.try_new
-    return "/models" if error.reason == "MODEL_NOT_FOUND" else words.try_retry
+    return words.see_models if error.reason == "MODEL_NOT_FOUND" else words.try_retry

@@ -7,14 +7,6 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markdown import Markdown
 from rich.segment import Segment
 
-_HARMLESS = "\n\t"
-_CONTROL = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in _HARMLESS}
-
-
-def clean(text: str) -> str:
-    """The text without control characters: a model must not steer the terminal."""
-    return text.translate(_CONTROL)
-
 
 @cache
 def _parser() -> MarkdownIt:

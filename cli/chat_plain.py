@@ -4,9 +4,9 @@ import sys
 from contextlib import aclosing
 from typing import TextIO
 
-from cli.chat_markdown import clean
 from cli.chat_view import status_text
 from cli.chat_words import Words
+from cli.plain_text import clean
 from troupe.chat.v1 import FinishReason
 from troupe_client import Conversation
 

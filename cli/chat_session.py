@@ -18,10 +18,12 @@ from rich.text import Text
 
 from bus import RpcError
 from cli.chat_commands import CommandCompleter, Commands, hint_for
-from cli.chat_markdown import clean
 from cli.chat_plain import readable
 from cli.chat_view import AnswerView
 from cli.chat_words import Words
+from cli.failure import worth_looking_up
+from cli.options import CHAT, in_options
+from cli.plain_text import clean
 from troupe.chat.v1 import FinishReason
 from troupe_client import Conversation, Hub
 
@@ -135,8 +137,11 @@ class Session:
         return ""
 
     def _explain(self, error: RpcError) -> None:
-        self._console.print(Text(f"{self._words.error}: {clean(error.message)} ({error.reason})", style="red"))
+        message = clean(in_options(error.message, CHAT))
+        self._console.print(Text(f"{self._words.error}: {message} ({error.reason})", style="red"))
         self._say(hint_for(error, self._words))
+        if worth_looking_up(error):
+            self._say(self._words.find_reference.format(reference=error.reference))
 
     def _say(self, text: str) -> None:
         self._console.print(Text(clean(text), style="dim"))

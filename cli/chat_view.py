@@ -11,8 +11,9 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from cli.chat_markdown import Block, blocks_of, clean, finished_length
+from cli.chat_markdown import Block, blocks_of, finished_length
 from cli.chat_words import Words
+from cli.plain_text import clean
 from troupe.chat.v1 import GenerateResponse
 from troupe.rpc.v1 import Progress
 

@@ -26,10 +26,13 @@ class Words:
     nothing_asked: str
     too_much_asked: str
     error: str
+    find_reference: str
     try_new: str
     try_retry: str
     unknown_command: str
     did_you_mean: str
+    see_help: str
+    see_models: str
     say_slash: str
     model_is: str
     model_set: str
@@ -83,10 +86,13 @@ ENGLISH = Words(
     nothing_asked='There is nothing to ask. Give a prompt: troupe chat "…", or: echo "…" | troupe chat',
     too_much_asked="The input is over {limit} bytes; ask about less at once.",
     error="Error",
+    find_reference="Reference {reference}: on the hub's machine `troupe logs {reference}` tells more.",
     try_new="The conversation has grown too long: /new begins another one.",
     try_retry="/retry asks again.",
     unknown_command="There is no command {command}.",
     did_you_mean="Did you mean {names}?",
+    see_help="/help lists the commands.",
+    see_models="/models lists the models.",
     say_slash="To say something that begins with a slash, begin with two.",
     model_is="The model is {model}.",
     model_set="From here on {model} answers.",
@@ -158,10 +164,13 @@ VIETNAMESE = Words(
     nothing_asked='Không có câu hỏi nào. Hãy dùng: troupe chat "…", hoặc: echo "…" | troupe chat',
     too_much_asked="Dữ liệu vào quá {limit} byte; hãy hỏi ít hơn mỗi lần.",
     error="Lỗi",
+    find_reference="Mã tham chiếu {reference}: trên máy của hub, `troupe logs {reference}` cho biết thêm.",
     try_new="Cuộc trò chuyện đã quá dài: /new bắt đầu cuộc mới.",
     try_retry="/retry để hỏi lại.",
     unknown_command="Không có lệnh {command}.",
     did_you_mean="Có phải bạn muốn dùng {names}?",
+    see_help="/help liệt kê các lệnh.",
+    see_models="/models liệt kê các mô hình.",
     say_slash="Muốn nói điều bắt đầu bằng dấu gạch chéo, hãy gõ hai dấu.",
     model_is="Mô hình hiện tại là {model}.",
     model_set="Từ đây {model} sẽ trả lời.",

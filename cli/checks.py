@@ -12,7 +12,9 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.chat import EVERY_ADDRESS
+from cli import wsl
+from cli.connection import EVERY_ADDRESS
+from cli.failure import why
 from cli.readiness import get
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ class State(StrEnum):
     """How a check ended."""
 
     OK = "ok"
+    POOR = "poor"
+    """It works, and could do better."""
     ABSENT = "absent"
     """Not there, and not needed."""
     WRONG = "wrong"
@@ -56,7 +60,10 @@ def every(settings: "Settings") -> Iterator[Finding]:
     yield home(settings.home)
     yield disk(settings.home)
     yield from doors(settings)
-    yield gpu()
+    found = wsl.found()
+    if found:
+        yield from subsystem(found, settings.home)
+    yield gpu(found)
     yield browser()
 
 
@@ -99,7 +106,9 @@ def engine() -> Finding:
 def home(path: Path) -> Finding:
     """The data folder can be written."""
     there = _nearest_existing(path)
-    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+    if not there.is_dir():
+        return Finding("Home", State.WRONG, f"{there} is a file", "move it away, or set TROUPE_HOME to a folder")
+    if os.access(there, os.W_OK | os.X_OK):
         return Finding("Home", State.OK, str(path) if path == there else f"{path} (will be made)")
     return Finding(
         "Home", State.WRONG, f"{there} cannot be written", f"sudo chown $(id -un) {there}, or set TROUPE_HOME"
@@ -117,7 +126,10 @@ def disk(path: Path) -> Finding:
 
 def doors(settings: "Settings") -> Iterator[Finding]:
     """Both ports are free, or a hub that runs already holds them."""
-    http, grpc = settings.http, settings.grpc
+    from gateway.settings import doors_of
+
+    own = doors_of(settings)
+    http, grpc = own.http, own.grpc
     runs = answers_as_hub(http.host, http.port)
     yield door("HTTP port", http.host, http.port, "TROUPE_HTTP_PORT", hub_runs=runs)
     yield door("gRPC port", grpc.host, grpc.port, "TROUPE_GRPC_PORT", hub_runs=runs)
@@ -150,14 +162,33 @@ def answers_as_hub(host: str, port: int) -> bool:
     return status == 200
 
 
-def gpu() -> Finding:
-    """The NVIDIA card, if there is one; a hub runs without."""
-    path = shutil.which("nvidia-smi")
+def subsystem(found: wsl.Wsl, home: Path) -> Iterator[Finding]:
+    """What Windows' subsystem for Linux gives a hub."""
+    fit, detail, remedy = wsl.version(found)
+    yield Finding("WSL", State.OK if fit else State.WRONG, detail, remedy)
+    enough, detail, remedy = wsl.memory(found)
+    yield Finding("Memory", State.OK if enough else State.POOR, detail, remedy)
+    for name, path in (("Home's disk", home), ("Troupe's disk", Path(sys.prefix))):
+        if found.on_windows_disk(path):
+            detail = f"{path} is on a disk of Windows: models load slowly there, and its locks are not safe"
+            yield Finding(name, State.POOR, detail, "keep it below ~ in WSL; Windows shows that as \\\\wsl$")
+
+
+def gpu(found: wsl.Wsl | None = None) -> Finding:
+    """The NVIDIA card, if there is one; a hub runs without. found: where it must come through Windows."""
+    path = shutil.which("nvidia-smi") or (wsl.NVIDIA_SMI if found and found.driver else None)
+    if path is None and found:
+        detail, remedy = wsl.card(found)
+        return Finding("GPU", State.ABSENT, f"{detail}; models run on the processor", remedy)
     if path is None:
         return Finding("GPU", State.ABSENT, "no NVIDIA driver; models run on the processor")
     ended, said = _run([path, "--query-gpu=name,memory.total", "--format=csv,noheader"])
     if ended and said:
-        return Finding("GPU", State.OK, "; ".join(said.splitlines()))
+        through = ", through Windows" if found else ""
+        return Finding("GPU", State.OK, "; ".join(said.splitlines()) + through)
+    if found:
+        detail, remedy = wsl.card(found)
+        return Finding("GPU", State.ABSENT, f"{detail}: {said}", remedy)
     return Finding("GPU", State.ABSENT, f"nvidia-smi finds no card: {said}")
 
 
@@ -184,7 +215,7 @@ def _run(command: list[str]) -> tuple[bool, str]:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PROGRAM_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        return False, str(error)
+        return False, why(error) if isinstance(error, OSError) else f"no end within {PROGRAM_SECONDS:g} s"
     if done.returncode == 0:
         return True, done.stdout.strip()
     last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]

@@ -40,12 +40,18 @@ def _ends(full: str, wanted: str) -> bool:
 def _meant(wanted: str, known: dict[str, "MethodInfo"]) -> str:
     from bus import nearest
 
-    # Compared from the service's name on: the packages are alike and would outweigh what was mistyped.
-    short = {full.rpartition(".")[2].replace("/", ".").lower(): full for full in known}
-    close = nearest(".".join(wanted.split(".")[-2:]).lower(), short)
+    # Compared from the service's name on, or by the method's alone where that is all that was typed: packages and
+    # services are alike and would outweigh what was mistyped.
+    parts = min(2, wanted.count(".") + 1)
+    short = {_last(full.replace("/", "."), parts): full for full in known}
+    close = nearest(_last(wanted, parts), short)
     if close:
         return f"Did you mean {' or '.join(short[name] for name in close)}?"
     return "`troupe call` without arguments lists all."
+
+
+def _last(name: str, parts: int) -> str:
+    return ".".join(name.split(".")[-parts:]).lower()
 
 
 def shape_of(method: "MethodInfo") -> str:

@@ -5,7 +5,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator
 
-from cli.failure import CommandError
+from cli.failure import CommandError, why
 
 MAX_LINE = 8 * 1024 * 1024
 """Characters; longer lines are refused."""
@@ -40,7 +40,8 @@ async def from_stdin() -> AsyncIterator[tuple[int, str]]:
         room.release()
         number += 1
         if isinstance(line, Exception):
-            raise CommandError(f"Line {number} of stdin, or one after it, cannot be read: {line}.")
+            reason = why(line) if isinstance(line, OSError) else line
+            raise CommandError(f"Line {number} of stdin, or one after it, cannot be read: {reason}.")
         if len(line) > MAX_LINE:
             raise CommandError(f"Line {number} of stdin is longer than {MAX_LINE} characters.", "Send less at a time.")
         if line.strip():

@@ -3,32 +3,30 @@
 import argparse
 import asyncio
 import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cli import connection
-from cli.failure import OK
+from cli.completion import completing, model_names
+from cli.failure import OK, CommandError
+from cli.plain_text import clean, columns, size_text, time_text
 
 if TYPE_CHECKING:
     from troupe.model.v1 import Model
     from troupe.rpc.v1 import Progress
     from troupe_client import Hub
 
-SIZES = ("B", "KiB", "MiB", "GiB")
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `troupe models` understands."""
     parser.add_argument("action", nargs="?", choices=("list", "show", "load", "unload"), default="list")
-    parser.add_argument("name", nargs="?", help="a model; show, load and unload need one")
+    name = parser.add_argument("name", nargs="?", help="a model; show, load and unload need one")
+    completing(name, model_names)
     parser.add_argument("--json", action="store_true", help="one JSON object per line")
     connection.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Do it; exit code 0. Raises CommandError, RpcError, SettingsError."""
-    from cli.failure import CommandError
-
     if args.action != "list" and not args.name:
         raise CommandError(f"`troupe models {args.action}` needs a name.", "`troupe models` lists them.")
     asyncio.run(_run(args))
@@ -51,7 +49,9 @@ async def _list(hub: "Hub", args: argparse.Namespace) -> None:
         return
     rows = [("NAME", "STATE", "FORMAT", "SIZE", "CONTEXT", "OFFERS"), *map(row, answer.models)]
     for line in columns(rows):
-        print(line)
+        print(clean(line))
+    if any(model.default for model in answer.models):
+        print("* answers who names no model")
 
 
 async def _show(hub: "Hub", args: argparse.Namespace) -> None:
@@ -62,7 +62,7 @@ async def _show(hub: "Hub", args: argparse.Namespace) -> None:
         _print_json(answer.model)
         return
     for line in columns(details(answer.model)):
-        print(line)
+        print(clean(line))
 
 
 async def _load(hub: "Hub", args: argparse.Namespace) -> None:
@@ -95,7 +95,7 @@ def row(model: "Model") -> tuple[str, ...]:
     offers = ", ".join(service.rpartition(".")[2].removesuffix("Service").lower() for service in model.services)
     return (
         model.name,
-        state_of(model),
+        f"{state_of(model)} *" if model.default else state_of(model),
         " ".join(filter(None, (model.architecture, model.quantization))),
         size_text(model.size_bytes),
         str(model.context_tokens or ""),
@@ -107,7 +107,7 @@ def details(model: "Model") -> list[tuple[str, str]]:
     """What is known of a model, one line each; what is not known is left out."""
     pairs = [
         ("name", model.name),
-        ("state", state_of(model)),
+        ("state", f"{state_of(model)}, the default" if model.default else state_of(model)),
         ("error", model.error),
         ("description", model.description),
         ("owner", model.owner),
@@ -120,15 +120,9 @@ def details(model: "Model") -> list[tuple[str, str]]:
         ("embedding", f"{model.embedding_dimensions} dimensions" if model.embedding_dimensions else ""),
         ("adapters", ", ".join(model.adapters)),
         ("services", ", ".join(model.services)),
-        ("modified", model.modified.ToJsonString() if model.HasField("modified") else ""),
+        ("modified", time_text(model.modified.ToNanoseconds() / 1e9) if model.HasField("modified") else ""),
     ]
     return [(name, value) for name, value in pairs if value]
-
-
-def columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Rows as lines whose columns stand below each other."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip() for cells in rows]
 
 
 def state_of(model: "Model") -> str:
@@ -146,16 +140,6 @@ def progress_text(progress: "Progress") -> str:
     if progress.fraction:
         words.append(f"{progress.fraction:.0%}")
     return " ".join([*words, progress.note]).rstrip()
-
-
-def size_text(size: int) -> str:
-    """Bytes for people; empty for 0."""
-    if not size:
-        return ""
-    amount, unit = float(size), 0
-    while amount >= 1024 and unit < len(SIZES) - 1:
-        amount, unit = amount / 1024, unit + 1
-    return f"{amount:.0f} {SIZES[unit]}" if unit == 0 else f"{amount:.1f} {SIZES[unit]}"
 
 
 def _print_json(message: Any) -> None:

@@ -11,11 +11,19 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.failure import FAILED, CommandError
+from cli.failure import FAILED, CommandError, why
 
 if TYPE_CHECKING:
     from host.settings import Settings
     from host.supervisor import Addresses
+
+VARIABLES = {
+    "home": "TROUPE_HOME",
+    "http_port": "TROUPE_HTTP_PORT",
+    "grpc_port": "TROUPE_GRPC_PORT",
+    "actors": "TROUPE_SUPERVISOR_ACTORS",
+}
+"""What each option stands for."""
 
 QUESTION = "What is a lease?"
 USUAL_GRPC = "127.0.0.1:50051"
@@ -33,19 +41,21 @@ def run(args: argparse.Namespace) -> int:
     """Run the hub until it is stopped. Raises CommandError, SettingsError."""
     from actors.registry import ACTORS
     from gateway.access import check_exposure
-    from host import process, supervisor
+    from gateway.settings import doors_of, load
+    from host import process
     from host.embedded import ServerError
     from host.registry import UnknownActor
     from host.runner import check_settings
-    from host.settings import load
+    from host.running import AlreadyRunning
+    from host.supervisor import HubFailed
 
     settings = load(args.config, environment(args, os.environ))
-    check_exposure(settings)
+    check_exposure(doors_of(settings))
     check_settings(settings, ACTORS)
     print_line(f"Starting the hub; its data is in {settings.home}.")
     try:
         return process.run(_supervised(settings))
-    except (ServerError, supervisor.HubFailed) as error:
+    except (AlreadyRunning, ServerError, HubFailed) as error:
         raise CommandError(str(error), code=FAILED) from error
     except UnknownActor as error:
         raise CommandError(str(error)) from error
@@ -54,37 +64,36 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _unusable(home: Path, error: OSError) -> CommandError:
-    where = error.filename or home
-    why = error.strerror or error
-    return CommandError(
-        f"{where} cannot be used: {why}.", f"Mend it, or choose another home than {home} with TROUPE_HOME.", FAILED
-    )
+    other = "choose another home with --home or TROUPE_HOME."
+    file = next((path for path in (home, *home.parents) if path.exists() and not path.is_dir()), None)
+    if file is not None:
+        what = "is a file, and a home is a folder" if file == home else f"is a file, so that {home} cannot be in it"
+        return CommandError(f"{file} {what}.", f"Move it away, or {other}", FAILED)
+    return CommandError(f"{error.filename or home} cannot be used: {why(error)}.", f"Mend it, or {other}", FAILED)
 
 
 def environment(args: argparse.Namespace, environ: "os._Environ[str] | dict[str, str]") -> dict[str, str]:
     """The environment with the options in it, so that both are checked and reported alike."""
-    given = {
-        "TROUPE_HOME": args.home,
-        "TROUPE_HTTP_PORT": args.http_port,
-        "TROUPE_GRPC_PORT": args.grpc_port,
-        "TROUPE_SUPERVISOR_ACTORS": args.actors,
-    }
+    given = {variable: getattr(args, option, None) for option, variable in VARIABLES.items()}
     return {**environ, **{name: str(value) for name, value in given.items() if value is not None}}
 
 
 async def _supervised(settings: "Settings") -> int:
     from actors.registry import ACTORS
     from cli.readiness import follow
+    from gateway.settings import doors_of
     from host import supervisor
 
+    own = doors_of(settings)
+    doors = [supervisor.Door(name, door.host, door.port) for name, door in (("http", own.http), ("grpc", own.grpc))]
     following: list[asyncio.Task[None]] = []
 
     def ready(addresses: "Addresses") -> None:
-        print("\n".join(greeting(addresses, keys=bool(settings.auth.keys), command=own_command())), flush=True)
-        following.append(asyncio.create_task(follow(addresses.http, print_line, known=addresses.states)))
+        print("\n".join(greeting(addresses, keys=bool(own.auth.keys), command=own_command())), flush=True)
+        following.append(asyncio.create_task(follow(_page(addresses), print_line, known=addresses.states)))
 
     try:
-        return await supervisor.run(settings, ACTORS, ready=ready)
+        return await supervisor.run(settings, ACTORS, doors=doors, ready=ready)
     finally:
         for task in following:
             task.cancel()
@@ -97,7 +106,8 @@ def print_line(line: str) -> None:
 
 def greeting(addresses: "Addresses", *, keys: bool, command: str) -> list[str]:
     """How to talk to the hub. keys: API keys are asked for; command: how `troupe` is called here."""
-    chat = f"{command} chat" if addresses.grpc == USUAL_GRPC else f"{command} chat --target {addresses.grpc}"
+    http, grpc = _page(addresses), addresses.doors["grpc"]
+    chat = f"{command} chat" if grpc == USUAL_GRPC else f"{command} chat --target {grpc}"
     bearer = " -H 'Authorization: Bearer tr-…'" if keys else ""
     body = f'{{"model": "troupe-tiny", "messages": [{{"role": "user", "content": "{QUESTION}"}}]}}'
     states = ", ".join(f"{name} {state.replace('_', ' ')}" for name, state in addresses.states.items())
@@ -105,17 +115,21 @@ def greeting(addresses: "Addresses", *, keys: bool, command: str) -> list[str]:
         "",
         "Troupe is up. Ctrl-C stops it.",
         "",
-        f"  Chat page  {addresses.http}/",
+        f"  Chat page  {http}/",
         f"  Terminal   {chat}",
-        f"  OpenAI     curl {addresses.http}/v1/chat/completions{bearer} -H 'Content-Type: application/json' \\",
+        f"  OpenAI     curl {http}/v1/chat/completions{bearer} -H 'Content-Type: application/json' \\",
         f"               -d '{body}'",
-        f"  gRPC       {addresses.grpc}, with reflection",
+        f"  gRPC       {grpc}, with reflection",
         f"  Bus        {addresses.bus}",
         f"  Home       {addresses.home}; logs in {addresses.home / 'logs'}",
         f"  Processes  {states}",
         *(f"             {_why(addresses, name)}" for name, state in addresses.states.items() if state != "serving"),
         "",
     ]
+
+
+def _page(addresses: "Addresses") -> str:
+    return f"http://{addresses.doors['http']}"
 
 
 def _why(addresses: "Addresses", name: str) -> str:

@@ -9,7 +9,6 @@ import structlog
 import uvicorn
 
 from bus import RpcError
-from bus.transports.nats import NatsTransport
 from gateway.access import Access, check_exposure
 from gateway.app import create_app, uvicorn_config
 from gateway.catalog import Catalog
@@ -18,13 +17,14 @@ from gateway.hub import Hub
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
 from gateway.resolver import load_on_demand
+from gateway.settings import DoorSettings, doors_of, load
 from host import process
 from host.liveness import DisconnectRelay
 from host.log import configure
 from host.member import Member
 from host.process import stop_requested
-from host.settings import Settings, SettingsError, load
-from store import JetStreamLocations
+from host.settings import Settings, SettingsError
+from store import TableLocations
 
 OWN_FILES = 512
 """Files that the gateway has open besides its clients' connections, and those of gRPC, which it does not count."""
@@ -40,9 +40,9 @@ class _HttpServer(uvicorn.Server):
         yield
 
 
-async def serve(member: Member, locations: RememberedLocations) -> None:
+async def serve(member: Member, settings: DoorSettings, locations: RememberedLocations) -> None:
     """Serve HTTP, WebSocket and gRPC until SIGTERM or SIGINT."""
-    settings, channel = member.settings, member.channel
+    channel = member.channel
     channel.resolver = load_on_demand(channel)
     await channel.start()
     access, limits = Access(settings.auth), Limits(settings.limits)
@@ -57,24 +57,24 @@ async def serve(member: Member, locations: RememberedLocations) -> None:
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     http.should_exit = True
-    await asyncio.gather(serving, rpc.stop(settings.supervisor.drain_seconds))
+    await asyncio.gather(serving, rpc.stop(settings.drain_seconds))
     await locations.close()
 
 
 async def run(settings: Settings) -> int:
     """Join the bus and serve; the exit status."""
-    check_exposure(settings)
-    wanted = 2 * settings.limits.max_connections + OWN_FILES
+    doors = doors_of(settings)
+    check_exposure(doors)
+    wanted = 2 * doors.limits.max_connections + OWN_FILES
     if (allowed := process.allow_files(wanted)) < wanted:
         log.warning("files.limited", allowed=allowed, wanted=wanted, remedy="raise the hard limit, ulimit -Hn")
     async with Member(settings, "gateway") as member:
-        assert isinstance(member.transport, NatsTransport)
-        locations = RememberedLocations(await JetStreamLocations.open(member.transport.client))
+        locations = RememberedLocations(await TableLocations.open(member.store))
         # Where nobody supervises, as in containers, somebody has to tell of processes that have ended.
         relay = DisconnectRelay(member.transport)
         await relay.start()
         try:
-            await serve(member, locations)
+            await serve(member, doors, locations)
         finally:
             await relay.stop()
     return 0

@@ -6,8 +6,9 @@ import ipaddress
 import secrets
 from dataclasses import dataclass
 
-from bus import Code, RpcError, nearest
-from host.settings import AuthSettings, Settings, SettingsError
+from bus import Behalf, Code, RpcError, nearest
+from gateway.settings import AuthSettings, DoorSettings
+from host.settings import SettingsError
 
 KEY_PREFIX = "tr-"
 LOCAL = "local"
@@ -26,6 +27,11 @@ class Principal:
 
     scopes: frozenset[str] | None = None
     """What the key may do; None: everything."""
+
+    @property
+    def behalf(self) -> Behalf:
+        """What travels with each of their calls."""
+        return Behalf(self.name, self.scopes)
 
     def require(self, scope: str) -> None:
         """Raises PERMISSION_DENIED unless the key may do this; an empty scope is everybody's."""
@@ -102,7 +108,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def check_exposure(settings: Settings) -> None:
+def check_exposure(settings: DoorSettings) -> None:
     """Raises SettingsError if a door would be open to other machines without any key."""
     if settings.auth.keys:
         return

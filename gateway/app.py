@@ -204,5 +204,5 @@ def uvicorn_config(hub: Hub, app: Starlette) -> uvicorn.Config:
         # The typed refusal at [limits] max_connections comes first; this bounds what never gets that far.
         limit_concurrency=2 * settings.limits.max_connections,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=max(1, round(settings.supervisor.drain_seconds)),
+        timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
     )

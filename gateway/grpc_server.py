@@ -15,13 +15,13 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 from grpc_reflection.v1alpha._async import ReflectionServicer
 
-from bus import Code, MethodInfo, RpcError, invalid
+from bus import Code, Metadata, MethodInfo, RpcError, invalid
 from bus.context import duration
 from bus.protocol import MAX_NUMBER, PROTOCOL_VERSION
 from bus.service import check_call_id
 from bus.stream import DEFAULT_WINDOW, MAX_MESSAGE, Assembler, Pieces, split
 from gateway.hub import Hub
-from gateway.relay import Opening, Relay
+from gateway.relay import FIRST_REQUEST_SECONDS, Opening, Relay, request_missing
 from troupe.rpc.v1 import Frame, Open, Resume
 
 STATUS_DETAILS = "grpc-status-details-bin"
@@ -35,6 +35,8 @@ OPTIONS = (
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    # Without it a connection on which nothing is said is asked twice, and who has gone since is never missed.
+    ("grpc.http2.max_pings_without_data", 0),
 )
 
 ON_THE_WAY_BYTES = 512 * 1024
@@ -79,7 +81,7 @@ def _refusing(error: RpcError) -> "grpc.RpcMethodHandler[bytes, bytes]":
 
 async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: RpcError) -> None:
     details = error.to_status().SerializeToString()
-    context.set_trailing_metadata(((STATUS_DETAILS, details),))
+    context.set_trailing_metadata((*(context.trailing_metadata() or ()), (STATUS_DETAILS, details)))
     await context.abort(_STATUS[error.code], error.message)
 
 
@@ -100,6 +102,7 @@ class _Passage:
         self._metadata: dict[str, Any] = dict(context.invocation_metadata() or ())
         self._ready = asyncio.Event()
         self._relay: Relay | None = None
+        self._announced: Metadata = {}
 
     @property
     def waiting_bytes(self) -> int:
@@ -110,9 +113,10 @@ class _Passage:
         """Until the call has ended. When the client goes away, what it can resume goes on."""
         principal = self._hub.access.principal(self._metadata.get("authorization"))
         with ExitStack() as stack:
-            stack.enter_context(self._hub.limits.call())
             stack.enter_context(self._hub.doors.grpc.holding(self))
-            relay = self._relay = await self._begin(principal)
+            first = await self._first() if self._needs_request else None
+            stack.enter_context(self._hub.limits.call())
+            relay = self._relay = await self._begin(principal, first)
             sender = asyncio.create_task(self._send(relay)) if self._method.client_streaming else None
             try:
                 await self._answer(relay)
@@ -122,18 +126,34 @@ class _Passage:
                     await asyncio.gather(sender, return_exceptions=True)
                 relay.leave()
 
-    async def _begin(self, principal: Any) -> Relay:
-        if "troupe-resume-call-id" in self._metadata:
+    @property
+    def _resumes(self) -> bool:
+        return "troupe-resume-call-id" in self._metadata
+
+    @property
+    def _needs_request(self) -> bool:
+        """The first request is the only one, or says where the call goes."""
+        return not self._resumes and (not self._method.client_streaming or bool(self._method.policy.route_by))
+
+    async def _first(self) -> bytes | None:
+        """The first request; None if there is none. Raises DEADLINE_EXCEEDED (REQUEST_MISSING)."""
+        with self._hub.limits.beginning():
+            try:
+                async with asyncio.timeout(FIRST_REQUEST_SECONDS):
+                    return await anext(aiter(self._requests), None)  # grpc gives the same iterator each time
+            except TimeoutError:
+                raise request_missing() from None
+
+    async def _begin(self, principal: Any, first: bytes | None) -> Relay:
+        if self._resumes:
             relay = await Relay.resume(self._hub, self._resuming(), principal, lambda _: self._ready.set())
             relay.settle()
             if "troupe-cancel" in self._metadata:  # the end of a connection is no cancel for what can be resumed
                 relay.cancel("the client stopped it")
             return relay
-        first = await anext(aiter(self._requests), None)
-        opening = Opening(
-            self._opening_frame(), first=first, half_closed=first is None or not self._method.client_streaming
-        )
-        opening.batches = list(_batches(first, 0)) if first is not None else []
+        half_closed = not self._method.client_streaming or (first is None and self._needs_request)
+        opening = Opening(self._opening_frame(), first=first, half_closed=half_closed)
+        opening.batches = _batches(first) if first is not None else []
         return Relay.open(self._hub, opening, principal, lambda _: self._ready.set())
 
     def _opening_frame(self) -> Frame:
@@ -162,50 +182,51 @@ class _Passage:
         return int(text)
 
     async def _send(self, relay: Relay) -> None:
-        sent = relay.protocol.outgoing.last
         async for message in self._requests:
             while not relay.protocol.outgoing.ready and not relay.closed:
                 await relay.changed()
-            for batch in _batches(message, sent):
-                relay.push(Frame(payload=batch.pieces, more=batch.more))
-                sent = batch.last
+            for batch in _batches(message, relay.protocol.outgoing.last):
+                relay.push(batch)
         relay.half_close()
 
     async def _answer(self, relay: Relay) -> None:
-        assembler, on_the_way = Assembler(), OnTheWay()
+        assembler, on_the_way = Assembler(), OnTheWay(relay.handed)
         announced = False
-        while True:
+        while not relay.delivered:
             await self._ready.wait()
             self._ready.clear()
-            for frame in relay.take():
+            while relay.has_more:
+                pieces = relay.take_pieces()
                 if not announced:
                     announced = True
                     await self._announce(relay)
-                if frame.payload:
-                    await self._write(relay, assembler.feed(Pieces(frame.payload, frame.sequence, frame.more)))
-                    consumed = on_the_way.wrote(frame.sequence, len(frame.payload), sum(map(len, frame.payload)))
-                    relay.grant(frame.sequence + DEFAULT_WINDOW, consumed)
-                if frame.HasField("close"):
-                    await self._close(relay)
-                    return
+                if pieces is not None:
+                    await self._write(assembler.feed(pieces))
+                    if on_the_way.wrote(pieces):
+                        relay.grant(pieces.last + DEFAULT_WINDOW, on_the_way.consumed)
+        await self._close(relay)
 
     async def _announce(self, relay: Relay) -> None:
         epoch = str(relay.protocol.epoch)
-        await self._context.send_initial_metadata((("troupe-call-id", relay.call_id), ("troupe-epoch", epoch)))
+        self._announced = relay.headers
+        own = (("troupe-call-id", relay.call_id), ("troupe-epoch", epoch))
+        await self._context.send_initial_metadata((*own, *relay.headers.items()))
 
-    async def _write(self, relay: Relay, messages: list[tuple[bytes, int]]) -> None:
+    async def _write(self, messages: list[tuple[bytes, int]]) -> None:
         for message, _ in messages:
             await self._context.write(message)
 
     async def _close(self, relay: Relay) -> None:
-        if relay.error is not None:
-            raise relay.error
-        trailers = tuple((key, value) for key, value in relay.trailers.items())
+        # Headers that came after the acceptance are too late for gRPC's initial metadata.
+        late = relay.headers if relay.headers != self._announced else {}
+        trailers = tuple({**late, **relay.trailers}.items())
         if trailers:
             self._context.set_trailing_metadata(trailers)
+        if relay.error is not None:
+            raise relay.error
 
 
-def _batches(message: bytes, sent: int) -> list[Pieces]:
+def _batches(message: bytes, sent: int = 0) -> list[Pieces]:
     pieces = split(message)
     last = len(pieces) - 1
     return [Pieces([piece], sent + index + 1, more=index < last) for index, piece in enumerate(pieces)]
@@ -222,24 +243,31 @@ class OnTheWay:
 
     gRPC does not tell what the other program has taken. The youngest bytes and pieces therefore do not count as
     consumed, so that the responder keeps them for a resume.
+
+    consumed: number of the last piece that has certainly arrived.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, after: int = 0) -> None:
+        self.consumed = after
         self._frames: deque[tuple[int, int, int]] = deque()
         self._pieces = 0
         self._bytes = 0
-        self._consumed = 0
+        self._granted_after = after
 
-    def wrote(self, sequence: int, pieces: int, size: int) -> int:
-        """A frame was written that ends with piece `sequence`; the last piece that has certainly arrived."""
-        self._frames.append((sequence, pieces, size))
+    def wrote(self, written: Pieces) -> bool:
+        """Pieces were written; True if it is time for credit, which is at half a window and not for each message."""
+        pieces, size = len(written.pieces), sum(map(len, written.pieces))
+        self._frames.append((written.last, pieces, size))
         self._pieces += pieces
         self._bytes += size
         while self._bytes > ON_THE_WAY_BYTES or self._pieces > ON_THE_WAY_PIECES:
-            self._consumed, gone, freed = self._frames.popleft()
+            self.consumed, gone, freed = self._frames.popleft()
             self._pieces -= gone
             self._bytes -= freed
-        return self._consumed
+        due = written.last - self._granted_after >= DEFAULT_WINDOW // 2
+        if due:
+            self._granted_after = written.last
+        return due
 
 
 class GrpcServer:

@@ -9,14 +9,14 @@ from gateway.catalog import Catalog
 from gateway.gauges import Doors
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
-from host.settings import Settings
+from gateway.settings import DoorSettings
 
 
 @dataclass(frozen=True, slots=True)
 class Hub:
     """One gateway process: its settings, its way to the bus, and what it lets through."""
 
-    settings: Settings
+    settings: DoorSettings
     transport: Transport
     channel: Channel
     catalog: Catalog

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from bus import Code, RpcError
-from host.settings import LimitSettings
+from gateway.settings import LimitSettings
 
 RETRY_SECONDS = 1.0
 
@@ -70,11 +70,14 @@ class Holding:
 class MessageRate:
     """A token bucket: `rate` messages per second in the long run, `burst` at once. clock: seconds, monotonic."""
 
-    __slots__ = ("_at", "_burst", "_clock", "_rate", "_tokens")
+    __slots__ = ("_at", "_burst", "_clock", "_rate", "_tokens", "_where")
 
-    def __init__(self, rate: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, rate: float, burst: int, clock: Callable[[], float] = time.monotonic, where: str = "on this connection"
+    ) -> None:
         self._rate = rate
         self._burst = float(burst)
+        self._where = where
         self._clock = clock
         self._tokens = float(burst)
         self._at = clock()
@@ -87,7 +90,7 @@ class MessageRate:
         if self._tokens < 1:
             raise RpcError(
                 Code.RESOURCE_EXHAUSTED,
-                f"Too many messages on this connection; {self._rate:g} a second may be sent.",
+                f"Too many messages {self._where}; {self._rate:g} a second may be sent besides payloads within credit.",
                 reason="RATE_LIMITED",
                 retry_after=(1 - self._tokens) / self._rate,
             )
@@ -109,6 +112,11 @@ class Limits:
             "TOO_MANY_CONNECTIONS",
             "{limit} connections are open, as many as [limits] max_connections allows; try again soon.",
         )
+        self._beginning = Places(
+            settings.max_calls,
+            "TOO_MANY_CALLS",
+            "{limit} calls wait for their first request, as many as [limits] max_calls allows; try again soon.",
+        )
         self._calls = Places(
             settings.max_calls,
             "TOO_MANY_CALLS",
@@ -128,6 +136,10 @@ class Limits:
         """A place for a call; take it with `with`."""
         return self._calls
 
+    def beginning(self) -> Places:
+        """A place for a call whose first request has not come yet: it takes none of those of calls."""
+        return self._beginning
+
     def body(self) -> Holding:
         """For a body that is about to be read."""
         return Holding(self)
@@ -135,3 +147,9 @@ class Limits:
     def message_rate(self) -> MessageRate:
         """A fresh allowance for one connection."""
         return MessageRate(self._settings.messages_per_second, self._settings.message_burst, self._clock)
+
+    def call_rate(self) -> MessageRate:
+        """A fresh allowance for one call: half of a connection's, so that one call cannot use up all of that."""
+        settings = self._settings
+        burst = max(1, settings.message_burst // 2)
+        return MessageRate(settings.messages_per_second / 2, burst, self._clock, "for this call")

@@ -6,7 +6,7 @@ the method, and for a routed method the first request's route.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -17,10 +17,11 @@ from bus.call import CallDriver
 from bus.channel import REPEAT_SECONDS
 from bus.context import duration, progress_payload
 from bus.errors import call_not_found, cancelled, resume_refused
-from bus.protocol import AskedAgain, CallerProtocol, Closed, Event, Received, digest
-from bus.server_call import PRINCIPAL
+from bus.protocol import AskedAgain, CallerProtocol, Closed, Event, Headed, Received, digest
 from bus.stream import DEFAULT_WINDOW, MAX_MESSAGE, MAX_PIECE, MAX_WINDOW, RING_BYTES, Outgoing, Pieces
+from bus.transports import Message
 from gateway.access import Principal
+from gateway.downlink import Batch, Downlink
 from gateway.hub import Hub
 from troupe.rpc.v1 import Close, Credit, Frame, Location, Open, Progress, Resume, Status
 
@@ -29,6 +30,9 @@ MAX_REPEATS = 3
 
 MAX_PENDING_BYTES = 2 * RING_BYTES + MAX_MESSAGE
 """What may wait for a client; a responder never sends more to one that counts truly what it has taken."""
+
+FIRST_REQUEST_SECONDS = 30.0
+"""A call that needs its first request to begin, and does not get it whole within so long, ends."""
 
 LOCATE_SECONDS = 1.0
 """How long a call may be unknown before RESUME is refused: its location is written after it has begun."""
@@ -49,7 +53,8 @@ class Opening:
 class Relay(CallDriver):
     """One call between a door and its responder.
 
-    ready: called when `take` has something to give; must not block.
+    ready: called when `take` has something to give; must not block. binary: the client takes frames as bytes.
+    delivered: the CLOSE was given out.
     """
 
     def __init__(
@@ -62,11 +67,12 @@ class Relay(CallDriver):
         *,
         route: str = "",
         peer: str = "",
+        binary: bool = False,
     ) -> None:
         super().__init__(hub.channel, protocol, subjects.call(method.service, method.name, route), peer)
         self.method = method
         self.resumable = False
-        self.pending_bytes = 0
+        self.delivered = False
         self._hub = hub
         self._principal = principal
         self._ready = ready
@@ -77,15 +83,26 @@ class Relay(CallDriver):
         self._attempts = 0
         self._repeating: asyncio.Task[None] | None = None
         self._located = False
-        self._pieces: list[Pieces] = []
+        self._binary = binary
+        self._wire = b""
+        self._downlink = Downlink(protocol.incoming.received)
         self._controls: list[Frame] = []
+        self._ahead: Mapping[str, str] | None = None
         self._forwarded_credit = 0
         self._close: Close | None = None
 
     # ---- beginning
 
     @classmethod
-    def open(cls, hub: Hub, opening: Opening, principal: Principal, ready: Callable[["Relay"], None]) -> "Relay":
+    def open(
+        cls,
+        hub: Hub,
+        opening: Opening,
+        principal: Principal,
+        ready: Callable[["Relay"], None],
+        *,
+        binary: bool = False,
+    ) -> "Relay":
         """Begin a call.
 
         Raises UNIMPLEMENTED, PERMISSION_DENIED, INVALID_ARGUMENT, DEADLINE_EXCEEDED, ALREADY_EXISTS.
@@ -96,7 +113,7 @@ class Relay(CallDriver):
         route = route_of(method, opening.first)
         passed_on, seconds = _pass_on(hub, method, asked, principal)
         protocol = CallerProtocol(opening.frame.call_id, passed_on, time.monotonic())
-        self = cls(hub, protocol, method, principal, ready, route=route)
+        self = cls(hub, protocol, method, principal, ready, route=route, binary=binary)
         self.resumable = bool(asked.resume_key)
         self._opening, self._batches, self._half_closed = passed_on, opening.batches, opening.half_closed
         self._feed(protocol)
@@ -110,7 +127,9 @@ class Relay(CallDriver):
             protocol.half_close()
 
     @classmethod
-    async def resume(cls, hub: Hub, frame: Frame, principal: Principal, ready: Callable[["Relay"], None]) -> "Relay":
+    async def resume(
+        cls, hub: Hub, frame: Frame, principal: Principal, ready: Callable[["Relay"], None], *, binary: bool = False
+    ) -> "Relay":
         """Continue a call that began elsewhere. Raises CALL_NOT_FOUND, RESUME_REFUSED."""
         location = await _locate(hub, frame.call_id)
         known = location.resume_key_digest == digest(frame.resume.resume_key)
@@ -122,28 +141,42 @@ class Relay(CallDriver):
         method = hub.catalog.method(location.method)
         protocol = CallerProtocol.resuming(frame.call_id, asked, location.epoch, frame.sequence, time.monotonic())
         peer = subjects.control(location.process, frame.call_id)
-        self = cls(hub, protocol, method, principal, ready, peer=peer)
+        self = cls(hub, protocol, method, principal, ready, peer=peer, binary=binary)
         self.resumable, self._located = True, True
         hub.channel.take_over(self)
         return self
 
     # ---- from the responder
 
+    @property
+    def pending_bytes(self) -> int:
+        """What waits for the client."""
+        return self._downlink.size
+
+    def deliver(self, message: Message, now: float) -> None:
+        self._wire = message.payload
+        super().deliver(message, now)
+        self._wire = b""
+
     def on_event(self, event: Event) -> None:
         if isinstance(event, Received):
-            self._pieces.append(event.pieces)
-            self.pending_bytes += sum(map(len, event.pieces.pieces))
+            if event.alone and self._binary:
+                self._downlink.add_wire(self._wire, event.pieces.last, event.pieces.more)
+            else:
+                self._downlink.add(event.pieces)
             if self.pending_bytes > MAX_PENDING_BYTES:
                 self.protocol.cancel("the client does not read", does_not_read())
         elif isinstance(event, AskedAgain):
             self._controls.append(Frame(resume=Resume(after=event.after)))
+        elif isinstance(event, Headed):
+            self._ahead = event.headers
 
     def settle(self) -> None:
         super().settle()
         protocol = self.protocol
         if protocol.accepted and not protocol.closed:
             self._pass_on_credit(protocol.outgoing)
-        if self._pieces or self._controls or self._close is not None:
+        if self.has_more:
             self._ready(self)
 
     def _pass_on_credit(self, outgoing: Outgoing) -> None:
@@ -213,15 +246,13 @@ class Relay(CallDriver):
 
     # ---- from the door
 
-    def push(self, frame: Frame) -> None:
-        """More of the caller's payloads, whose numbers were checked."""
-        pieces = list(frame.payload)
+    def push(self, pieces: Pieces) -> None:
+        """More of the caller's pieces, whose numbers were checked."""
         if not self._located:  # the call may have to be opened again
-            self._batches.append(Pieces(pieces, self.protocol.outgoing.last + len(pieces), frame.more))
-        self.protocol.outgoing.push_pieces(pieces, frame.more)
-        if frame.half_close:
-            self.half_close()
-        self.settle()
+            self._batches.append(pieces)
+        self.protocol.outgoing.push_pieces(pieces.pieces, pieces.more)
+        if self.protocol.talks:
+            self._hub.channel.pump.mark(self)
 
     def half_close(self) -> None:
         """The caller sends nothing more."""
@@ -252,34 +283,70 @@ class Relay(CallDriver):
 
     # ---- to the door
 
-    def take(self) -> list[Frame]:
-        """What the client has not got yet; backlog leaves joined."""
-        if len(self._pieces) == 1 and not self._controls and self._close is None:  # nearly always
-            (batch,), self._pieces, self.pending_bytes = self._pieces, [], 0
-            return [self._framed(batch)]
-        frames: list[Frame] = []
-        size = 0
-        for batch in self._pieces:
-            weight = sum(map(len, batch.pieces))
-            if frames and not frames[-1].more and size + weight <= MAX_PIECE:
-                frames[-1].payload.extend(batch.pieces)
-                frames[-1].sequence, frames[-1].more = batch.last, batch.more
-                size += weight
-            else:
-                frames.append(self._framed(batch))
-                size = weight
-        self._pieces, self.pending_bytes = [], 0
-        if self._close is not None:
-            self._attach_close(frames, size)
-        frames += self._controls
-        self._controls = []
-        for frame in frames:
-            frame.call_id, frame.epoch = self.call_id, self.protocol.epoch
-            if not frame.sequence:
-                frame.sequence = self.protocol.incoming.received
-        return frames
+    @property
+    def has_more(self) -> bool:
+        """`take` has something to give."""
+        return bool(self._downlink) or bool(self._controls) or self._close is not None or self._ahead is not None
 
-    def _framed(self, batch: Pieces) -> Frame:
+    @property
+    def handed(self) -> int:
+        """Number of the last piece that was given out."""
+        return self._downlink.handed
+
+    def take(self) -> list[Frame | bytes]:
+        """What the client gets next: at most one frame of payloads, and the controls that are due.
+
+        A small backlog leaves joined; what does not fit is left for another time, so that calls take turns. Bytes are a
+        frame that is handed on as it came; only where `binary`.
+        """
+        frames: list[Frame | bytes] = [] if self._ahead is None else [self._headers()]
+        batch = self._downlink.take()
+        if batch is not None and not self._controls and self._close is None:  # nearly always
+            return [*frames, batch.wire or self._framed(batch)]
+        close = self._last_word()
+        if batch is not None:
+            if close is not None and not batch.more and batch.size + close.ByteSize() <= MAX_PIECE:
+                frames.append(self._with(batch, close))
+                close = None
+            else:
+                frames.append(batch.wire or self._framed(batch))
+        controls, self._controls = self._controls, []
+        if close is not None:
+            controls.append(Frame(close=close))
+        for frame in controls:
+            frame.call_id, frame.epoch, frame.sequence = self.call_id, self.protocol.epoch, self.handed
+        return frames + controls
+
+    def take_pieces(self) -> Pieces | None:
+        """As `take`, for a door that has no frames: the next pieces, or None if there is nothing but controls."""
+        batch = self._downlink.take()
+        self._controls.clear()
+        self._ahead = None
+        self._last_word()
+        return None if batch is None else Pieces(batch.pieces, batch.last, batch.more)
+
+    def _headers(self) -> Frame:
+        """What goes ahead of the answer, in a frame of its own."""
+        headers, self._ahead = self._ahead, None
+        return Frame(call_id=self.call_id, epoch=self.protocol.epoch, sequence=self.handed, headers=headers)
+
+    def _last_word(self) -> Close | None:
+        """The CLOSE, once all pieces were given out; there are no controls any more then."""
+        if self._close is None or self._downlink:
+            return None
+        close, self._close = self._close, None
+        self._controls.clear()
+        self.delivered = True
+        return close
+
+    def _with(self, batch: Batch, close: Close) -> Frame | bytes:
+        if batch.wire:  # what is set in one of two joined frames is set in the whole
+            return batch.wire + Frame(close=close).SerializeToString()
+        frame = self._framed(batch)
+        frame.close.CopyFrom(close)
+        return frame
+
+    def _framed(self, batch: Batch) -> Frame:
         return Frame(
             call_id=self.call_id,
             epoch=self.protocol.epoch,
@@ -288,14 +355,24 @@ class Relay(CallDriver):
             more=batch.more,
         )
 
-    def _attach_close(self, frames: list[Frame], size: int) -> None:
-        assert self._close is not None
-        if frames and not frames[-1].more and size + self._close.ByteSize() <= MAX_PIECE:
-            frames[-1].close.CopyFrom(self._close)
-        else:
-            frames.append(Frame(close=self._close))
-        self._close = None
-        self._controls.clear()
+
+def request_missing() -> RpcError:
+    """The first request, which the call needs to begin, did not come in time."""
+    return RpcError(
+        Code.DEADLINE_EXCEEDED,
+        f"The first request has not come whole within {FIRST_REQUEST_SECONDS:g} s, and this call needs it to begin; "
+        "send it at once.",
+        reason="REQUEST_MISSING",
+    )
+
+
+def does_not_wait() -> RpcError:
+    """The caller sends on though nothing of what it sent is taken."""
+    return RpcError(
+        Code.RESOURCE_EXHAUSTED,
+        "More requests came than the responder takes; wait for CREDIT before sending more.",
+        reason="CREDIT_EXCEEDED",
+    )
 
 
 def does_not_read() -> RpcError:
@@ -311,7 +388,7 @@ def _pass_on(hub: Hub, method: MethodInfo, asked: Open, principal: Principal) ->
     """The OPEN as it goes on over the bus, and the seconds that the call has."""
     timeout = asked.timeout.ToNanoseconds() / 1e9 if asked.HasField("timeout") else None
     metadata = {key: value for key, value in asked.metadata.items() if not key.startswith("troupe-")}
-    metadata[PRINCIPAL] = principal.name
+    metadata |= principal.behalf.metadata()
     window = min(asked.initial_credit or DEFAULT_WINDOW, MAX_WINDOW)
     opening, seconds = hub.channel.opening(method, timeout=timeout, metadata=metadata, window=window)
     opening.protocol_version = asked.protocol_version

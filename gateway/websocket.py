@@ -5,20 +5,22 @@ import contextlib
 import re
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import structlog
 from starlette.types import Message as AsgiMessage
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from bus import Code, RpcError, invalid
+from bus import Code, MethodInfo, RpcError, invalid
 from bus.opening import version_mismatch
 from bus.protocol import PROTOCOL_VERSION
 from bus.stream import MAX_FRAME, REQUEST_WINDOW, Assembler, Incoming, Pieces
 from gateway.access import Principal
 from gateway.codec import BinaryForm, JsonForm, MalformedFrame, payload_of
 from gateway.hub import Hub
-from gateway.relay import Opening, Relay
+from gateway.limits import MessageRate
+from gateway.relay import FIRST_REQUEST_SECONDS, Opening, Relay, does_not_wait, request_missing
 from troupe.rpc.v1 import Close, Credit, Frame, Pong
 
 BINARY = "troupe.v1.binary"
@@ -88,31 +90,60 @@ def _close_reason(error: RpcError) -> str:
 
 
 class DoorCall:
-    """One call of a connection: what has come from its client, and its relay once it has begun."""
+    """One call of a connection: what has come from its client, and its relay once it has begun.
 
-    def __init__(self, call_id: str, form: BinaryForm | JsonForm, opening: Opening) -> None:
+    opening: until then; None also for a call that is resumed, for which `early` keeps what comes before it is found.
+    rate: of what no credit bounds.
+    """
+
+    def __init__(self, call_id: str, form: BinaryForm | JsonForm, opening: Opening, rate: MessageRate) -> None:
         self.call_id = call_id
         self.form = form
-        self.opening = opening
+        self.opening: Opening | None = opening
+        self.early: list[Frame] = []
+        self.rate = rate
         self.incoming = Incoming(REQUEST_WINDOW)
         self.gathering = Assembler()
         self.answers = Assembler()
         self.relay: Relay | None = None
         self.admission = contextlib.ExitStack()
         self.task: asyncio.Task[None] | None = None
+        self.patience: asyncio.TimerHandle | None = None
 
-    @property
-    def whole(self) -> bool:
-        """The first request is complete, or none comes."""
-        return self.opening.first is not None or self.opening.half_closed or not self.opening.batches
-
-    def gather(self, pieces: Pieces, half_closed: bool) -> None:
+    def gather(self, pieces: Pieces) -> None:
         """Pieces before the call has begun. Raises MESSAGE_TOO_LARGE."""
+        assert self.opening is not None
         self.opening.batches.append(pieces)
-        self.opening.half_closed = half_closed
         messages = self.gathering.feed(pieces)
         if messages and self.opening.first is None:
             self.opening.first = messages[0][0]
+
+    def whole(self) -> Opening | None:
+        """What the call begins with, once its first request is complete or none comes."""
+        opening = self.opening
+        assert opening is not None
+        return opening if opening.first is not None or opening.half_closed or not opening.batches else None
+
+    def begun(self, relay: Relay) -> None:
+        """The relay has all that came."""
+        self.relay, self.opening = relay, None
+        self.end_patience()
+
+    def keep(self, frame: Frame) -> None:
+        """Payloads that came while the call is looked for. Raises RESOURCE_EXHAUSTED (CREDIT_EXCEEDED)."""
+        if frame.payload or frame.half_close:
+            if len(self.early) >= REQUEST_WINDOW:
+                raise does_not_wait()
+            self.early.append(frame)
+
+    def end_patience(self) -> None:
+        if self.patience is not None:
+            self.patience.cancel()
+            self.patience = None
+
+
+class Flood(Exception):
+    """More messages than any mistake of a call explains: the connection's fault."""
 
 
 class Connection:
@@ -125,12 +156,14 @@ class Connection:
         self._principal = principal
         self._calls: dict[str, DoorCall] = {}
         self._rate = hub.limits.message_rate()
+        self._excess = hub.limits.message_rate()
         self._binary, self._json = BinaryForm(), JsonForm()
         self._ready: dict[str, DoorCall] = {}
         self._letters: list[tuple[Frame, BinaryForm | JsonForm]] = []
         self._wake = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
         self._last_words: tuple[int, str] | None = None
+        self._flooded = RpcError(Code.RESOURCE_EXHAUSTED, "")
 
     # ---- from the client
 
@@ -154,7 +187,6 @@ class Connection:
 
     def _take(self, message: AsgiMessage) -> None:
         try:
-            self._rate.take()
             text = message.get("text")
             if text is None:
                 self._take_binary(message["bytes"])
@@ -163,17 +195,29 @@ class Connection:
         except MalformedFrame as error:
             self._hang_up(CLOSE_INVALID, invalid(str(error), reason="MALFORMED_FRAME"))
         except RpcError as error:
-            self._hang_up(CLOSE_POLICY if error.reason == "RATE_LIMITED" else CLOSE_TOO_BIG, error)
+            self._hang_up(CLOSE_TOO_BIG, error)
+        except Flood:
+            self._hang_up(CLOSE_POLICY, self._flooded)
 
     def _take_binary(self, data: bytes) -> None:
-        if len(data) > MAX_FRAME:
-            raise RpcError(
-                Code.RESOURCE_EXHAUSTED,
-                f"A frame of {len(data):,} bytes is over the limit of {MAX_FRAME:,}; split the message with `more`.",
-                reason="MESSAGE_TOO_LARGE",
-            )
         frame = self._binary.decode(data)
-        self._guarded(frame, self._binary, [])
+        if len(data) > MAX_FRAME:
+            self._too_large(frame, len(data))
+        else:
+            self._guarded(frame, self._binary, [])
+
+    def _too_large(self, frame: Frame, size: int) -> None:
+        """Ends the call that it belongs to, or else, raising MESSAGE_TOO_LARGE, the connection."""
+        error = RpcError(
+            Code.RESOURCE_EXHAUSTED,
+            f"A frame of {size:,} bytes is over the limit of {MAX_FRAME:,}; split the message with `more`.",
+            reason="MESSAGE_TOO_LARGE",
+        )
+        call = self._calls.get(frame.call_id)
+        if call is None and not (frame.HasField("open") and _CALL_ID.fullmatch(frame.call_id)):
+            raise error
+        self._count(call)
+        self._refuse(frame.call_id, call, error, self._binary)
 
     def _take_text(self, text: str) -> None:
         if len(text) > MAX_TEXT:
@@ -189,31 +233,55 @@ class Connection:
         """A call's own mistake ends that call and nothing else."""
         before = self._calls.get(frame.call_id)
         try:
-            self._dispatch(frame, form, payloads)
+            self._dispatch(frame, form, payloads, before)
         except RpcError as error:
             call = self._calls.get(frame.call_id)
             first = call is before and error.reason == "CALL_EXISTS"  # it was there first and goes on
-            if call is not None and not first:
-                del self._calls[frame.call_id]
-                self._drop(call, may_return=False)
-            self._answer(frame.call_id, error, form)
+            self._refuse(frame.call_id, None if first else call, error, form)
 
-    def _dispatch(self, frame: Frame, form: BinaryForm | JsonForm, payloads: list[Any]) -> None:
+    def _refuse(self, call_id: str, call: DoorCall | None, error: RpcError, form: BinaryForm | JsonForm) -> None:
+        """Tell of a mistake, which ends the call if it has a place here."""
+        if call is not None:
+            del self._calls[call_id]
+            self._drop(call, may_return=False)
+        self._answer(call_id, error, form)
+
+    def _dispatch(self, frame: Frame, form: BinaryForm | JsonForm, payloads: list[Any], call: DoorCall | None) -> None:
         kind = frame.WhichOneof("control")
+        if call is not None and call.relay is not None and kind is None and self._flows(call, frame, payloads):
+            return
+        if not self._count(call) and kind in ("open", "resume"):
+            raise self._flooded
         if not _CALL_ID.fullmatch(frame.call_id):
             raise invalid("callId is 1 to 64 of the characters A-Z a-z 0-9 _ -; choose one for each call.", "call_id")
         if kind == "open":
             self._open(frame, form, payloads)
-            return
-        if kind == "resume" and not (frame.call_id in self._calls and frame.resume.resume_key == b""):
+        elif kind == "resume" and not (call is not None and frame.resume.resume_key == b""):
             self._resume(frame, form)
-            return
-        call = self._calls.get(frame.call_id)
-        if call is None:
-            if kind == "ping":
-                raise RpcError(Code.NOT_FOUND, f"No call {frame.call_id!r} is open here.", reason="CALL_NOT_FOUND")
-            return  # late words for a call that has just ended
-        self._continue(call, frame, kind, payloads)
+        elif call is not None:
+            self._continue(call, frame, kind, payloads)
+        elif kind == "ping":
+            raise RpcError(Code.NOT_FOUND, f"No call {frame.call_id!r} is open here.", reason="CALL_NOT_FOUND")
+        # All else are late words for a call that has just ended.
+
+    def _count(self, call: DoorCall | None) -> bool:
+        """A message came that no credit bounds; False if the connection has no room for more calls now.
+
+        An open call answers for itself. Raises RATE_LIMITED for it, and Flood where so much more comes.
+        """
+        try:
+            self._rate.take()
+        except RpcError as error:
+            self._flooded = error
+            try:
+                self._excess.take()
+            except RpcError:
+                raise Flood from error
+            if call is None:
+                return False
+        if call is not None:
+            call.rate.take()
+        return True
 
     def _open(self, frame: Frame, form: BinaryForm | JsonForm, payloads: list[Any]) -> None:
         if frame.call_id in self._calls:
@@ -222,11 +290,10 @@ class Connection:
             )
         if frame.open.protocol_version != PROTOCOL_VERSION:
             raise version_mismatch(frame.open.protocol_version)
-        call = DoorCall(frame.call_id, form, Opening(frame))
-        self._admit(call)
+        call = self._admit(frame, form)
         self._feed(call, frame, payloads)
 
-    def _admit(self, call: DoorCall) -> None:
+    def _admit(self, frame: Frame, form: BinaryForm | JsonForm) -> DoorCall:
         """Give the call its places, on the hub and on this connection. Raises RESOURCE_EXHAUSTED (TOO_MANY_CALLS)."""
         limit = self._hub.settings.limits.max_calls_per_connection
         if len(self._calls) >= limit:
@@ -236,57 +303,86 @@ class Connection:
                 reason="TOO_MANY_CALLS",
                 retry_after=1.0,
             )
+        call = DoorCall(frame.call_id, form, Opening(frame), self._hub.limits.call_rate())
         call.admission.enter_context(self._hub.limits.call())
         self._calls[call.call_id] = call
+        return call
 
     def _feed(self, call: DoorCall, frame: Frame, payloads: list[Any]) -> None:
-        """Payloads and half-close, before the call has begun or after."""
-        batches = list(self._pieces(call, frame, payloads))
-        if call.relay is not None:
-            for batch in batches:
-                call.relay.push(Frame(payload=batch.pieces, more=batch.more))
-            if frame.half_close:
-                call.relay.half_close()
-            return
-        for batch in batches:
-            call.gather(batch, frame.half_close)
-        call.opening.half_closed = frame.half_close
-        if call.whole:
-            call.relay = Relay.open(self._hub, call.opening, self._principal, lambda _: self._has_output(call))
-        else:
-            call.incoming.grant(call.incoming.received + REQUEST_WINDOW)
-            credit = Credit(granted=call.incoming.granted, consumed=call.incoming.received)
-            self._letters.append((Frame(call_id=call.call_id, credit=credit), call.form))
-            self._write_soon()
-
-    def _pieces(self, call: DoorCall, frame: Frame, payloads: list[Any]) -> Iterator[Pieces]:
+        """Payloads and half-close before the call has begun, which it does with its first request."""
+        assert call.opening is not None
         method = self._hub.catalog.method(call.opening.frame.open.method)
+        for batch in self._pieces(call, method, frame, payloads):
+            call.gather(batch)
+        call.opening.half_closed = frame.half_close
+        if opening := call.whole():
+            ready = partial(self._has_output, call)
+            call.begun(Relay.open(self._hub, opening, self._principal, ready, binary=not call.form.text))
+        else:
+            self._await_rest(call)
+
+    def _await_rest(self, call: DoorCall) -> None:
+        """The first request is so large that more frames have to come for it, but not at any time."""
+        if call.patience is None:
+            call.patience = asyncio.get_running_loop().call_later(FIRST_REQUEST_SECONDS, self._give_up, call)
+        call.incoming.grant(call.incoming.received + REQUEST_WINDOW)
+        credit = Credit(granted=call.incoming.granted, consumed=call.incoming.received)
+        self._letters.append((Frame(call_id=call.call_id, credit=credit), call.form))
+        self._write_soon()
+
+    def _give_up(self, call: DoorCall) -> None:
+        if self._calls.get(call.call_id) is call:
+            self._refuse(call.call_id, call, request_missing(), call.form)
+
+    def _flows(self, call: DoorCall, frame: Frame, payloads: list[Any]) -> bool:
+        """Payloads of a call that runs, and its half-close with them; False if they are not within its credit."""
+        relay = call.relay
+        assert relay is not None
+        call.incoming.grant(relay.protocol.outgoing.granted)
+        within = call.incoming.received < call.incoming.granted
+        batches = list(self._pieces(call, relay.method, frame, payloads))
+        for batch in batches:
+            relay.push(batch)
+        if batches and frame.half_close:
+            relay.half_close()
+        return within and bool(batches)
+
+    def _pieces(self, call: DoorCall, method: MethodInfo, frame: Frame, payloads: list[Any]) -> Iterator[Pieces]:
+        """What is new of a frame. Raises STREAM_GAP, CREDIT_EXCEEDED, INVALID_ARGUMENT."""
         if isinstance(call.form, JsonForm):
             for value in payloads:
+                if call.relay is not None and call.relay.protocol.outgoing.full:
+                    raise does_not_wait()
                 pieces = payload_of(method, value)
+                call.incoming.received += len(pieces)
+                first = call.incoming.received - len(pieces) + 1
                 for index, piece in enumerate(pieces):
-                    call.incoming.received += 1
-                    yield Pieces([piece], call.incoming.received, more=index < len(pieces) - 1)
+                    yield Pieces([piece], first + index, more=index < len(pieces) - 1)
         elif frame.payload:
-            last = frame.sequence or call.incoming.received + len(frame.payload)
-            if last - len(frame.payload) > call.incoming.received:
+            payload = frame.payload[:]
+            last = frame.sequence or call.incoming.received + len(payload)
+            if last - len(payload) > call.incoming.received:
                 expected = call.incoming.received + 1
                 raise invalid(f"Payload {expected} is missing before sequence {last}.", "sequence", "STREAM_GAP")
-            if call.relay is not None:
-                call.incoming.grant(call.relay.protocol.outgoing.granted)
-            new = call.incoming.accept(frame.payload, last, frame.more)
+            new = call.incoming.accept(payload, last, frame.more)
             if new is not None:
                 yield new
 
     def _continue(self, call: DoorCall, frame: Frame, kind: str | None, payloads: list[Any]) -> None:
-        if frame.payload or payloads or frame.half_close:
-            self._feed(call, frame, payloads)
         relay = call.relay
+        if relay is not None:
+            if kind is not None:  # else it was tried before
+                self._flows(call, frame, payloads)
+            if frame.half_close:
+                relay.half_close()
+        elif call.opening is None:
+            call.keep(frame)
+        elif frame.payload or payloads or frame.half_close:
+            self._feed(call, frame, payloads)
         if kind == "cancel":
             self._cancel(call, frame.cancel.reason)
         elif kind == "ping":
-            sequence = relay.protocol.incoming.received if relay else 0
-            pong = Frame(call_id=call.call_id, sequence=sequence, pong=Pong(nonce=frame.ping.nonce))
+            pong = Frame(call_id=call.call_id, sequence=relay.handed if relay else 0, pong=Pong(nonce=frame.ping.nonce))
             self._letters.append((pong, call.form))
             self._write_soon()
         elif relay is not None and kind == "credit":
@@ -305,25 +401,29 @@ class Connection:
         before = self._calls.pop(frame.call_id, None)
         if before is not None:
             self._drop(before)
-        call = DoorCall(frame.call_id, form, Opening(frame))
-        self._admit(call)
+        call = self._admit(frame, form)
+        call.opening = None
         call.incoming = Incoming(REQUEST_WINDOW, frame.sequence)
         call.task = asyncio.create_task(self._find(call, frame))
 
     async def _find(self, call: DoorCall, frame: Frame) -> None:
         try:
-            relay = await Relay.resume(self._hub, frame, self._principal, lambda _: self._has_output(call))
+            ready = partial(self._has_output, call)
+            relay = await Relay.resume(self._hub, frame, self._principal, ready, binary=not call.form.text)
         except RpcError as error:
             self._calls.pop(call.call_id, None)
             call.admission.close()
             self._answer(call.call_id, error, call.form)
             return
-        call.relay = relay
+        call.begun(relay)
         relay.settle()
+        for early in call.early:
+            self._guarded(early, call.form, [])
+        call.early.clear()
 
     # ---- to the client
 
-    def _has_output(self, call: DoorCall) -> None:
+    def _has_output(self, call: DoorCall, _: Relay) -> None:
         if self._calls.get(call.call_id) is not call:
             return  # dropped: its client has left it, or was told why it ends
         self._ready[call.call_id] = call
@@ -347,33 +447,44 @@ class Connection:
         """Send while there are calls; an idle connection keeps no task."""
         try:
             while self._calls or self._ready or self._letters:
-                await self._wake.wait()
-                self._wake.clear()
-                await self._write_ready()
+                if not (self._ready or self._letters):
+                    self._wake.clear()
+                    await self._wake.wait()
+                await self._write_turn()
+                if self._ready:  # writing need not have waited, and what others have would not come in between
+                    await asyncio.sleep(0)
         except (WebSocketDisconnect, ConnectionError, RuntimeError):
             return  # the reader sees the same and cleans up
         finally:
             self._writer = None
 
-    async def _write_ready(self) -> None:
+    async def _write_turn(self) -> None:
+        """What the connection has to say, and a frame of each call that has some; what has more stays in line."""
         letters, self._letters = self._letters, []
         for frame, form in letters:
             await self._send(form.encode(frame, None, None))
         ready, self._ready = self._ready, {}
         for call in ready.values():
-            await self._write_call(call)
+            if self._calls.get(call.call_id) is call:  # not dropped meanwhile
+                await self._write_call(call)
 
     async def _write_call(self, call: DoorCall) -> None:
-        assert call.relay is not None
-        for frame in call.relay.take():
-            closing = frame.HasField("close")
-            if call.form.text and frame.more:
-                # Who reads text sees whole messages only and cannot grant for the pieces of an unfinished one.
-                call.relay.grant(frame.sequence + REQUEST_WINDOW, 0)
-            await self._send(call.form.encode(frame, call.relay.method, call.answers))
-            if closing and self._calls.get(call.call_id) is call:
-                del self._calls[call.call_id]
-                call.admission.close()
+        relay = call.relay
+        assert relay is not None
+        frames = relay.take()
+        if relay.has_more:
+            self._ready[call.call_id] = call
+        for frame in frames:
+            await self._send(frame if isinstance(frame, bytes) else self._encoded(call, relay, frame))
+        if relay.delivered and self._calls.get(call.call_id) is call:
+            del self._calls[call.call_id]
+            call.admission.close()
+
+    def _encoded(self, call: DoorCall, relay: Relay, frame: Frame) -> bytes | str | None:
+        if call.form.text and frame.more:
+            # Who reads text sees whole messages only and cannot grant for the pieces of an unfinished one.
+            relay.grant(frame.sequence + REQUEST_WINDOW, 0)
+        return call.form.encode(frame, relay.method, call.answers)
 
     async def _send(self, message: bytes | str | None) -> None:
         if isinstance(message, bytes):
@@ -389,6 +500,7 @@ class Connection:
         """Let go of a call; its client may come back for it, unless it broke the call's rules."""
         self._ready.pop(call.call_id, None)
         call.admission.close()
+        call.end_patience()
         if call.task is not None:
             call.task.cancel()
         if call.relay is None:
@@ -411,6 +523,7 @@ class Connection:
     async def _say_goodbye(self, code: int, reason: str) -> None:
         with contextlib.suppress(WebSocketDisconnect, ConnectionError, RuntimeError, TimeoutError):
             async with asyncio.timeout(5.0):
-                await self._write_ready()
+                while self._ready or self._letters:
+                    await self._write_turn()
                 await self._websocket.close(code, reason=reason)
         log.info("websocket.refused", code=code, reason=reason, at=time.time())

@@ -6,7 +6,6 @@ processes, SYS for whoever looks after the server. Without them it serves nobody
 """
 
 import asyncio
-import fcntl
 import json
 import os
 import secrets
@@ -15,6 +14,7 @@ import signal
 import socket
 import ssl
 import sys
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
@@ -24,7 +24,7 @@ import msgspec
 from bus import subjects
 from bus.errors import Code, RpcError
 from bus.transports.nats import NatsTransport
-from host import process
+from host import process, running
 from host.settings import INSTANCE, BusSettings, Settings, SettingsError
 
 START_SECONDS = 10.0
@@ -70,10 +70,6 @@ accounts {{
 
 class ServerError(Exception):
     """The embedded server does not run; the message says why and what to do."""
-
-
-class AlreadyRunning(ServerError):
-    """Another process runs this home's server."""
 
 
 class Credentials(msgspec.Struct, frozen=True):
@@ -175,31 +171,23 @@ class EmbeddedServer:
         return await self._child.wait()
 
     def _take_lock(self) -> None:
-        """The kernel lets go of the lock with its process, however that ends."""
         if self._lock is not None:
             return
-        lock = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            owner = os.pread(lock, 32, 0).decode() or "unknown"
-            os.close(lock)
-            raise AlreadyRunning(
-                f"A hub runs in {self.home} already (process {owner}). Stop it first, or choose another TROUPE_HOME."
-            ) from error
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, str(os.getpid()).encode(), 0)
-        self._lock = lock
+        self._lock = running.take(self._folder / "lock", self.home)
 
     async def _reap_orphan(self) -> None:
         """End a server of this home whose hub was killed before it could."""
         pid = _number_in(self._folder / "pid")
         if not pid or str(self._folder / "server.conf") not in _command_of(pid):
             return
-        os.kill(pid, signal.SIGTERM)
-        async with asyncio.timeout(STOP_SECONDS):
-            while _alive(pid):  # noqa: ASYNC110  # it is not our child: nothing tells of its end
-                await asyncio.sleep(POLL_SECONDS)
+        for number in (signal.SIGTERM, signal.SIGKILL):  # one that was stopped hears the second only
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(STOP_SECONDS):
+                    while _alive(pid):  # noqa: ASYNC110  # it is not our child: nothing tells of its end
+                        await asyncio.sleep(POLL_SECONDS)
+                    return
 
     async def _start_on_some_port(self) -> None:
         remembered = _number_in(self._folder / "port")

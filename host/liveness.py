@@ -1,7 +1,7 @@
 """Who is alive: heartbeats of every process, and word of those that have lost their connection.
 
 A process that dies is told of by the server, or by its supervisor, within milliseconds; one that hangs is missed by its
-heartbeats.
+heartbeats, and ended by whoever watches over it (host/watchdog.py).
 """
 
 import asyncio
@@ -18,18 +18,27 @@ from google.protobuf.message import DecodeError
 from bus import subjects
 from bus.errors import RpcError
 from bus.transports import Message, Subscription, Transport
+from host.watchdog import IDLE, Pulse
 from troupe.rpc.v1 import Heartbeat
 
-BEAT_SECONDS = 1.0
+BEAT_SECONDS = 0.5
 
-LOST_SECONDS = 5.0
+WATCHER_BEAT_SECONDS = 0.25
+"""Of a process that watches others: it has to hear itself before it may accuse anybody."""
+
+LOST_SECONDS = 2.5
 """A process that is silent for so long is taken for lost."""
+
+GAP_SECONDS = 1.0
+"""Between two looks at the clock; more, and whoever looks stood still itself."""
 
 RETURN_SECONDS = 0.5
 """A client that closed its connection and is not back after this has ended: nats-py is back after 0.06 s."""
 
 INTERRUPTED_SECONDS = 3.0
 """The same where the server closed it; the client may first have to notice."""
+
+MAX_PATIENCE_MS = 2**32 - 1
 
 REMEMBERED = 1024
 """Ended processes that are not reported again."""
@@ -40,14 +49,24 @@ log = structlog.get_logger(__name__)
 
 
 class Heart:
-    """Tells once a second that this process lives.
+    """Tells twice a second that this process lives, and how its engine does.
 
-    services: asked at each beat for what is served; routed services with "[route]" appended. What is set as `state` is
-    told at once.
+    services: asked at each beat for what is served; routed services with "[route]" appended. calls: for how many calls
+    are open. What is set as `state` is told at once. pulse: set it where there is an engine; asked at each beat.
+    seconds: between two beats.
     """
 
-    def __init__(self, transport: Transport, actor: str, services: Callable[[], Iterable[str]] = tuple) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        actor: str,
+        services: Callable[[], Iterable[str]] = tuple,
+        calls: Callable[[], int] = lambda: 0,
+    ) -> None:
         self.actor = actor
+        self.seconds = BEAT_SECONDS
+        self.pulse: Callable[[], Pulse] = lambda: IDLE
+        self._calls = calls
         self._transport = transport
         self._services = services
         self._state: State = "starting"
@@ -77,21 +96,28 @@ class Heart:
     async def _beat(self) -> None:
         while True:
             self._changed.clear()
-            self._beats += 1
-            beat = Heartbeat(
-                process=self._transport.process,
-                epoch=self._transport.epoch,
-                beat=self._beats,
-                actor=self.actor,
-                services=list(self._services()),
-                state=self._state,
-            )
-            self._publish(beat)
+            self._publish(self._next())
             try:
-                async with asyncio.timeout(BEAT_SECONDS):
+                async with asyncio.timeout(self.seconds):
                     await self._changed.wait()
             except TimeoutError:
                 continue
+
+    def _next(self) -> Heartbeat:
+        self._beats += 1
+        pulse = self.pulse()
+        return Heartbeat(
+            process=self._transport.process,
+            epoch=self._transport.epoch,
+            beat=self._beats,
+            actor=self.actor,
+            services=list(self._services()),
+            state=self._state,
+            steps=pulse.steps,
+            working=pulse.working,
+            patience_ms=min(int(pulse.patience * 1000), MAX_PATIENCE_MS),
+            calls=self._calls(),
+        )
 
     def _publish(self, beat: Heartbeat) -> None:
         try:
@@ -152,6 +178,7 @@ class Roll:
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[Seen, float]] = {}
+        self._ticked: float | None = None
 
     @property
     def processes(self) -> dict[str, Seen]:
@@ -173,7 +200,10 @@ class Roll:
         return Lost(found[0]) if found else None
 
     def tick(self, now: float) -> list[Lost]:
-        """Time passes; who was silent for too long."""
+        """Time passes; who was silent for too long. Looked at too seldom, nobody is accused: it counts anew."""
+        if self._ticked is not None and now - self._ticked > GAP_SECONDS:
+            self.pause(now)
+        self._ticked = now
         silent = [name for name, (_, heard) in self._seen.items() if now - heard > LOST_SECONDS]
         return [Lost(self._seen.pop(name)[0]) for name in silent]
 
@@ -190,6 +220,7 @@ class Presence:
         self._clock = clock
         self._roll = Roll()
         self._listeners: list[Callable[[Change], None]] = []
+        self._beats: list[Callable[[Heartbeat], None]] = []
         self._subscriptions: list[Subscription] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -219,8 +250,13 @@ class Presence:
         """Hear of each change; must not block."""
         self._listeners.append(listener)
 
+    def listen(self, listener: Callable[[Heartbeat], None]) -> Callable[[], None]:
+        """Hear every beat, also one that changes nothing; must not block. What is returned ends it."""
+        self._beats.append(listener)
+        return lambda: self._beats.remove(listener)
+
     async def start(self) -> None:
-        """Begin to listen. After a little over a second everyone alive was heard."""
+        """Begin to listen. After a little over half a second everyone alive was heard."""
         self._subscriptions = [
             await self._transport.subscribe(subjects.HEARTBEATS, self._heard),
             await self._transport.subscribe(subjects.GONE, self._gone),
@@ -244,6 +280,8 @@ class Presence:
             log.warning("heartbeat.malformed", subject=message.subject)
             return
         if message.subject == subjects.heartbeat(beat.process):
+            for listener in list(self._beats):
+                listener(beat)
             self._tell(self._roll.heard(beat, self._clock()))
 
     def _gone(self, message: Message) -> None:

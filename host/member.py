@@ -16,6 +16,7 @@ from host.liveness import Heart
 from host.metrics import Metrics
 from host.settings import Settings
 from host.telemetry import Telemetry
+from store import store_of
 
 LEAVE_SECONDS = 2.0
 """For the last words, if the bus is away."""
@@ -28,7 +29,8 @@ class Member:
 
     actor: as in the registry, or "gateway". process: first part of its name on the bus, the actor's unless given.
     transport: a connection to use instead of the settings'; it is closed at the end as well. Joining raises RpcError
-    with the reasons of `NatsTransport.connect`. Leaving drains within the settings' time.
+    with the reasons of `NatsTransport.connect`. Leaving drains within the settings' time. store: the way to what lasts,
+    where the transport's bus keeps it.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Member:
 
     async def __aenter__(self) -> Self:
         self.transport: Transport = self._given or await connect(self.settings, self._process)
+        self.store = store_of(self.transport)
         process = self.transport.process
         self.metrics = Metrics(process, self.actor)
         self.telemetry = Telemetry(self.settings.telemetry, process)
@@ -50,10 +53,13 @@ class Member:
         self.channel.trace = self.telemetry.trace
         interceptors = (*self.metrics.interceptors, *self.telemetry.interceptors)
         self.server = Server(self.transport, interceptors=interceptors)
-        self.heart = Heart(self.transport, self.actor, lambda: self._served)
+        self.heart = Heart(self.transport, self.actor, lambda: self._served, self._open_calls)
         self._announcement = Announcement(self.transport, self.actor, self.metrics)
         self.metrics.watch(self.server)
         self.metrics.gauge("troupe_calls_open", "Calls of this process to others.", lambda: self.channel.open_calls)
+        self.metrics.gauge(
+            "troupe_events_quarantined", "Events that readers here could not take.", lambda: self.store.quarantined
+        )
         await self.metrics.serve(self.transport)
         self.heart.start()
         return self
@@ -62,6 +68,7 @@ class Member:
         try:
             await self.drain(self.settings.supervisor.drain_seconds)
             async with asyncio.timeout(LEAVE_SECONDS):
+                await self.store.close()
                 await self.channel.close()
                 await self.heart.stop()
                 await self.transport.close()
@@ -94,6 +101,9 @@ class Member:
         await self._announcement.start()
         self.heart.state = "serving"
         log.info("process.serving", name=self.transport.process, services=self._served)
+
+    def _open_calls(self) -> int:
+        return self.server.active_calls + self.channel.open_calls
 
     async def drain(self, grace: float) -> None:
         """Take no new calls and let the running ones end within `grace` seconds; the rest is cancelled."""

@@ -27,7 +27,13 @@ class Output:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._descriptor)
+        self.close()
+
+    def close(self) -> None:
+        """Write nothing more, and look after the length no longer. Closing twice does nothing."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
     def fileno(self) -> int:
         """For a child's standard output and error."""
@@ -35,6 +41,8 @@ class Output:
 
     def trim(self) -> None:
         """Cut the file if it is too long. What is written at this very moment may be lost."""
+        if self._descriptor < 0:
+            return
         size = os.fstat(self._descriptor).st_size
         if size > self._max_bytes:
             kept = os.pread(self._descriptor, self._max_bytes, size - self._max_bytes)

@@ -64,8 +64,11 @@ def stop_requested(again: Callable[[], None] | None = None) -> asyncio.Event:
     return stop
 
 
-def dying_with_parent(signal_name: str = "TERM") -> list[str]:
-    """A command prefix that makes the kernel send a signal when the parent ends; empty where there is none."""
+def dying_with_parent(signal_name: str = "KILL") -> list[str]:
+    """A command prefix that makes the kernel send a signal when the parent ends; empty where there is none.
+
+    Another signal than KILL is not heard by a process that was stopped: it would stay.
+    """
     setpriv = shutil.which("setpriv") if sys.platform == "linux" else None
     return [setpriv, "--pdeathsig", signal_name] if setpriv else []
 

@@ -104,13 +104,20 @@ async def _serve(member: Member, actor: Any, service: ServiceInfo) -> None:
 
 
 def _arguments(kind: type[object], name: str, settings: Settings, member: Member) -> dict[str, Any]:
-    """What the constructor asks for by name: settings, hub, channel, transport, home, member."""
+    """What the constructor asks for by name: settings, and what is offered here.
+
+    events, table and queue open what lasts, as `store.Store` has them.
+    """
     offered = {
-        "hub": settings,
+        "hub_settings": settings,
         "channel": member.channel,
         "transport": member.transport,
         "home": settings.home,
         "member": member,
+        "store": member.store,
+        "events": member.store.events,
+        "table": member.store.table,
+        "queue": member.store.queue,
     }
     given: dict[str, Any] = {}
     for parameter in inspect.signature(kind).parameters.values():

@@ -1,6 +1,8 @@
 """The settings of a hub: one file, `troupe.toml`, and the environment, which wins.
 
-`docs/settings.md` tells what each is for. A wrong name or value is refused with the file, the key and what is allowed.
+Here is how they are read, and what every process has. Other rooms have their sections in a `settings.py` of their own,
+and whoever puts rooms together names them to `load`; an actor's section is its own too. `docs/settings.md` tells what
+each is for. A wrong name or value is refused with the file, the key and what is allowed.
 """
 
 import difflib
@@ -8,6 +10,7 @@ import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
@@ -30,12 +33,18 @@ NOT_SETTINGS = frozenset({"TROUPE_CONFIG", "TROUPE_HOME", SUPERVISED, INSTANCE})
 TYPO = 0.9
 """A variable that resembles a setting's so closely is a misspelt one; others belong to somebody else."""
 
+SECTION_TYPO = 0.8
+"""The same of a section, where not all sections are known."""
+
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(ge=0)]
 Rate = Annotated[float, Meta(gt=0)]
 
 Kind = TypeVar("Kind", bound=Struct)
+
+Rooms = Mapping[str, type[Struct]]
+"""Sections of other rooms, by name: {"http": HttpSettings}."""
 
 
 class SettingsError(Exception):
@@ -65,51 +74,6 @@ class BusSettings(Struct, frozen=True, kw_only=True):
 
     tls_cert: str = ""
     tls_key: str = ""
-
-
-class HttpSettings(Struct, frozen=True, kw_only=True):
-    """HTTP and WebSocket."""
-
-    host: str = "127.0.0.1"
-    port: Port = 8080
-    allowed_hosts: list[str] = field(default_factory=list)
-    """Names under which browsers may reach the hub, besides the address it listens on."""
-
-    cors_origins: list[str] = field(default_factory=list)
-    """Web pages of other origins that may call the hub."""
-
-
-class GrpcSettings(Struct, frozen=True, kw_only=True):
-    """gRPC."""
-
-    host: str = "127.0.0.1"
-    port: Port = 50051
-
-
-class KeySettings(Struct, frozen=True, kw_only=True):
-    """One API key, as its SHA-256 in hexadecimal."""
-
-    name: Annotated[str, Meta(min_length=1)]
-    hash: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-    scopes: list[str] = field(default_factory=list)
-    """What the key may do; empty: everything."""
-
-
-class AuthSettings(Struct, frozen=True, kw_only=True):
-    """Who may call."""
-
-    keys: list[KeySettings] = field(default_factory=list)
-
-
-class LimitSettings(Struct, frozen=True, kw_only=True):
-    """What the doors let through."""
-
-    max_body_bytes: Count = 8 * 1024 * 1024
-    max_connections: Count = 2048
-    max_calls: Count = 512
-    max_calls_per_connection: Count = 64
-    messages_per_second: Rate = 500
-    message_burst: Count = 1000
 
 
 class LogSettings(Struct, frozen=True, kw_only=True):
@@ -155,15 +119,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Where models, adapters, the bus's data and logs are kept."""
 
     bus: BusSettings = BusSettings()
-    http: HttpSettings = HttpSettings()
-    grpc: GrpcSettings = GrpcSettings()
-    auth: AuthSettings = AuthSettings()
-    limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     supervisor: SupervisorSettings = SupervisorSettings()
     actors: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """One section for each actor that has any; see `actor`."""
+    """One section for each actor that has any; see `actor`. A name holds no "_": variables end it there."""
+
+    rooms: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What was set in the sections of other rooms; see `room`."""
 
     source: str = ""
     """The file they were read from; empty: none."""
@@ -172,12 +135,29 @@ class Settings(Struct, frozen=True, kw_only=True):
         """The section `[actors.<name>]` as that actor's own settings. Raises SettingsError."""
         return decode(kind, self.actors.get(name, {}), self.source or "environment", f"actors.{name}", strict=False)
 
+    def room(self, name: str, kind: type[Kind]) -> Kind:
+        """The section `[<name>]` of another room, which was named to `load`. Raises SettingsError."""
+        return decode(kind, self.rooms.get(name, {}), self.source or "environment", name)
 
-def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+    def changed(self, room: str, **values: Any) -> "Settings":
+        """The same with these keys of another room's section set."""
+        section = {**self.rooms.get(room, {}), **values}
+        return msgspec.structs.replace(self, rooms={**self.rooms, room: section})
+
+
+def load(
+    path: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    rooms: Rooms = MappingProxyType({}),
+    complete: bool = False,
+) -> Settings:
     """Read the settings.
 
     The file is `path`, else $TROUPE_CONFIG, else ./troupe.toml, else $TROUPE_HOME/troupe.toml; of the last two neither
-    need exist. A supervised process has those of its supervisor. Raises SettingsError.
+    need exist. A supervised process has those of its supervisor. rooms: the sections of other rooms that this process
+    reads. complete: they are all there are, so that any other is a mistake; else only what looks like a misspelt one
+    is, and the rest is left to those who know it. Raises SettingsError.
     """
     if path is None and environ.get(SUPERVISED):
         return _handed_down(Path(environ[SUPERVISED]))
@@ -188,8 +168,10 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
     if home is None:
         home = (file.parent if file else Path()).joinpath(Path(str(data.get("home", _default_home()))).expanduser())
     data.pop("home", None)
-    settings = _settings(data, source or "settings", home.absolute(), source)
-    return _overridden(settings, environ)
+    where = source or "settings"
+    _refuse_unknown(data, {**_sections(), **rooms}, where, complete=complete)
+    settings = _settings(data, rooms, where, home.absolute(), source)
+    return _overridden(settings, rooms, environ)
 
 
 def hand_down(settings: Settings, file: Path) -> dict[str, str]:
@@ -204,7 +186,7 @@ def _handed_down(file: Path) -> Settings:
     try:
         return msgspec.json.decode(file.read_bytes(), type=Settings, dec_hook=lambda kind, value: kind(value))
     except (OSError, msgspec.MsgspecError) as error:
-        raise SettingsError(str(file), "", f"cannot be read: {error}. Is {SUPERVISED} set by mistake?") from error
+        raise SettingsError(str(file), "", f"cannot be read: {_why(error)}. Is {SUPERVISED} set by mistake?") from error
 
 
 def _find(path: Path | None, home: Path, environ: Mapping[str, str]) -> Path | None:
@@ -223,21 +205,31 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(str(file), "", f"cannot be read: {error}.") from error
+        raise SettingsError(str(file), "", f"cannot be read: {_why(error)}.") from error
 
 
-def _settings(data: dict[str, Any], where: str, home: Path, source: str) -> Settings:
-    sections = _sections()
-    values: dict[str, Any] = {}
+def _why(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else "") or str(error)
+
+
+def _refuse_unknown(data: Mapping[str, Any], sections: Rooms, where: str, *, complete: bool) -> None:
+    names = [*sections, "actors", "home"]
     for name, value in data.items():
-        if name != "actors" and name not in sections:
-            raise SettingsError(
-                where, f"[{name}]", f"there is no such section.{_meant(name, [*sections, 'actors', 'home'])}"
-            )
+        misspelt = complete or difflib.get_close_matches(name, names, n=1, cutoff=SECTION_TYPO)
+        if name not in names and misspelt:
+            raise SettingsError(where, f"[{name}]", f"there is no such section.{_meant(name, names)}")
         if not isinstance(value, dict):
             raise SettingsError(where, name, f"is a section; write [{name}] and its keys below.")
-        values[name] = _actors(value, where) if name == "actors" else decode(sections[name], value, where, name)
-    return Settings(home=home, source=source, **values)
+
+
+def _settings(data: dict[str, Any], rooms: Rooms, where: str, home: Path, source: str) -> Settings:
+    own = _sections()
+    values: dict[str, Any] = {name: decode(kind, data[name], where, name) for name, kind in own.items() if name in data}
+    others = {name: value for name, value in data.items() if name not in own and name != "actors"}
+    for name in others.keys() & rooms.keys():
+        decode(rooms[name], others[name], where, name)
+    actors = _actors(data.get("actors", {}), where)
+    return Settings(home=home, source=source, actors=actors, rooms=others, **values)
 
 
 def _sections() -> dict[str, type[Struct]]:
@@ -314,8 +306,9 @@ def _meant(name: str, known: Iterable[str]) -> str:
 # ---- the environment
 
 
-def _overridden(settings: Settings, environ: Mapping[str, str]) -> Settings:
-    sections = _sections()
+def _overridden(settings: Settings, rooms: Rooms, environ: Mapping[str, str]) -> Settings:
+    own = _sections()
+    sections = {**own, **rooms}
     values: dict[str, dict[str, Any]] = {}
     actors = {name: dict(section) for name, section in settings.actors.items()}
     for variable in sorted(environ):
@@ -333,20 +326,24 @@ def _overridden(settings: Settings, environ: Mapping[str, str]) -> Settings:
             _refuse_misspelt(variable, sections)
     if environ.get("NATS_URL"):
         values.setdefault("bus", {})["url"] = environ["NATS_URL"]
-    changed = {name: msgspec.structs.replace(getattr(settings, name), **keys) for name, keys in values.items()}
-    return msgspec.structs.replace(settings, actors=actors, **changed)
+    changed = {name: msgspec.structs.replace(getattr(settings, name), **values[name]) for name in own if name in values}
+    settings = msgspec.structs.replace(settings, actors=actors, **changed)
+    for name in rooms.keys() & values.keys():
+        settings = settings.changed(name, **values[name])
+    return settings
 
 
 def _from_variable(kind: type[Struct], section: str, key: str, variable: str, text: str) -> Any:
     known = {found.name: found.type for found in fields(kind)}
     if key not in known:
         raise SettingsError(variable, f"[{section}] {key}", f"there is no such key.{_meant(key, known)}")
-    if known[key] == list[KeySettings]:
+    items = get_args(known[key])
+    if get_origin(known[key]) is dict or (items and isinstance(items[0], type) and issubclass(items[0], Struct)):
         raise SettingsError(variable, f"[{section}] {key}", "belongs into the settings file.")
     return _value(known[key], text, variable, f"[{section}] {key}", strict=False)
 
 
-def _refuse_misspelt(variable: str, sections: Mapping[str, type[Struct]]) -> None:
+def _refuse_misspelt(variable: str, sections: Rooms) -> None:
     names = [f"{PREFIX}{name}_{found.name}".upper() for name, kind in sections.items() for found in fields(kind)]
     close = difflib.get_close_matches(variable, [*names, *NOT_SETTINGS], n=1, cutoff=TYPO)
     if close:

@@ -6,24 +6,33 @@ Things that happen go in with the time, what to do comes out. The rules, with th
 2. A process that ends is started again after a pause that doubles with each restart within the window, with jitter, so
    that processes that fell together do not come back together.
 3. More restarts within the window than the budget allows, and it has failed: it is left alone, and that is told once.
-4. A process that falls silent and stays so while it runs is killed; what then happens is rule 2.
+4. A process that hangs is killed; what then happens is rule 2. Who hangs is told by host/watchdog.py.
 5. Stopping goes group by group: the doors first, so that nothing new comes in, then the actors. Whoever has not ended
    when its time is over is killed. Nothing is started any more.
+6. A watcher whose own clock stood still, or who does not hear itself, accuses nobody: all start anew.
+7. Where a start may be in vain (`must_serve`), a process that ends before it has ever served has failed at once; so has
+   one that says it cannot serve, and one that does not serve in its time (`start_within`).
 """
 
+import math
 import random
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
+from host.watchdog import IDLE, Pulse, Sight, Watchdog
+
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 10.0
 JITTER = 0.2
 """A pause is longer by up to this share of itself."""
 
-SILENT_SECONDS = 10.0
-"""Beyond the time after which a process counts as lost, until it is killed."""
+GAP_SECONDS = 0.5
+"""Between two ticks, which are to come a few times a second; more, and the own clock stood still."""
+
+DEAF_SECONDS = 0.7
+"""A watcher that has not heard itself for so long hears nobody."""
 
 KILL_SECONDS = 3.0
 """Beyond the time to drain, until a process is killed."""
@@ -51,9 +60,16 @@ class Child:
     restarts: int = 0
     last_exit: str = ""
     since: float = 0.0
-    silent_since: float | None = None
     start_at: float | None = None
     kill_at: float | None = None
+    serve_by: float = math.inf
+    served: bool = False
+    """Once, in any of its lives."""
+    doomed: str = ""
+    """Why another start would not help."""
+    killed: str = ""
+    """Why this life of it was ended from here."""
+    watchdog: Watchdog | None = None
     ended: deque[float] = field(default_factory=deque)
 
 
@@ -73,7 +89,15 @@ class Terminate:
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """End this process at once."""
+    """End this process at once. why: for people."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Ask the system how this process is, and tell it by `looked`."""
 
     name: str
 
@@ -97,7 +121,7 @@ class Finished:
     """After a stop, every process has ended."""
 
 
-Effect = Spawn | Terminate | Kill | Tell | GiveUp | Finished
+Effect = Spawn | Terminate | Kill | Look | Tell | GiveUp | Finished
 
 
 class Budget:
@@ -122,7 +146,8 @@ class Budget:
 class Supervision:
     """The processes and what to do about them. Never awaits.
 
-    groups: names in the order of stopping. Time is any clock in seconds that only goes forward.
+    groups: names in the order of stopping. drain: seconds for an ordered end. start_within, must_serve: rule 7. Time is
+    any clock in seconds that only goes forward.
     """
 
     def __init__(
@@ -132,71 +157,102 @@ class Supervision:
         max_restarts: int,
         window: float,
         drain: float,
+        start_within: float = math.inf,
+        must_serve: bool = False,
         jitter: random.Random | None = None,
     ) -> None:
         self.children = {name: Child(name) for group in groups for name in group}
         self._groups = [list(group) for group in groups]
         self._budget = Budget(max_restarts, window, jitter or random.Random())
         self._drain = drain
+        self._start_within = start_within
+        self._must_serve = must_serve
+        self._ticked: float | None = None
+        self._own_beat: float | None = None
         self._stopping: int | None = None
         self._finished = False
+
+    @property
+    def stopping(self) -> bool:
+        """It was asked to stop, and may have."""
+        return self._stopping is not None
+
+    @property
+    def settled(self) -> bool:
+        """Nothing runs and nothing will be started, unless somebody asks."""
+        return all(child.state in (State.FAILED, State.STOPPED) for child in self.children.values())
 
     # ---- what happens
 
     def start(self, now: float) -> list[Effect]:
         """Begin, with everything."""
+        self._ticked = now
         return [effect for child in self.children.values() for effect in self._spawn(child, now)]
 
-    def spawned(self, name: str, pid: int) -> list[Effect]:
+    def spawned(self, name: str, pid: int, now: float) -> list[Effect]:
         """A process was started; asked to stop meanwhile, it is told now."""
         child = self.children[name]
-        child.pid = pid
+        child.pid, child.watchdog, child.serve_by = pid, Watchdog(now), now + self._start_within
         return [Tell(name), *([Terminate(name)] if child.state is State.DRAINING else [])]
 
-    def heard(self, name: str, process: str, state: str, now: float) -> list[Effect]:
+    def heard(self, name: str, process: str, state: str, now: float, pulse: Pulse = IDLE) -> list[Effect]:
         """A process told how it is, under its name on the bus."""
         child = self.children[name]
-        if child.state not in (State.STARTING, State.SERVING) or not child.pid:
+        if child.watchdog is None or child.state not in (State.STARTING, State.SERVING):
             return []
-        child.silent_since = None
+        child.watchdog.beat(pulse, now, serves=state != State.STARTING.value)
         found = State.SERVING if state == State.SERVING.value else child.state
         if (child.process, child.state) == (process, found):
             return []
         child.process = process
+        child.served = child.served or found is State.SERVING
         return self._enter(child, found, now)
 
-    def silent(self, name: str, process: str, now: float) -> None:
-        """A process is no longer heard."""
-        child = self.children[name]
-        if child.process == process and child.state is State.SERVING and child.silent_since is None:
-            child.silent_since = now
+    def heard_itself(self, now: float) -> None:
+        """The watcher's own word has come back to it; from the first time on it is expected."""
+        if self._own_beat is not None and now - self._own_beat > DEAF_SECONDS:
+            self._pause(now)
+        self._own_beat = now
+
+    def looked(self, name: str, sight: Sight, now: float) -> None:
+        """The system told how a process is."""
+        watchdog = self.children[name].watchdog
+        if watchdog is not None:
+            watchdog.look(sight, now)
+
+    def cannot(self, name: str, why: str) -> None:
+        """A process says that it cannot serve, and why; it is about to end."""
+        self.children[name].doomed = why
 
     def exited(self, name: str, why: str, now: float) -> list[Effect]:
         """A process has ended."""
         child = self.children[name]
-        child.pid, child.process, child.last_exit = 0, "", why
-        child.kill_at = child.silent_since = None
+        child.last_exit = f"killed: {child.killed}" if child.killed else why
+        child.pid, child.process, child.killed = 0, "", ""
+        child.kill_at = child.watchdog = None
         if self._stopping is not None:
             return [*self._enter(child, State.STOPPED, now), *self._stop_next(now)]
         pause = self._budget.pause(child.ended, now)
-        if pause is None:  # 3
+        if pause is None or child.doomed or (self._must_serve and not child.served):  # 3, 7
             return [*self._enter(child, State.FAILED, now), GiveUp(name)]
         child.start_at = now + pause  # 2
         return self._enter(child, State.BACKING_OFF, now)
 
     def tick(self, now: float) -> list[Effect]:
-        """Time passes; call it a few times a second."""
+        """Time passes; call it some ten times a second."""
+        if self._away(now):  # 6
+            self._pause(now)
+        self._ticked = now
         effects: list[Effect] = []
         for child in self.children.values():
             if child.start_at is not None and now >= child.start_at:
                 child.restarts += 1
                 effects += self._spawn(child, now)
-            if child.silent_since is not None and now - child.silent_since >= SILENT_SECONDS:  # 4
-                child.silent_since = None
-                effects.append(Kill(child.name))
             if child.kill_at is not None and now >= child.kill_at:  # 5
                 child.kill_at = None
-                effects.append(Kill(child.name))
+                effects += self._kill(child, f"it did not end within {self._drain:g} s")
+            elif child.watchdog is not None and not child.killed:
+                effects += self._watch(child, child.watchdog, now)
         return effects
 
     def revive(self, now: float) -> list[Effect]:
@@ -205,22 +261,46 @@ class Supervision:
         for child in self.children.values():
             if child.state is State.FAILED and self._stopping is None:
                 child.ended.clear()
+                child.doomed = ""
                 effects += self._spawn(child, now)
         return effects
 
     def stop(self, now: float) -> list[Effect]:
         """End everything; asked a second time, at once."""
         if self._stopping is not None:
-            return [Kill(child.name) for child in self.children.values() if child.pid]
+            running = [child for child in self.children.values() if child.pid]
+            return [effect for child in running for effect in self._kill(child, "nobody waits for it any more")]
         self._stopping = -1
         effects: list[Effect] = []
         for child in self.children.values():
-            child.start_at = child.silent_since = None
+            child.start_at = None
             if not child.pid and child.state is not State.STARTING:
                 effects += self._enter(child, State.STOPPED, now)
         return [*effects, *self._stop_next(now)]
 
     # ---- what follows
+
+    def _away(self, now: float) -> bool:
+        """The watcher stood still, or hears nobody."""
+        stood = self._ticked is not None and now - self._ticked > GAP_SECONDS
+        return stood or (self._own_beat is not None and now - self._own_beat > DEAF_SECONDS)
+
+    def _pause(self, now: float) -> None:
+        for child in self.children.values():
+            if child.watchdog is not None:
+                child.watchdog.pause(now)
+
+    def _watch(self, child: Child, watchdog: Watchdog, now: float) -> list[Effect]:
+        if child.state is State.STARTING and now >= child.serve_by:  # 7
+            child.doomed = f"it did not serve within {self._start_within:g} s"
+            return self._kill(child, child.doomed)
+        if child.state in (State.STARTING, State.SERVING) and (why := watchdog.verdict(now)):  # 4
+            return self._kill(child, why)
+        return [Look(child.name)] if watchdog.wants_look(now) else []
+
+    def _kill(self, child: Child, why: str) -> list[Effect]:
+        child.killed = child.killed or why
+        return [Kill(child.name, why)]
 
     def _spawn(self, child: Child, now: float) -> list[Effect]:
         child.start_at = None

@@ -4,15 +4,25 @@ docs/storage.md says which kind of data belongs where, and what each view promis
 """
 
 from store.blobs import Blob, Blobs, JetStreamBlobs, MemoryBlobs
-from store.event_log import Delivery, Event, EventLog, JetStreamEventLog, MemoryEventLog, Page
+from store.event_log import JetStreamEventLog
+from store.events import Delivery, Event, EventLog, Page, Quarantine, Unreadable
 from store.jetstream import JetStream
-from store.locations import JetStreamLocations, Locations, MemoryLocations
+from store.locations import Locations, MemoryLocations, TableLocations
+from store.memory_events import MemoryEventLog, MemoryEventStream
+from store.stores import Events, JetStreamStore, MemoryStore, Queues, Store, Tables, store_of
 from store.table import Change, Entry, JetStreamTable, MemoryTable, Table
 from store.work_queue import DeadLetter, JetStreamWorkQueue, Job, MemoryWorkQueue, WorkQueue
 
 __all__ = [
-    # Connection
+    # The way to all of it
+    "Events",
     "JetStream",
+    "JetStreamStore",
+    "MemoryStore",
+    "Queues",
+    "Store",
+    "Tables",
+    "store_of",
     # Key and value
     "Change",
     "Entry",
@@ -20,16 +30,19 @@ __all__ = [
     "MemoryTable",
     "Table",
     # Where calls live
-    "JetStreamLocations",
     "Locations",
     "MemoryLocations",
+    "TableLocations",
     # What has happened
     "Delivery",
     "Event",
     "EventLog",
     "JetStreamEventLog",
     "MemoryEventLog",
+    "MemoryEventStream",
     "Page",
+    "Quarantine",
+    "Unreadable",
     # What is to be done
     "DeadLetter",
     "JetStreamWorkQueue",

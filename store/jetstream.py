@@ -15,7 +15,7 @@ from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.api import Header, StreamConfig
 from nats.js.client import JetStreamContext
-from nats.js.errors import APIError, NoStreamResponseError, ServerError, ServiceUnavailableError
+from nats.js.errors import APIError, NoStreamResponseError, NotFoundError, ServerError, ServiceUnavailableError
 
 from bus.errors import Code, RpcError
 
@@ -27,6 +27,12 @@ TRY_SECONDS = 2.0
 
 RETRY_SECONDS = 0.1
 """Between two tries."""
+
+TYPE_HEADER = "Troupe-Type"
+"""Header of an event: the full name of its message."""
+
+TYPE_MARK = "troupe-type"
+"""In the metadata of a stream whose messages are all of one type: its full name."""
 
 _WRONG_REVISION = (10071, 10164)
 _FULL = (10023, 10047, 10077, 10122)
@@ -57,6 +63,8 @@ class JetStream:
     def __init__(self, client: Client, *, patience: float = PATIENCE_SECONDS) -> None:
         self.client = client
         self.context = client.jetstream(timeout=TRY_SECONDS)
+        self.quarantined = 0
+        """Events that readers of this process have set aside."""
         self._patience = patience
 
     async def publish(
@@ -87,12 +95,44 @@ class JetStream:
                 raise translated(error) from error
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def ensure(self, config: StreamConfig) -> None:
-        """Make the stream, or bring an existing one to this configuration."""
+    async def ensure(self, config: StreamConfig, kind: type[Message] | None = None) -> None:
+        """Make the stream, or bring an existing one to this configuration.
+
+        kind: what all its messages are. Raises FAILED_PRECONDITION (STORED_TYPE_DIFFERS) if they are something else.
+        """
+        name = str(config.name)
+        if kind is not None:
+            await self.holds(name, kind)
+            config = config.evolve(metadata=_marked(kind))
         try:
             await self.repeat(lambda: self.context.add_stream(config))
         except NameInUseError:
+            if kind is not None:  # somebody else may have made it meanwhile
+                await self.holds(name, kind)
             await self.repeat(lambda: self.context.update_stream(config))
+
+    async def holds(self, stream: str, kind: type[Message]) -> bool:
+        """Whether there is such a stream, of messages of this type; one that does not say gets the mark.
+
+        Raises FAILED_PRECONDITION (STORED_TYPE_DIFFERS) if it holds others.
+        """
+
+        async def known() -> StreamConfig | None:
+            try:
+                return (await self.context.stream_info(stream)).config
+            except NotFoundError:
+                return None
+
+        config = await self.repeat(known)
+        if config is None:
+            return False
+        held = (config.metadata or {}).get(TYPE_MARK)
+        if held is None:
+            marked = {**(config.metadata or {}), **_marked(kind)}
+            await self.repeat(lambda: self.context.update_stream(config.evolve(metadata=marked)))
+        elif held != kind.DESCRIPTOR.full_name:
+            raise other_type(stream, held, kind)
+        return True
 
     async def next_batch(
         self, subscription: JetStreamContext.PullSubscription, count: int, timeout: float = TRY_SECONDS
@@ -157,6 +197,21 @@ def unavailable(error: BaseException) -> RpcError:
         f"The store does not answer ({type(error).__name__}); see whether the NATS server runs with JetStream.",
         reason="STORE_UNAVAILABLE",
         retry_after=1.0,
+    )
+
+
+def _marked(kind: type[Message]) -> dict[str, str]:
+    return {TYPE_MARK: kind.DESCRIPTOR.full_name}
+
+
+def other_type(where: str, held: str, kind: type[Message]) -> RpcError:
+    """Somebody else keeps something else under this name."""
+    wanted: str = kind.DESCRIPTOR.full_name
+    return RpcError(
+        Code.FAILED_PRECONDITION,
+        f"{where} holds {held}, and was opened for {wanted}; give one of the two another name.",
+        reason="STORED_TYPE_DIFFERS",
+        metadata={"held": held, "wanted": wanted},
     )
 
 

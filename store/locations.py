@@ -2,11 +2,9 @@
 
 from typing import Protocol
 
-from nats.aio.client import Client
-
 from bus import subjects
-from store.jetstream import JetStream
-from store.table import JetStreamTable, MemoryTable, Table
+from store.stores import Store
+from store.table import MemoryTable, Table
 from troupe.rpc.v1 import Location
 
 LOCATION_SECONDS = 15 * 60.0
@@ -31,24 +29,18 @@ class TableLocations:
     def __init__(self, table: Table[Location]) -> None:
         self._table = table
 
+    @classmethod
+    async def open(cls, store: Store) -> "TableLocations":
+        """Known to whoever opens the same store."""
+        table = await store.table(subjects.CALLS_BUCKET, Location, ttl=LOCATION_SECONDS, max_bytes=MAX_LOCATIONS_BYTES)
+        return cls(table)
+
     async def put(self, call_id: str, location: Location) -> None:
         await self._table.put(call_id, location)
 
     async def get(self, call_id: str) -> Location | None:
         found = await self._table.get(call_id)
         return found.value if found else None
-
-
-class JetStreamLocations(TableLocations):
-    """Known to every process on the bus. Made by `open`."""
-
-    @classmethod
-    async def open(cls, client: Client) -> "JetStreamLocations":
-        """On a connection that someone else closes."""
-        table = await JetStreamTable.open(
-            JetStream(client), subjects.CALLS_BUCKET, Location, ttl=LOCATION_SECONDS, max_bytes=MAX_LOCATIONS_BYTES
-        )
-        return cls(table)
 
 
 class MemoryLocations(TableLocations):

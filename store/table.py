@@ -9,8 +9,8 @@ from typing import Generic, Protocol, TypeVar
 
 from google.protobuf.message import Message
 from nats.errors import Error as NatsError
-from nats.js.api import Header, StorageType
-from nats.js.errors import BucketNotFoundError, KeyNotFoundError
+from nats.js.api import DiscardPolicy, Header, StorageType, StreamConfig
+from nats.js.errors import KeyNotFoundError
 from nats.js.kv import KV_DEL, KV_PURGE, KeyValue
 
 from bus import errors, subjects
@@ -20,6 +20,7 @@ from store.jetstream import JetStream, WrongRevisionError, decoded
 MAX_KEY_BYTES = 200
 MAX_VALUE_BYTES = 512 * 1024
 MAX_TABLE_BYTES = 64 * 1024 * 1024
+REPEATED_SECONDS = 120.0
 WATCH_EVENTS = 1024
 """Changes that wait for a watcher; one that is slower is told so with an error, never skipped in silence."""
 
@@ -94,26 +95,11 @@ class JetStreamTable(Generic[M]):
         """The table of this name, made if there is none.
 
         ttl: seconds after which a value that was not set again disappears; None: never. in_memory: it does not
-        outlive the server.
+        outlive the server. Raises FAILED_PRECONDITION (STORED_TYPE_DIFFERS) if it holds another type.
         """
-        context = jetstream.context
-        storage = StorageType.MEMORY if in_memory else StorageType.FILE
-
-        async def bucket() -> KeyValue:
-            try:
-                return await context.key_value(name)
-            except BucketNotFoundError:
-                return await context.create_key_value(
-                    bucket=name,
-                    ttl=ttl,
-                    history=1,
-                    max_bytes=max_bytes,
-                    max_value_size=MAX_VALUE_BYTES,
-                    storage=storage,
-                    direct=True,
-                )
-
-        return cls(jetstream, await jetstream.repeat(bucket), name, kind)
+        if not await jetstream.holds(f"KV_{name}", kind):
+            await jetstream.ensure(_stream(name, ttl, max_bytes, in_memory=in_memory), kind)
+        return cls(jetstream, await jetstream.repeat(lambda: jetstream.context.key_value(name)), name, kind)
 
     async def get(self, key: str) -> Entry[M] | None:
         escaped = _escaped(key)
@@ -212,11 +198,18 @@ class MemoryTable(Generic[M]):
     """The same in this process, gone with it."""
 
     def __init__(
-        self, name: str, kind: type[M], *, ttl: float | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        name: str,
+        kind: type[M],
+        *,
+        ttl: float | None = None,
+        max_bytes: int = MAX_TABLE_BYTES,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name = name
         self._kind = kind
         self._ttl = ttl
+        self._max_bytes = max_bytes
         self._clock = clock
         self._entries: dict[str, tuple[bytes, int, float]] = {}
         self._revision = 0
@@ -231,6 +224,10 @@ class MemoryTable(Generic[M]):
     async def put(self, key: str, value: M) -> int:
         _escaped(key)
         data = _encoded(value)
+        self._expire()
+        held = sum(len(entry[0]) for other, entry in self._entries.items() if other != key)
+        if held + len(data) > self._max_bytes:
+            raise RpcError(Code.RESOURCE_EXHAUSTED, f"The table {self._name} is full.", reason="STORE_FULL")
         self._revision += 1
         self._entries.pop(key, None)
         self._entries[key] = (data, self._revision, self._clock())
@@ -259,6 +256,7 @@ class MemoryTable(Generic[M]):
         return list(self._entries)
 
     async def watch(self) -> AsyncGenerator[Change[M] | None, None]:
+        self._expire()
         changes: asyncio.Queue[Change[M]] = asyncio.Queue(WATCH_EVENTS)
         present = [
             Change(key, self._kind.FromString(data), revision) for key, (data, revision, _) in self._entries.items()
@@ -292,6 +290,24 @@ class MemoryTable(Generic[M]):
             if since > limit:
                 return
             del self._entries[key]
+
+
+def _stream(name: str, ttl: float | None, max_bytes: int, *, in_memory: bool) -> StreamConfig:
+    """A KV bucket as NATS's own tools make it; they cannot say what its values are."""
+    return StreamConfig(
+        name=f"KV_{name}",
+        subjects=[f"$KV.{name}.>"],
+        max_msgs_per_subject=1,
+        max_bytes=max_bytes,
+        max_msg_size=MAX_VALUE_BYTES,
+        max_age=ttl,
+        storage=StorageType.MEMORY if in_memory else StorageType.FILE,
+        discard=DiscardPolicy.NEW,
+        duplicate_window=min(ttl or REPEATED_SECONDS, REPEATED_SECONDS),
+        allow_direct=True,
+        allow_rollup_hdrs=True,
+        deny_delete=True,
+    )
 
 
 def key_exists(table: str, key: str) -> RpcError:

@@ -14,7 +14,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolic
 from nats.js.client import JetStreamContext
 
 from bus.errors import Code, RpcError
-from store.event_log import encoded
+from store.events import encoded
 from store.jetstream import JetStream
 
 MAX_JOBS = 100_000
@@ -70,6 +70,9 @@ class WorkQueue(Protocol[M]):
     async def dead_letters(self) -> list[DeadLetter]:
         """What nobody could do, oldest first."""
 
+    async def close(self) -> None:
+        """Take no more jobs here; those that this worker has are still its own."""
+
 
 class _JetStreamJob(Generic[M]):
     def __init__(self, queue: "JetStreamWorkQueue[M]", jetstream: JetStream, message: Msg, value: M) -> None:
@@ -121,7 +124,7 @@ class JetStreamWorkQueue(Generic[M]):
         """The queue of this name, made if there is none.
 
         attempts: after so many a job becomes a dead letter. busy_seconds: a worker that says nothing for so long has
-        lost its job.
+        lost its job. Raises FAILED_PRECONDITION (STORED_TYPE_DIFFERS) if its jobs are of another type.
         """
         stream = f"WORK_{name}"
         await jetstream.ensure(
@@ -133,7 +136,8 @@ class JetStreamWorkQueue(Generic[M]):
                 discard=DiscardPolicy.NEW,
                 max_msgs=max_jobs,
                 duplicate_window=REPEATED_SECONDS,
-            )
+            ),
+            kind,
         )
         await jetstream.ensure(
             StreamConfig(

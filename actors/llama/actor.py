@@ -8,10 +8,12 @@ from typing import Self
 import structlog
 
 from actors.llama.catalog import Catalog, Entry, adapter_folders, model_folders
-from actors.llama.launcher import Launcher, SubprocessLauncher
 from actors.llama.settings import LlamaSettings
-from actors.llama.supervision import ModelProcess
+from actors.model.launcher import Launcher, SubprocessLauncher
+from actors.model.model_process import ModelProcess
+from actors.model.process_watch import ProcessWatch
 from bus import Code, Context, RpcError
+from host.member import Member
 from troupe.model.v1 import (
     GetModelRequest,
     GetModelResponse,
@@ -36,9 +38,12 @@ class LlamaActor(ModelService):
     An async context: entering preloads what the settings name, leaving ends all processes.
     """
 
-    def __init__(self, settings: LlamaSettings, home: Path, launcher: Launcher | None = None) -> None:
+    def __init__(
+        self, settings: LlamaSettings, home: Path, launcher: Launcher | None = None, member: Member | None = None
+    ) -> None:
         self._settings = settings
-        self._launcher = launcher or SubprocessLauncher()
+        self._launcher = launcher or SubprocessLauncher("actors.llama.worker")
+        self._watch = ProcessWatch(member) if member is not None else None
         self._catalog = Catalog(model_folders(home, settings), adapter_folders(home, settings))
         self._processes: dict[str, ModelProcess] = {}
 
@@ -52,6 +57,8 @@ class LlamaActor(ModelService):
 
     async def __aexit__(self, *_: object) -> None:
         await asyncio.gather(*(process.stop() for process in self._processes.values()))
+        if self._watch is not None:
+            await self._watch.stop()
 
     async def list_models(self, request: ListModelsRequest, ctx: Context) -> ListModelsResponse:
         """See the contract."""
@@ -90,7 +97,9 @@ class LlamaActor(ModelService):
     def _process(self, entry: Entry) -> ModelProcess:
         known = self._processes.get(entry.name)
         if known is None or (known.path != entry.path and known.settled):
-            known = self._processes[entry.name] = ModelProcess(entry.name, entry.path, self._launcher, self._settings)
+            known = self._processes[entry.name] = ModelProcess(
+                entry.name, entry.path, self._launcher, self._settings, self._watch
+            )
         return known
 
     def _model(self, entry: Entry) -> Model:

@@ -26,6 +26,7 @@ from actors.model.interface import Embedding, EngineInfo, Event, Job
 from actors.model.stream import EventStream, Outbox
 from bus import Code, RpcError, invalid
 from bus.errors import interrupted
+from host.watchdog import Pulse
 
 Answer = TypeVar("Answer")
 
@@ -104,6 +105,10 @@ class LlamaEngine:
     def info(self) -> EngineInfo:
         """What the model is and can do."""
         return self._info
+
+    def pulse(self) -> Pulse:
+        """Whether it moves, for the process's beat."""
+        return self._stepper.pulse
 
     @property
     def steps(self) -> int:
@@ -267,9 +272,12 @@ def describe(header: ModelHeader, vocabulary: Vocabulary, settings: LlamaSetting
 
 def context_exceeded(prompt_tokens: int, max_tokens: int, context_tokens: int) -> RpcError:
     """A prompt and the answer that is wanted do not fit; nothing is ever cut off in silence."""
+    # A caller who set no max_tokens is given all the room there is: only a prompt that leaves none is refused then.
+    room = context_tokens - prompt_tokens
+    more = f" and {max_tokens} more are wanted" if room > 0 else ""
     message = (
-        f"The prompt has {prompt_tokens} tokens and {max_tokens} more are wanted, but the model's context holds "
-        f"{context_tokens}. Shorten the conversation or lower max_tokens."
+        f"The prompt has {prompt_tokens} tokens{more}, but the model's context holds {context_tokens}. Shorten the "
+        f"conversation{f' or lower max_tokens to {room}' if room > 0 else ''}."
     )
     counts = {"prompt_tokens": prompt_tokens, "max_tokens": max_tokens, "context_tokens": context_tokens}
     metadata = {key: str(value) for key, value in counts.items()}

@@ -66,6 +66,7 @@ class Probe:
         self.released = asyncio.Event()
         self.place = asyncio.Semaphore(1)
         self.contexts: list[Context] = []
+        self.left_behind: asyncio.Task[object] | None = None
 
     def _begin(self, ctx: Context) -> None:
         self.served += 1
@@ -74,7 +75,7 @@ class Probe:
 
     async def say(self, request: StringValue, ctx: Context) -> StringValue:
         self._begin(ctx)
-        ctx.trailers["said"] = "yes"
+        ctx.headers["name"], ctx.trailers["said"] = self.name, "yes"
         return StringValue(value=f"{self.name}{request.value}")
 
     async def sayagain(self, request: StringValue, ctx: Context) -> StringValue:
@@ -137,6 +138,8 @@ class Probe:
             yield response
 
     async def fail(self, request: StringValue, ctx: Context) -> StringValue:
+        self._begin(ctx)
+        ctx.trailers["failed"] = "yes"
         raise RpcError(
             Code.FAILED_PRECONDITION,
             f"No {request.value}.",
@@ -151,7 +154,10 @@ class Probe:
         raise KeyError(request.value)
 
     async def tell(self, request: StringValue, ctx: Context) -> AsyncIterator[StringValue]:
+        self._begin(ctx)
+        ctx.headers["line"] = "short"
         await ctx.progress(Progress.STATE_QUEUED, position=2, eta=1.5, note="in line")
+        ctx.trailers["told"] = "yes"
         yield StringValue(value="done")
 
 

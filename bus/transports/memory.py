@@ -50,7 +50,7 @@ class _Subscription:
     def __init__(self, broker: MemoryBroker, subject: str, handler: Handler, queue: str) -> None:
         self.subject = subject
         self.queue = queue
-        self._broker = broker
+        self.broker = broker
         self._handler = handler
         self._tokens = subject.split(".")
         self._active = True
@@ -67,10 +67,10 @@ class _Subscription:
 
     async def unsubscribe(self) -> None:
         self._active = False
-        self._broker.remove(self)
+        self.broker.remove(self)
 
     async def drain(self) -> None:
-        self._broker.remove(self)
+        self.broker.remove(self)
         await asyncio.sleep(0)  # what was routed before is delivered in this turn
         self._active = False
 
@@ -82,22 +82,22 @@ class MemoryTransport:
         number = next(_process_numbers)
         self.process = process or f"memory-{number}"
         self.epoch = number
-        self._broker = broker
+        self.broker = broker
         self._subscriptions: list[_Subscription] = []
         self._reconnected: list[Callable[[], None]] = []
 
     def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
         if len(payload) > MAX_PAYLOAD:
             raise too_large(len(payload))
-        self._broker.route(Message(subject, payload, reply))
+        self.broker.route(Message(subject, payload, reply))
 
     def publish_all(self, letters: Sequence[Letter]) -> None:
         for letter in letters:
             self.publish(*letter)
 
     async def subscribe(self, subject: str, handler: Handler, queue: str = "") -> _Subscription:
-        subscription = _Subscription(self._broker, subject, handler, queue)
-        self._broker.add(subscription)
+        subscription = _Subscription(self.broker, subject, handler, queue)
+        self.broker.add(subscription)
         self._subscriptions.append(subscription)
         return subscription
 

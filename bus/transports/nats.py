@@ -1,6 +1,7 @@
 """The bus on a NATS server, by nats-py."""
 
 import asyncio
+import re
 import secrets
 import ssl
 import time
@@ -244,14 +245,18 @@ def refused(url: str, error: BaseException) -> RpcError | None:
     return None
 
 
+_NUMBER = re.compile(r"\[Errno -?\d+\] ")
+"""Of an error of the system, which says the same in words behind it."""
+
+
 def unreachable(url: str, error: BaseException) -> RpcError:
     """No server there, or not for us."""
-    why = str(error) or type(error).__name__
+    why = _NUMBER.sub("", str(error)) or type(error).__name__
     host = url.rpartition("@")[2]
     return RpcError(
         Code.UNAVAILABLE,
-        f"No NATS server answers at {host} ({why}). Start one with `troupe up`, or set NATS_URL and the credentials "
-        "in [bus].",
+        f"No NATS server answers at {host} ({why}). Start that server, or name another in NATS_URL or [bus] url; where "
+        "neither names one, `troupe up` runs its own.",
         reason="BUS_UNREACHABLE",
         retry_after=1.0,
     )

@@ -10,7 +10,6 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from bus import Code, Metadata, RpcError
-from bus.server_call import PRINCIPAL
 from gateway.access import Principal
 from gateway.hub import Hub
 from gateway.openai import body
@@ -36,7 +35,7 @@ class Exchange:
     @property
     def metadata(self) -> Metadata:
         """What travels with the calls that are made for this request."""
-        return {PRINCIPAL: self.principal.name}
+        return self.principal.behalf.metadata()
 
     async def answer(self, content: Any) -> None:
         """Answer with a Struct as JSON."""

@@ -83,12 +83,14 @@ class World:
         """Write what both sides have to say onto the network."""
         for index, consumer in enumerate(self.consumers):
             consumer.settle()
-            for frame in consumer.protocol.frames():
-                self._put(self.up, index, frame)
+            while frames := consumer.protocol.frames():
+                for frame in frames:
+                    self._put(self.up, index, frame)
         if self.responder is not None:
             self._settle_responder()
-            for frame in self.responder.frames():
-                self._put(self.down, self.serves, frame)
+            while frames := self.responder.frames():
+                for frame in frames:
+                    self._put(self.down, self.serves, frame)
 
     def _put(self, line: list[tuple[int, bytes]], index: int, frame: Frame) -> None:
         data = frame.SerializeToString()

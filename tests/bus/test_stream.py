@@ -22,10 +22,15 @@ from troupe.rpc.v1 import Frame
 SIZES = st.lists(st.sampled_from([0, 1, 100, 5000, MAX_PIECE - 1, MAX_PIECE, MAX_PIECE + 1, 150_000]), max_size=12)
 
 
+def taken(outgoing: Outgoing) -> list[Pieces]:
+    """What may be sent now, frame by frame."""
+    return list(iter(outgoing.take, None))
+
+
 def through(outgoing: Outgoing, assembler: Assembler) -> list[bytes]:
     """The messages that arrive of what may be sent now."""
     messages = []
-    for batch in outgoing.take():
+    for batch in taken(outgoing):
         assert Frame(payload=batch.pieces, sequence=batch.last, more=batch.more).ByteSize() <= MAX_FRAME
         messages += [message for message, _ in assembler.feed(batch)]
     return messages
@@ -46,10 +51,10 @@ def test_what_is_sent_again_arrives_again(sizes: list[int], after: int) -> None:
     outgoing = Outgoing(1000)
     for number, size in enumerate(sizes):
         outgoing.push(bytes([number]) * size)
-    first = [piece for batch in outgoing.take() for piece in batch.pieces]
+    first = [piece for batch in taken(outgoing) for piece in batch.pieces]
     after = min(after, len(first))
     outgoing.rewind(after)
-    assert [piece for batch in outgoing.take() for piece in batch.pieces] == first[after:]
+    assert [piece for batch in taken(outgoing) for piece in batch.pieces] == first[after:]
 
 
 def test_pieces_of_a_message_stay_within_the_limit() -> None:
@@ -66,12 +71,25 @@ def test_nothing_is_sent_without_credit() -> None:
         assert outgoing.ready
         outgoing.push(b"%d" % number)
     assert not outgoing.ready
-    assert [batch.pieces for batch in outgoing.take()] == [[b"0", b"1"]]
+    assert [batch.pieces for batch in taken(outgoing)] == [[b"0", b"1"]]
     outgoing.credit(3, 1)
     outgoing.push(b"2")
-    assert [batch.last for batch in outgoing.take()] == [3]
+    assert [batch.last for batch in taken(outgoing)] == [3]
     outgoing.credit(1, 0)
     assert outgoing.granted == 3
+
+
+def test_a_frame_is_taken_at_a_time() -> None:
+    outgoing = Outgoing(1000)
+    outgoing.push(b"x" * 200_000)
+    outgoing.push(b"y")
+    outgoing.push(b"z")
+    last = []
+    while outgoing.sendable:
+        batch = outgoing.take()
+        assert batch is not None
+        last.append(batch.last)
+    assert last == [1, 2, 3, 4, 7]
 
 
 def test_a_sender_stalls_when_its_consumer_takes_nothing_credit_or_not() -> None:
@@ -81,7 +99,7 @@ def test_a_sender_stalls_when_its_consumer_takes_nothing_credit_or_not() -> None
         outgoing.push(b"x" * MAX_PIECE)
         pushed += 1
     assert pushed * MAX_PIECE <= RING_BYTES + MAX_PIECE
-    outgoing.take()
+    taken(outgoing)
     outgoing.credit(10**9, pushed // 2)
     assert outgoing.ready
 
@@ -90,14 +108,14 @@ def test_what_the_consumer_has_taken_leaves_the_ring_beyond_its_bounds() -> None
     outgoing = Outgoing(10**9)
     for number in range(3 * RING_PIECES):
         outgoing.push(b"x")
-        outgoing.take()
+        taken(outgoing)
         outgoing.credit(0, number)
     assert outgoing.held_bytes <= RING_BYTES
     with pytest.raises(RpcError) as caught:
         outgoing.rewind(1)
     assert (caught.value.code, caught.value.reason) == (Code.OUT_OF_RANGE, "RESUME_OUT_OF_RANGE")
     outgoing.rewind(3 * RING_PIECES - 10)
-    assert sum(len(batch.pieces) for batch in outgoing.take()) == 10
+    assert sum(len(batch.pieces) for batch in taken(outgoing)) == 10
 
 
 def test_a_detached_sender_goes_on_into_the_ring_and_then_stalls() -> None:
@@ -108,7 +126,7 @@ def test_a_detached_sender_goes_on_into_the_ring_and_then_stalls() -> None:
         outgoing.push(b"x")
         pushed += 1
     assert pushed == RING_PIECES
-    assert outgoing.take() == []
+    assert outgoing.take() is None
 
 
 def test_a_claim_to_have_more_than_was_sent_is_refused() -> None:
@@ -124,17 +142,17 @@ def test_abandoning_keeps_what_was_sent_also_while_it_is_sent_again() -> None:
     outgoing = Outgoing(2)
     for size in (1, 1, 150_000):
         outgoing.push(b"x" * size)
-    outgoing.take()
+    taken(outgoing)
     outgoing.rewind(0)
     outgoing.abandon()
     assert outgoing.last == 2
-    assert sum(len(batch.pieces) for batch in outgoing.take()) == 2
+    assert sum(len(batch.pieces) for batch in taken(outgoing)) == 2
 
 
 def test_numbers_go_on_where_someone_else_has_begun() -> None:
     outgoing = Outgoing(4, preceding=3)
     outgoing.push(b"x")
-    assert [batch.last for batch in outgoing.take()] == [4]
+    assert [batch.last for batch in taken(outgoing)] == [4]
 
 
 def test_pieces_are_taken_once_and_in_order() -> None:

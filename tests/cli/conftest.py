@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from gateway.grpc_server import GrpcServer
 from gateway.hub import Hub
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
-from host.settings import load
+from gateway.settings import DoorSettings, GrpcSettings, HttpSettings
 from store import MemoryLocations
 from troupe.echo.v1 import EchoService
 from troupe.model.v1 import (
@@ -59,18 +60,29 @@ def environment(home: Path) -> dict[str, str]:
     return {**kept, "TROUPE_HOME": str(home), "PYTHONUTF8": "1"}
 
 
-@pytest.fixture
-def troupe(tmp_path: Path) -> Run:
-    """Run `troupe` with these arguments in a process of its own; `given` is its stdin, `env` joins its environment."""
+TroupeIn = Callable[..., Run]
 
+
+@pytest.fixture
+def troupe(troupe_in: TroupeIn) -> Run:
+    """Run `troupe` with these arguments in a process of its own; `given` is its stdin, `env` joins its environment."""
+    return troupe_in("-m", "cli")
+
+
+@pytest.fixture
+def troupe_in(tmp_path: Path) -> TroupeIn:
+    """As `troupe`, for any program that Python is asked to run by these arguments."""
+    return partial(_running, tmp_path)
+
+
+def _running(folder: Path, *python: str) -> Run:
     async def run(*arguments: str, given: str = "", env: dict[str, str] | None = None) -> Ended:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            "-m",
-            "cli",
+            *python,
             *arguments,
-            cwd=tmp_path,
-            env=environment(tmp_path / "home") | (env or {}),
+            cwd=folder,
+            env=environment(folder / "home") | (env or {}),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -97,6 +109,7 @@ class OneModel(ModelService):
             context_tokens=2048,
             description="Nhỏ và nhanh.",
         )
+        self.model.modified.FromNanoseconds(1_795_890_000_710_309_202)
 
     async def list_models(self, request: ListModelsRequest, ctx: Context) -> ListModelsResponse:
         return ListModelsResponse(models=[self.model])
@@ -119,7 +132,7 @@ class OneModel(ModelService):
 @pytest.fixture
 async def door(tmp_path: Path) -> AsyncIterator[str]:
     """Host and port of a gRPC door behind which both actors serve."""
-    settings = load(None, {"TROUPE_HOME": str(tmp_path), "TROUPE_HTTP_PORT": "0", "TROUPE_GRPC_PORT": "0"})
+    settings = DoorSettings(http=HttpSettings(port=0), grpc=GrpcSettings(port=0))
     broker = MemoryBroker()
     serving, calling = MemoryTransport(broker), MemoryTransport(broker)
     server, channel = Server(serving), Channel(calling)

@@ -12,7 +12,7 @@ import pytest
 
 from cli import checks
 from cli.checks import Finding, State
-from host.settings import load
+from gateway.settings import load
 
 
 def program(folder: Path, name: str, script: str) -> Path:

@@ -25,6 +25,12 @@ def test_half_a_word_is_no_name() -> None:
         method_of("cho")
 
 
+@pytest.mark.parametrize("name", ["Ech", "ecco", "EchoServce/Echo", "troupe.echo.v1.EchoService/Ehco"])
+def test_a_misspelt_method_is_answered_with_the_nearest(name: str) -> None:
+    with pytest.raises(CommandError, match=r"Did you mean .*troupe\.echo\.v1\.EchoService/Echo"):
+        method_of(name)
+
+
 def test_a_far_off_name_is_answered_with_the_way_to_the_list() -> None:
     with pytest.raises(CommandError) as raised:
         method_of("zzzzzzzz")

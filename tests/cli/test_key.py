@@ -9,7 +9,7 @@ import pytest
 from cli.__main__ import main
 from cli.key import lines
 from gateway.access import Access
-from host.settings import AuthSettings
+from gateway.settings import AuthSettings
 
 
 def test_the_printed_entry_lets_the_printed_key_in(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 
@@ -66,3 +67,29 @@ def test_the_program_starts_without_loading_what_a_command_does_not_need() -> No
     loaded = set(done.stdout.split())
     assert "cli.chat" in loaded
     assert loaded.isdisjoint({"grpc", "torch", "llama_cpp", "nats", "starlette", "rich"})
+
+
+def test_the_version_is_told_without_loading_any_command() -> None:
+    script = "import sys; from cli.__main__ import main\ntry: main(['--version'])\nfinally: print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    said, loaded = done.stdout.splitlines()
+    assert said == f"troupe {metadata.version('troupe-hub')}"
+    assert set(loaded.split()).isdisjoint({"cli.chat", "asyncio", "google.protobuf", "msgspec"})
+
+
+def test_an_error_of_the_hub_says_where_more_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    errors = [
+        RpcError(Code.UNAVAILABLE, "Gone.", reference="815f6a7348cc"),
+        RpcError(Code.NOT_FOUND, "None.", reference="815f6a7348cd"),
+    ]
+
+    def fail(_: object) -> int:
+        raise errors.pop(0)
+
+    monkeypatch.setattr(version, "run", fail)
+    assert main(["version"]) == 1
+    assert "`troupe logs 815f6a7348cc`" in capsys.readouterr().err
+    assert main(["version"]) == 1
+    assert "troupe logs" not in capsys.readouterr().err

@@ -1,10 +1,9 @@
 """`troupe models`, as a program that talks to a hub, and its texts."""
 
 import json
+import re
 
-import pytest
-
-from cli.models import columns, progress_text, size_text
+from cli.models import progress_text
 from troupe.rpc.v1 import Progress
 
 from .conftest import Run
@@ -26,6 +25,8 @@ async def test_one_model_is_shown_with_what_is_known_of_it(troupe: Run, door: st
     ended = await troupe("models", "show", "tiny", "--target", door)
     assert "description   Nhỏ và nhanh." in ended.out
     assert "adapters" not in ended.out
+    modified = next(line for line in ended.out.splitlines() if line.startswith("modified"))
+    assert re.fullmatch(r"modified +20\d\d-\d\d-\d\d \d\d:\d\d:\d\d", modified)
 
 
 async def test_loading_tells_its_progress_and_ends_with_the_state(troupe: Run, door: str) -> None:
@@ -43,17 +44,6 @@ async def test_an_unknown_model_is_the_hubs_refusal(troupe: Run, door: str) -> N
 async def test_an_action_on_a_model_needs_its_name(troupe: Run) -> None:
     ended = await troupe("models", "load")
     assert (ended.code, "needs a name" in ended.err) == (2, True)
-
-
-@pytest.mark.parametrize(
-    ("size", "text"), [(0, ""), (1023, "1023 B"), (1536, "1.5 KiB"), (5 * 1024**3, "5.0 GiB"), (1024**4, "1024.0 GiB")]
-)
-def test_sizes_are_told_in_the_unit_that_fits(size: int, text: str) -> None:
-    assert size_text(size) == text
-
-
-def test_columns_stand_below_each_other_and_lines_end_with_their_last_word() -> None:
-    assert columns([("a", "bb", ""), ("ccc", "d", "")]) == ["a    bb", "ccc  d"]
 
 
 def test_progress_tells_state_place_and_share() -> None:

@@ -20,8 +20,7 @@ from .conftest import PATIENCE_SECONDS, Run
 from .conftest import environment as shell
 
 HERE = Addresses(
-    "http://127.0.0.1:8080",
-    "127.0.0.1:50051",
+    {"http": "127.0.0.1:8080", "grpc": "127.0.0.1:50051"},
     "nats://127.0.0.1:4",
     Path("/h"),
     {"echo": "serving", "llama": "backing_off"},
@@ -57,7 +56,7 @@ def test_a_hub_with_keys_is_asked_with_one() -> None:
 
 
 def test_another_port_is_named_to_the_chat() -> None:
-    other = Addresses(HERE.http, "127.0.0.1:6000", HERE.bus, HERE.home, HERE.states)
+    other = Addresses({**HERE.doors, "grpc": "127.0.0.1:6000"}, HERE.bus, HERE.home, HERE.states)
     assert "troupe chat --target 127.0.0.1:6000" in "\n".join(greeting(other, keys=False, command="troupe"))
 
 
@@ -98,9 +97,14 @@ async def test_a_hub_starts_answers_and_stops_at_ctrl_c(troupe: Run, tmp_path: P
     async with up(tmp_path, "--http-port", "0", "--grpc-port", "0", "--actors", "echo") as (process, target):
         ended = await troupe("call", "Echo", '{"text": "chào"}', "--target", target)
         assert (ended.code, ended.out) == (0, '{"text": "chào"}\n')
-        alive = await troupe("alive", "echo", env={"TROUPE_HOME": str(tmp_path / "hub")})
+        home = {"TROUPE_HOME": str(tmp_path / "hub")}
+        alive = await troupe("alive", "echo", env=home)
         assert (alive.code, alive.out) == (0, "echo serves\n")
-        process.send_signal(signal.SIGINT)
+        second = await troupe("up", env=home)
+        assert (second.code, f"runs in {tmp_path / 'hub'} already (process {process.pid})" in second.err) == (1, True)
+        status = await troupe("status", env=home)
+        assert (status.code, f"  gRPC  {target}" in status.out) == (0, True)
+        assert (await troupe("stop", env=home)).out.endswith("It has ended.\n")
         assert await process.wait() == 0
     alive = await troupe("alive", "echo", env={"TROUPE_HOME": str(tmp_path / "hub")})
     assert alive.code == 1
@@ -113,10 +117,11 @@ async def test_an_unknown_actor_is_refused_before_anything_starts(troupe: Run) -
 
 async def test_a_home_that_cannot_be_used_is_named(troupe: Run, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for home in (tmp_path / "file", tmp_path / "file" / "below"):
-        ended = await troupe("up", "--home", str(home))
-        assert (ended.code, f"{home} cannot be used" in ended.err) == (1, True)
+    for home, told in (("file", "file is a file, and a home is a folder"), ("file/below", "file is a file, so that")):
+        ended = await troupe("up", "--home", str(tmp_path / home))
+        assert (ended.code, f"{tmp_path / told}" in ended.err, "TROUPE_HOME" in ended.err) == (1, True, True)
         assert "Traceback" not in ended.err
+        assert "Errno" not in ended.err
 
 
 async def test_an_open_door_without_a_key_is_refused_before_anything_starts(troupe: Run) -> None:

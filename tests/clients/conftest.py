@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -25,8 +24,8 @@ from gateway.catalog import Catalog
 from gateway.grpc_server import GrpcServer
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
-from host.settings import AuthSettings, Settings, load
-from store import JetStreamLocations, Locations, MemoryLocations
+from gateway.settings import AuthSettings, DoorSettings, GrpcSettings, HttpSettings
+from store import Locations, MemoryLocations, TableLocations, store_of
 from troupe.chat.v1 import ChatService, Delta, GenerateRequest, GenerateResponse
 from troupe.echo.v1 import EchoService, EchoServiceClient, RepeatRequest
 from troupe.rpc.v1 import Progress
@@ -308,7 +307,7 @@ class Stage:
     nats: where a server listens; empty: the bus is inside this process.
     """
 
-    def __init__(self, settings: Settings, nats: str = "") -> None:
+    def __init__(self, settings: DoorSettings, nats: str = "") -> None:
         self.settings = settings
         self._nats = nats
         self._broker = MemoryBroker()
@@ -319,7 +318,7 @@ class Stage:
 
     async def _locations(self, transport: Transport) -> Locations:
         if isinstance(transport, NatsTransport):
-            return await JetStreamLocations.open(transport.client)
+            return await TableLocations.open(store_of(transport))
         return self._memory
 
     async def start(self) -> None:
@@ -355,13 +354,13 @@ class Stage:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings() -> DoorSettings:
     """Every door on a free port."""
-    return load(None, {"TROUPE_HOME": str(tmp_path), "TROUPE_HTTP_PORT": "0", "TROUPE_GRPC_PORT": "0"})
+    return DoorSettings(http=HttpSettings(port=0), grpc=GrpcSettings(port=0))
 
 
 @pytest.fixture
-async def stage(settings: Settings, patience: None) -> AsyncIterator[Stage]:
+async def stage(settings: DoorSettings, patience: None) -> AsyncIterator[Stage]:
     """Actors on a bus in this process, without a gateway yet."""
     stage = Stage(settings)
     await stage.start()
@@ -370,7 +369,7 @@ async def stage(settings: Settings, patience: None) -> AsyncIterator[Stage]:
 
 
 @pytest.fixture
-async def nats_stage(settings: Settings, nats_server: NatsServer, patience: None) -> AsyncIterator[Stage]:
+async def nats_stage(settings: DoorSettings, nats_server: NatsServer, patience: None) -> AsyncIterator[Stage]:
     """Actors on NATS, without a gateway yet."""
     stage = Stage(settings, nats_server.url)
     await stage.start()

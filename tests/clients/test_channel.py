@@ -12,7 +12,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from bus import Code, MethodInfo, RpcError
 from gateway.access import hash_key, new_key
-from host.settings import AuthSettings, KeySettings
+from gateway.settings import AuthSettings, KeySettings
 from troupe.chat.v1 import GenerateRequest
 from troupe.echo.v1 import (
     CollectRequest,

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from actors.registry import ACTORS
-from host.settings import load
+from gateway.settings import doors_of, load
 
 ROOT = Path(__file__).parents[2]
 
@@ -100,7 +100,7 @@ def test_the_settings_that_containers_get_are_sound(tmp_path: Path) -> None:
     compose = (ROOT / "docker-compose.yml").read_text()
     assert all(name in compose for name in environment if name != "TROUPE_HOME")
     settings = load(ROOT / "deploy" / "troupe.toml", environment)
-    assert (settings.bus.url, settings.http.host) == ("nats://nats:4222", "0.0.0.0")
+    assert (settings.bus.url, doors_of(settings).http.host) == ("nats://nats:4222", "0.0.0.0")
 
 
 def test_what_the_image_is_built_from_is_there_and_let_through() -> None:

@@ -11,6 +11,7 @@ from msgspec.structs import FieldInfo, fields
 from actors.llama.settings import LlamaSettings
 from actors.registry import ACTORS
 from cli.__main__ import COMMANDS
+from gateway.settings import ROOMS
 from host.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +27,7 @@ def sections() -> dict[str, type[Struct]]:
         for found in fields(Settings)
         if isinstance(found.type, type) and issubclass(found.type, Struct)
     }
-    return {**own, "actors.llama": LlamaSettings}
+    return {**own, **ROOMS, "actors.llama": LlamaSettings}
 
 
 def default(found: FieldInfo) -> object:

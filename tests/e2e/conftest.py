@@ -5,7 +5,6 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +24,7 @@ from gateway.hub import Hub
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
 from gateway.resolver import load_on_demand
-from host.settings import AuthSettings, KeySettings, Settings, load
+from gateway.settings import AuthSettings, DoorSettings, GrpcSettings, HttpSettings, KeySettings
 from store import MemoryLocations
 from troupe.chat.v1 import ChatService, Delta, Finish, FinishReason, GenerateRequest, GenerateResponse, Usage
 from troupe.model.v1 import ListModelsRequest, ListModelsResponse, Model, ModelService, ModelState
@@ -176,7 +175,7 @@ def chat_model(name: str) -> Model:
 
 
 @asynccontextmanager
-async def hub_at_work(settings: Settings) -> AsyncIterator[Stage]:
+async def hub_at_work(settings: DoorSettings) -> AsyncIterator[Stage]:
     broker, locations = MemoryBroker(), MemoryLocations()
     transport, serving_transport = MemoryTransport(broker), MemoryTransport(broker)
     channel = Channel(transport)
@@ -218,18 +217,18 @@ async def _listening(hub: Hub) -> AsyncIterator[int]:
 
 
 @pytest.fixture
-def page_settings(tmp_path: Path) -> Settings:
-    return load(None, {"TROUPE_HOME": str(tmp_path), "TROUPE_HTTP_PORT": "0", "TROUPE_GRPC_PORT": "0"})
+def page_settings() -> DoorSettings:
+    return DoorSettings(http=HttpSettings(port=0), grpc=GrpcSettings(port=0))
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def stage(page_settings: Settings) -> AsyncIterator[Stage]:
+async def stage(page_settings: DoorSettings) -> AsyncIterator[Stage]:
     async with hub_at_work(page_settings) as working:
         yield working
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def locked_stage(page_settings: Settings) -> AsyncIterator[Stage]:
+async def locked_stage(page_settings: DoorSettings) -> AsyncIterator[Stage]:
     """A hub that asks for the key tr-open-sesame."""
     keys = [KeySettings(name="someone", hash=hash_key("tr-open-sesame"))]
     async with hub_at_work(replace(page_settings, auth=AuthSettings(keys=keys))) as working:

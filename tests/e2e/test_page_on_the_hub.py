@@ -17,8 +17,8 @@ import pytest_asyncio
 from playwright.async_api import Page, expect
 
 from bus.server import Server
+from gateway.settings import load
 from host.embedded import connect
-from host.settings import load
 from troupe.chat.v1 import ChatService
 from troupe.model.v1 import ModelService
 

@@ -1,30 +1,26 @@
 """A gateway in this process, its doors open on free ports, actors beside it on the same bus."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import uvicorn
-from starlette.applications import Starlette
-from starlette.routing import WebSocketRoute
-from starlette.websockets import WebSocket
 
 from actors.echo import EchoActor
 from bus.channel import Channel
 from bus.server import Server
 from bus.transports.memory import MemoryBroker, MemoryTransport
 from gateway.access import Access
+from gateway.app import create_app, uvicorn_config
 from gateway.catalog import Catalog
 from gateway.grpc_server import GrpcServer
 from gateway.hub import Hub
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
 from gateway.resolver import load_on_demand
-from gateway.websocket import serve_websocket
-from host.settings import Settings, load
+from gateway.settings import DoorSettings, GrpcSettings, HttpSettings
 from store import MemoryLocations
 from troupe.echo.v1 import EchoService
 
@@ -65,11 +61,11 @@ class Stage:
 
     broker: MemoryBroker
     server: Server
-    settings: Settings
+    settings: DoorSettings
     locations: MemoryLocations
 
     @asynccontextmanager
-    async def gateway(self, settings: Settings | None = None) -> AsyncIterator[Gateway]:
+    async def gateway(self, settings: DoorSettings | None = None) -> AsyncIterator[Gateway]:
         """Open the WebSocket and gRPC doors of one more gateway."""
         settings = settings or self.settings
         transport = MemoryTransport(self.broker)
@@ -95,13 +91,8 @@ class Stage:
 
 
 async def _listen(hub: Hub) -> tuple[uvicorn.Server, "asyncio.Task[None]", int]:
-    async def endpoint(websocket: WebSocket) -> None:
-        await serve_websocket(websocket, hub)
-
-    app = Starlette(routes=[WebSocketRoute("/ws", endpoint)])
-    config = uvicorn.Config(
-        app, port=0, log_level="error", ws="websockets-sansio", ws_per_message_deflate=False, lifespan="off"
-    )
+    """Serve as the gateway does, with its checks and its protocols."""
+    config = uvicorn_config(hub, create_app(hub))
     server = uvicorn.Server(config)
     config.load()
     listening = config.bind_socket()
@@ -112,19 +103,32 @@ async def _listen(hub: Hub) -> tuple[uvicorn.Server, "asyncio.Task[None]", int]:
 
 
 @pytest.fixture
-def door_settings(tmp_path: Path) -> Settings:
-    return load(None, {"TROUPE_HOME": str(tmp_path), "TROUPE_HTTP_PORT": "0", "TROUPE_GRPC_PORT": "0"})
+def door_settings() -> DoorSettings:
+    return DoorSettings(http=HttpSettings(port=0), grpc=GrpcSettings(port=0))
 
 
-@pytest.fixture
-async def stage(door_settings: Settings) -> AsyncIterator[Stage]:
+@asynccontextmanager
+async def _staged(actor: EchoService, settings: DoorSettings) -> AsyncIterator[Stage]:
+    """A bus with this actor."""
     broker = MemoryBroker()
     transport = MemoryTransport(broker)
     server = Server(transport)
-    await server.add(EchoActor(), EchoService.INFO)
-    yield Stage(broker, server, door_settings, MemoryLocations())
+    await server.add(actor, EchoService.INFO)
+    yield Stage(broker, server, settings, MemoryLocations())
     await server.drain(grace=0.1)
     await transport.close()
+
+
+@pytest.fixture
+def staged(door_settings: DoorSettings) -> Callable[[EchoService], AbstractAsyncContextManager[Stage]]:
+    """Makes a bus with an actor of the test's own."""
+    return lambda actor: _staged(actor, door_settings)
+
+
+@pytest.fixture
+async def stage(staged: Callable[[EchoService], AbstractAsyncContextManager[Stage]]) -> AsyncIterator[Stage]:
+    async with staged(EchoActor()) as running:
+        yield running
 
 
 @pytest.fixture

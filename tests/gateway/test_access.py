@@ -1,11 +1,11 @@
 import re
-from pathlib import Path
 
 import pytest
 
 from bus import Code, RpcError
 from gateway.access import Access, Principal, check_exposure, check_scopes, hash_key, is_loopback, new_key
-from host.settings import AuthSettings, GrpcSettings, HttpSettings, KeySettings, Settings, SettingsError
+from gateway.settings import AuthSettings, DoorSettings, GrpcSettings, HttpSettings, KeySettings
+from host.settings import SettingsError
 
 
 def access(*keys: tuple[str, str, list[str]]) -> Access:
@@ -14,11 +14,9 @@ def access(*keys: tuple[str, str, list[str]]) -> Access:
     )
 
 
-def settings(tmp_path: Path, http: str = "127.0.0.1", grpc: str = "127.0.0.1", key: str = "") -> Settings:
+def settings(http: str = "127.0.0.1", grpc: str = "127.0.0.1", key: str = "") -> DoorSettings:
     keys = [KeySettings(name="one", hash=hash_key(key))] if key else []
-    return Settings(
-        home=tmp_path, http=HttpSettings(host=http), grpc=GrpcSettings(host=grpc), auth=AuthSettings(keys=keys)
-    )
+    return DoorSettings(http=HttpSettings(host=http), grpc=GrpcSettings(host=grpc), auth=AuthSettings(keys=keys))
 
 
 def refused(found: Access, authorization: str | None) -> RpcError:
@@ -87,15 +85,15 @@ def test_what_others_reach_is_no_loopback(host: str) -> None:
 @pytest.mark.parametrize(
     ("http", "grpc", "section"), [("0.0.0.0", "127.0.0.1", "http"), ("127.0.0.1", "::", "grpc"), ("", "::1", "http")]
 )
-def test_a_door_open_to_other_machines_needs_a_key(tmp_path: Path, http: str, grpc: str, section: str) -> None:
+def test_a_door_open_to_other_machines_needs_a_key(http: str, grpc: str, section: str) -> None:
     with pytest.raises(SettingsError, match="needs at least one API key") as caught:
-        check_exposure(settings(tmp_path, http, grpc))
+        check_exposure(settings(http, grpc))
     assert caught.value.key == f"[{section}] host"
-    check_exposure(settings(tmp_path, http, grpc, key=new_key()))
+    check_exposure(settings(http, grpc, key=new_key()))
 
 
-def test_on_loopback_no_key_is_needed(tmp_path: Path) -> None:
-    check_exposure(settings(tmp_path, "localhost", "::1"))
+def test_on_loopback_no_key_is_needed() -> None:
+    check_exposure(settings("localhost", "::1"))
 
 
 def test_a_misspelt_scope_is_named_with_the_nearest_one() -> None:

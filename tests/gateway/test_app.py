@@ -13,7 +13,8 @@ import websockets
 from gateway.app import create_app, uvicorn_config
 from gateway.http_protocol import LOOKS, MAX_HEAD_BYTES, StallWatch
 from gateway.hub import Hub
-from host.settings import AuthSettings, KeySettings, SettingsError
+from gateway.settings import AuthSettings, KeySettings
+from host.settings import SettingsError
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ def test_what_waits_on_a_connection_is_what_its_calls_have_for_the_client(gatewa
     socket: Any = None
     connection = Connection(socket, gateway.hub, Principal("local", None), BinaryForm())
     for number, relay in enumerate((SimpleNamespace(pending_bytes=5), SimpleNamespace(pending_bytes=9), None)):
-        call = DoorCall(f"c{number}", BinaryForm(), Opening(Frame()))
+        call = DoorCall(f"c{number}", BinaryForm(), Opening(Frame()), gateway.hub.limits.call_rate())
         call.relay = relay  # type: ignore[assignment]  # as much of one as is asked for
         connection._calls[call.call_id] = call
     assert connection.waiting_bytes == 14

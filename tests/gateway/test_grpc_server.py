@@ -11,8 +11,9 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 
-from bus import RpcError
-from bus.stream import MAX_PIECE
+from actors.echo import EchoActor
+from bus import Context, RpcError
+from bus.stream import DEFAULT_WINDOW, MAX_PIECE, Pieces
 from gateway.grpc_server import ON_THE_WAY_BYTES, ON_THE_WAY_PIECES, STATUS_DETAILS, OnTheWay
 from troupe.echo.v1 import (
     CollectRequest,
@@ -66,6 +67,48 @@ async def test_all_four_shapes_are_served(channel: Any) -> None:
         assert ConverseResponse.FromString(await converse.read()).text == str(number)
     await converse.done_writing()
     assert not await converse.read()
+
+
+class Greeter(EchoActor):
+    """Speaks first."""
+
+    async def converse(self, requests: AsyncIterator[ConverseRequest], ctx: Context) -> AsyncIterator[ConverseResponse]:
+        yield ConverseResponse(text="welcome")
+        async for request in requests:
+            yield ConverseResponse(text=request.text)
+
+
+async def test_a_handler_that_speaks_first_is_heard(staged: Any) -> None:
+    async with staged(Greeter()) as stage, stage.gateway() as gateway:
+        async with insecure(gateway.grpc_target) as channel:
+            call = channel.stream_stream(f"{ECHO}/Converse")()
+            assert ConverseResponse.FromString(await call.read()).text == "welcome"
+            await call.write(ConverseRequest(text="thanks").SerializeToString())
+            assert ConverseResponse.FromString(await call.read()).text == "thanks"
+            await call.done_writing()
+            assert not await call.read()
+
+
+async def test_a_stream_of_no_requests_ends(channel: Any) -> None:
+    assert CollectResponse.FromString(await channel.stream_unary(f"{ECHO}/Collect")(iter([]))).count == 0
+    converse = channel.stream_stream(f"{ECHO}/Converse")(iter([]))
+    assert not await converse.read()
+
+
+async def test_a_call_that_lacks_its_request_takes_no_place_and_is_told_in_time(
+    gateway: Any, channel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.grpc_server.FIRST_REQUEST_SECONDS", 0.2)
+    limits = gateway.hub.limits
+    call = channel.stream_stream(f"{ECHO}/Echo")()
+    while not limits.beginning().in_use:
+        await asyncio.sleep(0)
+    assert limits.call().in_use == 0
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call.read()
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert error_of(caught.value).reason == "REQUEST_MISSING"
+    assert limits.beginning().in_use == 0
 
 
 async def test_large_messages_pass_whole(channel: Any) -> None:
@@ -207,9 +250,10 @@ async def test_a_client_without_our_code_finds_its_way_by_reflection(channel: An
 
 @pytest.mark.parametrize(("pieces", "size"), [(1, 40_000), (64, 640), (3, 1)])
 def test_what_was_written_last_does_not_count_as_consumed(pieces: int, size: int) -> None:
-    on_the_way, frames = OnTheWay(), 5_000
-    consumed = 0
+    on_the_way, frames, granted = OnTheWay(), 5_000, 0
+    sizes = [size // pieces] * (pieces - 1) + [size - size // pieces * (pieces - 1)]
     for number in range(1, frames + 1):
-        consumed = on_the_way.wrote(number * pieces, pieces, size)
-    unconfirmed = (frames * pieces - consumed) // pieces
+        granted += on_the_way.wrote(Pieces([bytes(one) for one in sizes], number * pieces))
+    unconfirmed = (frames * pieces - on_the_way.consumed) // pieces
     assert unconfirmed == min(ON_THE_WAY_BYTES // size, ON_THE_WAY_PIECES // pieces)
+    assert granted <= frames * pieces / (DEFAULT_WINDOW // 2)

@@ -5,7 +5,7 @@ import pytest
 
 from bus import Code, RpcError
 from gateway.limits import Limits, MessageRate
-from host.settings import LimitSettings
+from gateway.settings import LimitSettings
 
 
 class Clock:

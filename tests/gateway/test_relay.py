@@ -20,7 +20,7 @@ from gateway.access import Principal
 from gateway.relay import MAX_PENDING_BYTES, Opening, Relay
 from troupe.chat.v1 import GenerateRequest
 from troupe.echo.v1 import CollectRequest, CollectResponse, EchoService
-from troupe.rpc.v1 import Frame, Open, Progress
+from troupe.rpc.v1 import Close, Credit, Frame, Open, Progress
 
 PIECE = b"x" * 40_000
 COLLECT = "/troupe.echo.v1.EchoService/Collect"
@@ -43,7 +43,12 @@ async def test_a_client_that_claims_to_have_read_and_does_not_fills_no_memory() 
     assert relay.error is not None
     assert relay.error.reason == "CREDIT_EXCEEDED"
     assert most <= MAX_PENDING_BYTES + len(PIECE)
-    assert relay.take()[-1].HasField("close")
+    taken: list[Frame | bytes] = []
+    while relay.has_more:
+        taken += relay.take()
+    last = taken[-1]
+    assert isinstance(last, Frame)
+    assert last.HasField("close")
 
 
 async def test_what_a_draining_server_refuses_is_served_by_another_with_all_its_requests(
@@ -105,3 +110,68 @@ async def test_a_client_that_leaves_before_its_call_has_begun_leaves_nothing_beh
     await ended.wait()
     assert relay.closed
     assert gateway.channel.open_calls == 0
+
+
+def _accepted(gateway: Any, *, binary: bool) -> Relay:
+    protocol = CallerProtocol("c", Open(initial_credit=100), 0.0)
+    method = EchoService.INFO.methods["Repeat"]
+    relay = Relay(gateway.hub, protocol, method, Principal("local", None), lambda _: None, binary=binary)
+    relay.deliver(_answer(Frame(call_id="c", epoch=1, credit=Credit(granted=16))), 0.0)
+    relay.take()
+    return relay
+
+
+def _answer(frame: Frame) -> Message:
+    return Message("reply.p.c", frame.SerializeToString(), "control.q.c")
+
+
+def _data(sequence: int, *payload: bytes, **fields: Any) -> Frame:
+    return Frame(call_id="c", epoch=1, sequence=sequence, payload=payload, **fields)
+
+
+async def test_a_frame_of_payloads_goes_on_as_it_came(gateway: Any) -> None:
+    relay, frame = _accepted(gateway, binary=True), _data(2, b"a", b"b")
+    relay.deliver(_answer(frame), 0.0)
+    assert relay.take() == [frame.SerializeToString()]
+    assert not relay.has_more
+
+
+async def test_a_client_that_reads_text_gets_frames(gateway: Any) -> None:
+    relay, frame = _accepted(gateway, binary=False), _data(2, b"a", b"b")
+    relay.deliver(_answer(frame), 0.0)
+    assert relay.take() == [frame]
+
+
+async def test_what_comes_a_second_time_is_cut_out(gateway: Any) -> None:
+    relay = _accepted(gateway, binary=True)
+    relay.deliver(_answer(_data(2, b"a", b"b")), 0.0)
+    relay.take()
+    relay.deliver(_answer(_data(3, b"b", b"c")), 0.0)
+    assert relay.take() == [_data(3, b"c")]
+
+
+async def test_the_end_rides_on_the_last_frame_and_is_written_once(gateway: Any) -> None:
+    for binary in (True, False):
+        relay = _accepted(gateway, binary=binary)
+        relay.deliver(_answer(_data(1, b"a")), 0.0)
+        relay.deliver(_answer(_data(2, b"b", close=Close(trailers={"k": "v"}))), 0.0)
+        frames = []
+        while relay.has_more:
+            assert not relay.delivered
+            frames += [Frame.FromString(one) if isinstance(one, bytes) else one for one in relay.take()]
+        assert relay.delivered
+        assert [payload for frame in frames for payload in frame.payload] == [b"a", b"b"]
+        assert [frame.HasField("close") for frame in frames][-1]
+        assert frames[-1].close.trailers == {"k": "v"}
+        assert (frames[-1].sequence, frames[-1].epoch) == (2, 1)
+
+
+async def test_a_control_does_not_claim_what_still_waits(gateway: Any) -> None:
+    relay = _accepted(gateway, binary=True)
+    for number in range(1, 4):
+        relay.deliver(_answer(_data(number, PIECE)), 0.0)
+    relay.deliver(_answer(Frame(call_id="c", epoch=1, sequence=3, credit=Credit(granted=20))), 0.0)
+    data, credit = relay.take()
+    assert isinstance(data, bytes)
+    assert isinstance(credit, Frame)
+    assert (Frame.FromString(data).sequence, credit.sequence, credit.credit.granted) == (1, 1, 20)

@@ -10,7 +10,7 @@ from starlette.types import Message, Receive, Scope, Send
 from gateway.hub import Hub
 from gateway.limits import Limits
 from gateway.security import Security
-from host.settings import LimitSettings
+from gateway.settings import LimitSettings
 
 
 async def echo_length(scope: Scope, receive: Receive, send: Send) -> None:

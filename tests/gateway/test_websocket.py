@@ -10,10 +10,25 @@ import websockets
 from msgspec.structs import replace
 from websockets.asyncio.client import ClientConnection
 
-from bus import RpcError
+from actors.echo import EchoActor
+from bus import Context, RpcError
 from bus.stream import MAX_PIECE
-from host.settings import Settings
-from troupe.echo.v1 import CollectRequest, CollectResponse, EchoRequest, EchoResponse, RepeatRequest, RepeatResponse
+from bus.transports import Message
+from gateway.access import Principal
+from gateway.codec import BinaryForm
+from gateway.settings import DoorSettings
+from gateway.websocket import Connection
+from troupe.echo.v1 import (
+    CollectRequest,
+    CollectResponse,
+    ConverseRequest,
+    ConverseResponse,
+    EchoRequest,
+    EchoResponse,
+    FailRequest,
+    RepeatRequest,
+    RepeatResponse,
+)
 from troupe.rpc.v1 import Cancel, Credit, Frame, Open, Ping, Resume
 
 ECHO = "troupe.echo.v1.EchoService"
@@ -386,7 +401,7 @@ async def test_a_connection_may_not_have_too_many_calls(gateway: Any, frame: Fra
     assert reason_of(close) == "TOO_MANY_CALLS"
 
 
-async def test_a_flood_of_messages_ends_the_connection(stage: Any, door_settings: Settings) -> None:
+async def test_a_flood_of_messages_ends_the_connection(stage: Any, door_settings: DoorSettings) -> None:
     limits = replace(door_settings.limits, messages_per_second=10, message_burst=20)
     async with (
         stage.gateway(replace(door_settings, limits=limits)) as gateway,
@@ -397,3 +412,197 @@ async def test_a_flood_of_messages_ends_the_connection(stage: Any, door_settings
                 await send(socket, opening(f"call-{number}", "Echo", EchoRequest(text="x")))
                 await socket.recv()
         assert socket.close_code == 1008
+
+
+def limited(settings: DoorSettings, **limits: Any) -> DoorSettings:
+    return replace(settings, limits=replace(settings.limits, **limits))
+
+
+async def test_payloads_within_credit_are_no_flood(stage: Any, door_settings: DoorSettings) -> None:
+    settings = limited(door_settings, messages_per_second=1, message_burst=20)
+    async with stage.gateway(settings) as gateway, connected(gateway.websocket_url, "troupe.v1.binary") as socket:
+        await send(socket, opening("upload", "Collect", half_close=False))
+        granted = sent = 0
+        while sent < 500:
+            if sent == granted:
+                granted = max(granted, (await receive(socket)).credit.granted)
+                continue
+            sent += 1
+            payload = CollectRequest(text="x").SerializeToString()
+            await send(socket, Frame(call_id="upload", sequence=sent, payload=[payload], half_close=sent == 500))
+        payloads, close = await until_close(socket, "upload")
+    assert close.close.status.code == 0
+    assert CollectResponse.FromString(payloads[0]).count == 500
+
+
+async def test_a_call_that_floods_with_controls_ends_and_its_neighbour_goes_on(
+    stage: Any, door_settings: DoorSettings
+) -> None:
+    settings = limited(door_settings, messages_per_second=1, message_burst=40)
+    async with stage.gateway(settings) as gateway, connected(gateway.websocket_url, "troupe.v1.binary") as socket:
+        await send(socket, opening("quiet", "Converse", half_close=False))
+        await send(socket, opening("loud", "Converse", half_close=False))
+        for number in range(25):
+            await send(socket, Frame(call_id="loud", ping=Ping(nonce=number)))
+        _, close = await until_close(socket, "loud")
+        assert reason_of(close) == "RATE_LIMITED"
+        payload = ConverseRequest(text="still here").SerializeToString()
+        await send(socket, Frame(call_id="quiet", sequence=1, payload=[payload], half_close=True))
+        payloads, close = await until_close(socket, "quiet")
+    assert [ConverseResponse.FromString(one).text for one in payloads] == ["still here"]
+    assert close.close.status.code == 0
+
+
+async def test_calls_beyond_the_rate_are_refused_before_the_connection_is_closed(
+    stage: Any, door_settings: DoorSettings
+) -> None:
+    settings = limited(door_settings, messages_per_second=1, message_burst=20)
+    async with stage.gateway(settings) as gateway, connected(gateway.websocket_url, "troupe.v1.binary") as socket:
+        await send(socket, opening("before", "Converse", half_close=False))
+        reasons = []
+        for number in range(25):
+            await send(socket, opening(f"call-{number}", "Fail", FailRequest(code=3)))
+            _, close = await until_close(socket, f"call-{number}")
+            reasons.append(reason_of(close))
+        assert reasons[0] == "ECHO_FAILURE"
+        assert reasons[-1] == "RATE_LIMITED"
+        payload = ConverseRequest(text="x").SerializeToString()
+        await send(socket, Frame(call_id="before", sequence=1, payload=[payload], half_close=True))
+        payloads, _ = await until_close(socket, "before")
+    assert len(payloads) == 1
+
+
+async def test_a_frame_over_the_limit_ends_its_call_where_that_is_known(gateway: Any) -> None:
+    async with connected(gateway.websocket_url, "troupe.v1.binary") as socket:
+        await send(socket, opening("big", "Converse", half_close=False))
+        await receive(socket)
+        await send(socket, Frame(call_id="big", sequence=1, payload=[bytes(70_000)]))
+        _, close = await until_close(socket, "big")
+        assert reason_of(close) == "MESSAGE_TOO_LARGE"
+        await send(socket, opening("bigger", "Echo", EchoRequest(text="x" * 70_000)))
+        _, close = await until_close(socket, "bigger")
+        assert reason_of(close) == "MESSAGE_TOO_LARGE"
+        await send(socket, opening("next", "Echo", EchoRequest(text="x")))
+        payloads, _ = await until_close(socket, "next")
+    assert payloads
+
+
+async def test_a_first_request_that_never_becomes_whole_ends_its_call(
+    gateway: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.websocket.FIRST_REQUEST_SECONDS", 0.1)
+    async with connected(gateway.websocket_url, "troupe.v1.binary") as socket:
+        begin = opening("half", "Echo", half_close=False)
+        begin.payload.append(b"x")
+        begin.sequence, begin.more = 1, True
+        await send(socket, begin)
+        _, close = await until_close(socket, "half")
+        assert reason_of(close) == "REQUEST_MISSING"
+    assert gateway.hub.limits.call().in_use == 0
+
+
+async def test_a_text_client_that_waits_for_no_credit_fills_no_memory(staged: Any) -> None:
+    class Deaf(EchoActor):
+        async def converse(
+            self, requests: AsyncIterator[ConverseRequest], ctx: Context
+        ) -> AsyncIterator[ConverseResponse]:
+            yield ConverseResponse()
+            await asyncio.get_running_loop().create_future()
+
+    opened = {"protocolVersion": 1, "method": f"{ECHO}/Converse"}
+    text = "x" * 1_000_000
+    async with staged(Deaf()) as stage, stage.gateway() as gateway, connected(gateway.websocket_url) as socket:
+        await socket.send(json.dumps({"callId": "t", "open": opened}))
+        for _ in range(6):
+            await socket.send(json.dumps({"callId": "t", "payload": [{"text": text}]}))
+        while "close" not in (frame := json.loads(await socket.recv())):
+            pass
+    assert "CREDIT_EXCEEDED" in json.dumps(frame)
+
+
+async def test_requests_go_on_over_another_connection(stage: Any) -> None:
+    def words(*numbers: int) -> list[bytes]:
+        return [CollectRequest(text=str(number)).SerializeToString() for number in numbers]
+
+    async with stage.gateway() as first, stage.gateway() as second:
+        async with connected(first.websocket_url, "troupe.v1.binary") as socket:
+            await send(socket, opening("kept", "Collect", half_close=False, resume_key=KEY))
+            epoch = (await receive(socket)).epoch
+            await send(socket, Frame(call_id="kept", sequence=2, payload=words(1, 2)))
+            await send(socket, Frame(call_id="kept", ping=Ping()))
+            while not (await receive(socket)).HasField("pong"):
+                pass
+        async with connected(second.websocket_url, "troupe.v1.binary") as socket:
+            resume = Resume(after=0, resume_key=KEY, granted=10)
+            await send(socket, Frame(call_id="kept", epoch=epoch, sequence=2, resume=resume))
+            await send(socket, Frame(call_id="kept", epoch=epoch, sequence=3, payload=words(3)))
+            await send(socket, Frame(call_id="kept", epoch=epoch, sequence=4, payload=words(4), half_close=True))
+            payloads, close = await until_close(socket, "kept")
+    assert close.close.status.code == 0, close
+    assert CollectResponse.FromString(payloads[0]).text == "1 2 3 4"
+
+
+class RecordingSocket:
+    """A client that takes what comes at once."""
+
+    def __init__(self) -> None:
+        self.frames: list[Frame] = []
+        self.said = asyncio.Event()
+
+    async def send(self, message: dict[str, Any]) -> None:
+        self.frames.append(Frame.FromString(message["bytes"]))
+        self.said.set()
+
+
+async def test_a_short_message_waits_for_one_frame_of_a_long_one_on_the_same_connection(gateway: Any) -> None:
+    socket: Any = RecordingSocket()
+    connection = Connection(socket, gateway.hub, Principal("local", None), BinaryForm())
+    relays = []
+    for name in ("document", "sound"):
+        frame = opening(name, "Converse", half_close=False, initial_credit=1024)
+        connection._take({"type": "websocket.receive", "bytes": frame.SerializeToString()})
+        relay = connection._calls[name].relay
+        assert relay is not None
+        await relay.answered()
+        relays.append(relay)
+    document, sound = relays
+    await asyncio.sleep(0)
+    socket.frames.clear()
+    for number in range(1, 66):
+        deliver(document, Frame(sequence=number, payload=[bytes(MAX_PIECE)]))
+    deliver(sound, Frame(sequence=1, payload=[bytes(640)]))
+    while sum(bool(frame.payload) for frame in socket.frames) < 66:
+        socket.said.clear()
+        await socket.said.wait()
+    order = [frame.call_id for frame in socket.frames if frame.payload]
+    assert order.index("sound") <= 1
+    long = [frame.sequence for frame in socket.frames if frame.call_id == "document" and frame.payload]
+    assert long == list(range(1, 66))
+    await connection._end()
+
+
+async def test_sound_that_comes_while_a_document_is_written_does_not_wait_for_it(gateway: Any) -> None:
+    socket: Any = RecordingSocket()
+    connection = Connection(socket, gateway.hub, Principal("local", None), BinaryForm())
+    calls = {}
+    for name in ("document", "sound"):
+        frame = opening(name, "Converse", half_close=False, initial_credit=1024)
+        connection._take({"type": "websocket.receive", "bytes": frame.SerializeToString()})
+        calls[name] = connection._calls[name].relay
+        await calls[name].answered()  # type: ignore[union-attr]  # begun by the OPEN
+    for number in range(1, 66):
+        deliver(calls["document"], Frame(sequence=number, payload=[bytes(MAX_PIECE)]))
+    socket.said.clear()
+    await socket.said.wait()
+    deliver(calls["sound"], Frame(sequence=1, payload=[bytes(640)]))
+    while not any(frame.call_id == "sound" and frame.payload for frame in socket.frames):
+        socket.said.clear()
+        await socket.said.wait()
+    assert len([frame for frame in socket.frames if frame.payload]) < 10
+    await connection._end()
+
+
+def deliver(relay: Any, frame: Frame) -> None:
+    """A frame of the responder's, as from the bus."""
+    frame.call_id, frame.epoch = relay.call_id, relay.protocol.epoch
+    relay.deliver(Message("", frame.SerializeToString(), relay.peer), 0.0)

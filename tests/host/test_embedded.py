@@ -15,7 +15,8 @@ from bus import RpcError, subjects
 from bus.transports import Message
 from bus.transports.nats import NatsTransport
 from host import embedded
-from host.embedded import AlreadyRunning, Credentials, EmbeddedServer, ServerError, connect, folder
+from host.embedded import Credentials, EmbeddedServer, ServerError, connect, folder
+from host.running import AlreadyRunning
 from host.settings import BusSettings, Settings, SettingsError
 
 

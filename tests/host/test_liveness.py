@@ -1,4 +1,5 @@
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from host.liveness import (
     Seen,
 )
 from host.settings import Settings
+from host.watchdog import Pulse
 from troupe.rpc.v1 import Heartbeat
 
 
@@ -61,6 +63,15 @@ def test_word_of_an_end_loses_a_process_once() -> None:
     roll.heard(beat(), 0)
     assert isinstance(roll.gone("echo-1"), Lost)
     assert roll.gone("echo-1") is None
+
+
+def test_whoever_stood_still_itself_loses_nobody() -> None:
+    roll = Roll()
+    roll.heard(beat(), 0)
+    roll.tick(0.5)
+    assert roll.tick(60) == []
+    assert [roll.tick(60 + number / 2) for number in range(1, 6)] == [[]] * 5
+    assert len(roll.tick(63)) == 1
 
 
 def test_after_an_interruption_of_the_own_connection_silence_counts_anew() -> None:
@@ -124,17 +135,38 @@ async def test_presence_knows_actors_services_and_routes(broker: MemoryBroker) -
         await presence.stop()
 
 
-async def test_a_process_that_falls_silent_is_lost(broker: MemoryBroker) -> None:
-    now = 100.0
-    presence = Presence(MemoryTransport(broker), clock=lambda: now)
+async def test_a_process_that_falls_silent_is_lost(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(liveness, "BEAT_SECONDS", 0.01)
+    looks = itertools.count(1000)
+    presence = Presence(MemoryTransport(broker), clock=lambda: next(looks) / 10)
     changes: asyncio.Queue[Change] = asyncio.Queue()
     presence.subscribe(changes.put_nowait)
     async with asyncio.timeout(5):
         await presence.start()
         MemoryTransport(broker).publish(subjects.heartbeat("echo-1"), beat().SerializeToString())
         assert isinstance(await changes.get(), Appeared)
-        now += LOST_SECONDS + 0.1
         assert isinstance(await changes.get(), Lost)
+        assert next(looks) > 1000 + LOST_SECONDS * 10
+        await presence.stop()
+
+
+async def test_every_beat_is_heard_with_its_engine_until_one_listens_no_longer(broker: MemoryBroker) -> None:
+    transport = MemoryTransport(broker, "llama-1")
+    heart = Heart(transport, "llama", calls=lambda: 3)
+    heart.pulse = lambda: Pulse(steps=7, working=True, patience=1.5)
+    presence, beats = Presence(MemoryTransport(broker)), asyncio.Queue[Heartbeat]()
+    leave = presence.listen(beats.put_nowait)
+    async with asyncio.timeout(5):
+        await presence.start()
+        heart.start()
+        first, second = await beats.get(), await beats.get()
+        assert (first.beat, second.beat) == (1, 2)
+        assert (first.steps, first.working, first.patience_ms, first.calls) == (7, True, 1500, 3)
+        leave()
+        heart.state = "serving"
+        await transport.flush()
+        assert beats.empty()
+        await heart.stop()
         await presence.stop()
 
 

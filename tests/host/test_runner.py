@@ -22,6 +22,7 @@ from host.liveness import Appeared, Change, Changed, Lost, Presence
 from host.member import Member
 from host.runner import UnfitActor
 from host.settings import Settings, SettingsError, SupervisorSettings, hand_down
+from store import Events, Queues, Store, Tables
 from troupe.echo.v1 import EchoRequest, EchoServiceClient, FailRequest, RepeatRequest
 from troupe.embedding.v1 import EmbeddingService, EmbeddingServiceClient, EmbedRequest, EmbedResponse
 from troupe.health.v1 import CheckRequest, CheckResponse, HealthService
@@ -39,14 +40,19 @@ class PickyActor(EchoActor):
     def __init__(
         self,
         settings: PickySettings,
-        hub: Settings,
+        hub_settings: Settings,
         channel: Channel,
         transport: Transport,
         home: Path,
         member: Member,
+        store: Store,
+        events: Events,
+        table: Tables,
+        queue: Queues,
         spare: int = 7,
     ) -> None:
-        self.got = (settings, hub, channel, transport, home, member, spare)
+        self.got = (settings, hub_settings, channel, transport, home, member, spare)
+        self.lasting = (store, events, table, queue)
         self.life: list[str] = []
         self.made.append(self)
 
@@ -165,6 +171,8 @@ async def test_an_actor_gets_what_its_constructor_asks_for_by_name(settings: Set
         assert own == PickySettings("xin chào")
         assert (hub, home, spare) == (settings, settings.home, 7)
         assert (channel, transport) == (member.channel, member.transport)
+        store = member.store
+        assert actor.lasting == (store, store.events, store.table, store.queue)
         assert actor.life == ["started"]
     assert actor.life == ["started", "stopped"]
 

@@ -1,22 +1,56 @@
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated
 
 import msgspec
 import pytest
 
 from host.settings import (
     BusSettings,
-    HttpSettings,
-    KeySettings,
     LogSettings,
+    Rooms,
     Settings,
     SettingsError,
     hand_down,
-    load,
 )
+from host.settings import load as load_rooms
 
 HASH = "0" * 64
+
+
+class DoorSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """A section of another room."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8080
+    rate: float = 500
+    names: list[str] = msgspec.field(default_factory=list)
+    aliases: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class KeySettings(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    hash: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    scopes: list[str] = msgspec.field(default_factory=list)
+
+
+class AuthSettings(msgspec.Struct, frozen=True, kw_only=True):
+    keys: list[KeySettings] = msgspec.field(default_factory=list)
+
+
+ROOMS: Rooms = {"http": DoorSettings, "auth": AuthSettings}
+
+
+def load(path: Path | None = None, environ: Mapping[str, str] = MappingProxyType({})) -> Settings:
+    """As a process that knows all rooms."""
+    return load_rooms(path, environ, rooms=ROOMS, complete=True)
+
+
+def http(settings: Settings) -> DoorSettings:
+    return settings.room("http", DoorSettings)
 
 
 class PaintSettings(msgspec.Struct, frozen=True):
@@ -55,7 +89,7 @@ def error(tmp_path: Path, text: str, **environ: str) -> SettingsError:
 def test_without_a_file_everything_has_its_default(tmp_path: Path) -> None:
     settings = load(environ={"TROUPE_HOME": str(tmp_path)})
     assert settings == Settings(home=tmp_path)
-    assert (settings.http.host, settings.http.port, settings.grpc.port) == ("127.0.0.1", 8080, 50051)
+    assert http(settings) == DoorSettings()
 
 
 def test_a_file_of_every_section_is_read(tmp_path: Path) -> None:
@@ -64,7 +98,7 @@ def test_a_file_of_every_section_is_read(tmp_path: Path) -> None:
         url = "nats://one:4222,nats://two:4222"
         [http]
         port = 81
-        cors_origins = ["https://troupe.example"]
+        names = ["https://troupe.example"]
         [[auth.keys]]
         name = "laptop"
         hash = "{HASH}"
@@ -79,8 +113,8 @@ def test_a_file_of_every_section_is_read(tmp_path: Path) -> None:
     """
     settings = read(tmp_path, text)
     assert settings.bus == BusSettings(url="nats://one:4222,nats://two:4222")
-    assert settings.http == HttpSettings(port=81, cors_origins=["https://troupe.example"])
-    assert settings.auth.keys == [KeySettings(name="laptop", hash=HASH, scopes=["chat"])]
+    assert http(settings) == DoorSettings(port=81, names=["https://troupe.example"])
+    assert settings.room("auth", AuthSettings).keys == [KeySettings(name="laptop", hash=HASH, scopes=["chat"])]
     assert settings.log == LogSettings(level="debug")
     assert settings.supervisor.restart_window_seconds == 30
     assert settings.actor("paint", PaintSettings) == PaintSettings(colour="đỏ")
@@ -94,16 +128,16 @@ def test_the_file_is_looked_for_in_four_places(tmp_path: Path, place: str) -> No
     file = {"here": tmp_path / "troupe.toml", "home": home / "troupe.toml"}.get(place, tmp_path / "named.toml")
     file.write_text("[http]\nport = 81")
     environ = {"TROUPE_HOME": str(home)} | ({"TROUPE_CONFIG": str(file)} if place == "TROUPE_CONFIG" else {})
-    assert load(file if place == "argument" else None, environ).http.port == 81
+    assert http(load(file if place == "argument" else None, environ)).port == 81
 
 
 def test_a_nearer_file_hides_a_farther_one(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    (home / "troupe.toml").write_text("[http]\nport = 1\n[grpc]\nport = 2")
+    (home / "troupe.toml").write_text("[http]\nport = 1\n[bus]\nurl = 'x'")
     (tmp_path / "troupe.toml").write_text("[http]\nport = 3")
     settings = load(environ={"TROUPE_HOME": str(home)})
-    assert (settings.http.port, settings.grpc.port) == (3, 50051)
+    assert (http(settings).port, settings.bus.url) == (3, "")
 
 
 def test_a_home_in_the_file_is_taken_from_the_files_folder(tmp_path: Path) -> None:
@@ -137,12 +171,12 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         TROUPE_HTTP_PORT="82",
         TROUPE_LOG_LEVEL="error",
         TROUPE_LOG_REDACT="false",
-        TROUPE_LIMITS_MESSAGES_PER_SECOND="2.5",
+        TROUPE_HTTP_RATE="2.5",
         NATS_URL="nats://elsewhere:4222",
     )
-    assert (settings.http.port, settings.http.host) == (82, "0.0.0.0")
+    assert (http(settings).port, http(settings).host) == (82, "0.0.0.0")
     assert (settings.log.level, settings.log.redact) == ("error", False)
-    assert settings.limits.messages_per_second == 2.5
+    assert http(settings).rate == 2.5
     assert settings.bus.url == "nats://elsewhere:4222"
 
 
@@ -163,6 +197,33 @@ def test_an_actors_own_settings_may_come_from_the_environment(tmp_path: Path) ->
     text = "[actors.paint]\nlayers = 2\ncolour = 'red'"
     settings = read(tmp_path, text, TROUPE_ACTORS_PAINT_LAYERS="7", TROUPE_ACTORS_PAINT_FAST="true")
     assert settings.actor("paint", PaintSettings) == PaintSettings(colour="red", layers=7, fast=True)
+
+
+def test_a_key_of_another_room_can_be_set_for_the_children(tmp_path: Path) -> None:
+    settings = read(tmp_path, "[http]\nport = 0\nhost = 'x'").changed("http", port=81)
+    handed = load(environ=hand_down(settings, tmp_path / "settings.json"))
+    assert http(handed) == DoorSettings(host="x", port=81)
+
+
+def test_a_process_that_does_not_know_a_room_leaves_its_section_and_variables_alone(tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text("[http]\nprot = 81\n[log]\nlevel = 'debug'")
+    environ = {"TROUPE_HOME": str(tmp_path), "TROUPE_HTTP_PROT": "82"}
+    settings = load_rooms(file, environ)
+    assert settings.log.level == "debug"
+    assert settings.rooms == {"http": {"prot": 81}}
+    with pytest.raises(SettingsError, match=r"\[http\] prot: .*Did you mean port"):
+        http(settings)
+
+
+@pytest.mark.parametrize(("text", "words"), [("[buss]", "Did you mean bus"), ("[telemtry]", "Did you mean telemetry")])
+def test_a_section_that_is_misspelt_is_refused_also_where_not_all_rooms_are_known(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError, match=words):
+        load_rooms(file, {})
 
 
 @pytest.mark.parametrize("variable", ["TROUPE_HTTP_PORT", "NATS_URL", "TROUPE_HOME", "TROUPE_CONFIG"])
@@ -186,7 +247,7 @@ def test_variables_of_others_are_left_alone(tmp_path: Path) -> None:
         ("[http]\nqqqqq = 81", "[http] qqqqq", "There are: host, port"),
         ("[http]\nport = '81'", "[http] port", "expected `int`"),
         ("[http]\nport = 99999", "[http] port", "65535"),
-        ("[limits]\nmax_calls = 0", "[limits] max_calls", ">= 1"),
+        ("[supervisor]\nmax_restarts = -1", "[supervisor] max_restarts", ">= 0"),
         ("[log]\nlevel = 'inof'", "[log] level", "Did you mean info?"),
         ("[supervisor]\nrestart_window_seconds = 0", "[supervisor] restart_window_seconds", "> 0"),
         ("[auth]\nkeys = ['tr-secret']", "[auth] keys", "name, hash, scopes"),
@@ -213,6 +274,7 @@ def test_a_wrong_key_or_value_is_named_with_what_is_right(tmp_path: Path, text: 
         ("TROUPE_HTTP_PORT", "eighty", "expected `int`"),
         ("TROUPE_LOG_LEVEL", "loud", "debug, info, warning, error"),
         ("TROUPE_AUTH_KEYS", "tr-secret", "settings file"),
+        ("TROUPE_HTTP_ALIASES", "a=b", "settings file"),
     ],
 )
 def test_a_wrong_variable_is_named(tmp_path: Path, variable: str, value: str, words: str) -> None:

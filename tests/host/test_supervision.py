@@ -1,6 +1,7 @@
 import random
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,18 +11,19 @@ from host.supervision import (
     JITTER,
     KILL_SECONDS,
     LONGEST_PAUSE_SECONDS,
-    SILENT_SECONDS,
     Budget,
     Effect,
     Finished,
     GiveUp,
     Kill,
+    Look,
     Spawn,
     State,
     Supervision,
     Tell,
     Terminate,
 )
+from host.watchdog import SILENT_SECONDS, Pulse, Sight
 
 DRAIN = 10.0
 
@@ -41,7 +43,7 @@ def running(max_restarts: int = 3) -> Supervision:
     own = supervision(max_restarts)
     own.start(0)
     for number, name in enumerate(own.children, 100):
-        own.spawned(name, number)
+        own.spawned(name, number, 0)
         own.heard(name, f"{name}-a", "serving", 0)
     return own
 
@@ -53,7 +55,7 @@ def test_it_begins_with_everything() -> None:
 def test_a_process_serves_once_it_says_so() -> None:
     own = supervision()
     own.start(0)
-    own.spawned("echo", 100)
+    own.spawned("echo", 100, 0)
     own.heard("echo", "echo-a", "starting", 1)
     assert own.children["echo"].state is State.STARTING
     assert own.heard("echo", "echo-a", "serving", 2) == [Tell("echo")]
@@ -92,7 +94,7 @@ def test_a_used_up_budget_is_a_failure_told_once_and_left_alone() -> None:
         own.exited("llama", "ended by SIGABRT", now)
         now += 1
         assert without_tells(own.tick(now)) == [Spawn("llama")]
-        own.spawned("llama", 200)
+        own.spawned("llama", 200, now)
     assert without_tells(own.exited("llama", "ended by SIGABRT", now)) == [GiveUp("llama")]
     assert own.children["llama"].state is State.FAILED
     assert without_tells([effect for later in range(1000) for effect in own.tick(now + later)]) == []
@@ -104,7 +106,7 @@ def test_ends_that_are_far_apart_use_up_nothing() -> None:
         assert without_tells(own.exited("echo", "ended", now)) == []
         now += 61
         assert without_tells(own.tick(now)) == [Spawn("echo")]
-        own.spawned("echo", 200)
+        own.spawned("echo", 200, now)
 
 
 def test_without_a_budget_the_first_end_is_a_failure() -> None:
@@ -119,20 +121,106 @@ def test_what_has_failed_is_started_once_more_when_somebody_asks() -> None:
     assert own.revive(3) == []
 
 
-def test_a_process_that_stays_silent_is_killed_and_one_that_is_heard_again_is_not() -> None:
-    own = running()
-    own.silent("echo", "echo-a", 10)
-    own.silent("llama", "llama-a", 10)
-    own.heard("llama", "llama-a", "serving", 12)
-    assert own.tick(10 + SILENT_SECONDS - 0.1) == []
-    assert own.tick(10 + SILENT_SECONDS) == [Kill("echo")]
-    assert own.tick(10 + SILENT_SECONDS + 1) == []
+def ticks(own: Supervision, start: float, end: float, *, beating: tuple[str, ...] = ()) -> list[Effect]:
+    """What a watcher that looks ten times a second decides, while some go on beating."""
+    effects: list[Effect] = []
+    for number in range(1, round((end - start) * 10) + 1):
+        now = start + number / 10
+        for name in beating:
+            effects += own.heard(name, f"{name}-a", "serving", now)
+        effects += own.tick(now)
+    return [effect for effect in without_tells(effects) if not isinstance(effect, Look)]
 
 
-def test_the_silence_of_an_earlier_run_means_nothing() -> None:
+def seeing(own: Supervision, now: float) -> None:
+    """The system says of all that they do nothing and wait for nothing."""
+    for child in own.children.values():
+        own.looked(child.name, Sight(child.pid, {child.pid: 1.0}), now)
+
+
+def test_a_process_that_falls_silent_is_killed_with_the_reason_and_no_other_is() -> None:
     own = running()
-    own.silent("echo", "echo-before", 10)
-    assert own.tick(10 + SILENT_SECONDS) == []
+    assert ticks(own, 0, SILENT_SECONDS - 0.2, beating=("gateway", "llama")) == []
+    seeing(own, SILENT_SECONDS - 0.2)
+    killed = ticks(own, SILENT_SECONDS - 0.2, SILENT_SECONDS + 0.2, beating=("gateway", "llama"))
+    assert killed == [Kill("echo", "it told nothing for 1.5 s")]
+    own.exited("echo", "ended by SIGKILL", 2)
+    assert own.children["echo"].last_exit == "killed: it told nothing for 1.5 s"
+    assert own.children["echo"].state is State.BACKING_OFF
+
+
+def test_the_system_is_asked_about_whoever_has_been_silent_for_a_while() -> None:
+    own = running()
+    looks = [own.tick(now / 10) for now in range(1, 9)]
+    assert looks[:6] == [[]] * 6
+    assert looks[7] == [Look("gateway"), Look("echo"), Look("llama")]
+
+
+def test_a_watcher_whose_clock_stood_still_gives_everyone_new_time() -> None:
+    own = running()
+    assert ticks(own, 0, 1.4) == []
+    assert own.tick(61) == []
+    seeing(own, 61.1)
+    assert ticks(own, 61, 61 + SILENT_SECONDS - 0.1) == []
+    assert len(ticks(own, 61 + SILENT_SECONDS - 0.1, 61 + SILENT_SECONDS + 0.2)) == 3
+
+
+def test_a_watcher_that_does_not_hear_itself_accuses_nobody() -> None:
+    own = running()
+    own.heard_itself(0)
+    assert ticks(own, 0, 30) == []
+    own.heard_itself(30)
+    assert ticks(own, 30, 31, beating=("gateway", "echo", "llama")) == []
+
+
+def test_an_engine_that_stands_still_with_work_is_replaced_and_an_idle_one_is_not() -> None:
+    own = running()
+    killed: list[Effect] = []
+    for number in range(1, 45):
+        now = number / 10
+        own.heard("llama", "llama-a", "serving", now, Pulse(steps=7, working=True))
+        own.heard("echo", "echo-a", "serving", now, Pulse(steps=7, working=False))
+        own.heard("gateway", "gateway-a", "serving", now)
+        killed += [effect for effect in own.tick(now) if isinstance(effect, Kill)]
+    assert killed == [Kill("llama", "its engine has work and has not moved for 3.0 s")]
+
+
+def vain(**options: Any) -> Supervision:
+    own = Supervision([["model"]], max_restarts=3, window=60, drain=DRAIN, jitter=random.Random(7), **options)
+    own.start(0)
+    own.spawned("model", 100, 0)
+    return own
+
+
+def test_a_start_that_may_be_in_vain_is_not_tried_again_when_it_was() -> None:
+    own = vain(must_serve=True)
+    assert without_tells(own.exited("model", "ended by SIGABRT", 1)) == [GiveUp("model")]
+    assert own.children["model"].state is State.FAILED
+
+
+def test_what_has_served_once_is_started_again_also_if_it_then_ends_at_its_start() -> None:
+    own = vain(must_serve=True)
+    own.heard("model", "model-a", "serving", 1)
+    own.exited("model", "ended by SIGSEGV", 2)
+    assert without_tells(own.tick(3)) == [Spawn("model")]
+    own.spawned("model", 101, 3)
+    assert without_tells(own.exited("model", "ended by SIGSEGV", 3)) == []
+
+
+def test_what_says_that_it_cannot_serve_is_not_started_again_before_somebody_asks() -> None:
+    own = vain()
+    own.cannot("model", "no such tensor")
+    assert without_tells(own.exited("model", "ended with status 1", 1)) == [GiveUp("model")]
+    assert without_tells(own.revive(2)) == [Spawn("model")]
+    own.spawned("model", 101, 2)
+    assert without_tells(own.exited("model", "ended by SIGKILL", 3)) == []
+
+
+def test_what_does_not_serve_in_its_time_is_killed_and_has_failed() -> None:
+    own = vain(start_within=30.0)
+    assert without_tells(own.tick(29.9)) == []
+    assert without_tells(own.tick(30)) == [Kill("model", "it did not serve within 30 s")]
+    assert without_tells(own.exited("model", "ended by SIGKILL", 30.1)) == [GiveUp("model")]
 
 
 def test_stopping_ends_the_doors_first_and_then_the_actors() -> None:
@@ -149,14 +237,14 @@ def test_a_process_that_does_not_end_in_its_time_is_killed() -> None:
     own = running()
     own.stop(5)
     assert own.tick(5 + DRAIN) == []
-    assert own.tick(5 + DRAIN + KILL_SECONDS) == [Kill("gateway")]
+    assert own.tick(5 + DRAIN + KILL_SECONDS) == [Kill("gateway", "it did not end within 10 s")]
     assert own.tick(5 + DRAIN + KILL_SECONDS + 1) == []
 
 
 def test_a_second_stop_kills_whatever_runs() -> None:
     own = running()
     own.stop(5)
-    assert own.stop(6) == [Kill("gateway"), Kill("echo"), Kill("llama")]
+    assert [effect.name for effect in own.stop(6) if isinstance(effect, Kill)] == ["gateway", "echo", "llama"]
 
 
 def test_what_waits_or_has_failed_when_the_stop_comes_is_stopped_at_once() -> None:
@@ -164,8 +252,8 @@ def test_what_waits_or_has_failed_when_the_stop_comes_is_stopped_at_once() -> No
     own.exited("echo", "ended", 1)
     own.exited("llama", "ended", 1)
     own.tick(2)
-    own.spawned("llama", 200)
-    own.spawned("echo", 201)
+    own.spawned("llama", 200, 2)
+    own.spawned("echo", 201, 2)
     own.exited("llama", "ended", 2)
     own.exited("echo", "ended", 2)
     own.exited("gateway", "ended", 3)
@@ -178,7 +266,7 @@ def test_a_process_that_was_just_being_started_is_told_to_end_as_soon_as_it_runs
     own = Supervision([["echo"]], max_restarts=1, window=60, drain=1)
     own.start(0)
     assert without_tells(own.stop(0)) == [Terminate("echo")]
-    assert without_tells(own.spawned("echo", 100)) == [Terminate("echo")]
+    assert without_tells(own.spawned("echo", 100, 0)) == [Terminate("echo")]
 
 
 # ---- any order of events
@@ -201,7 +289,7 @@ class World:
                 assert not self.stopped, "a start after the stop"
                 self.alive.add(effect.name)
                 self.spawns.setdefault(effect.name, []).append(now)
-                self.do(self.own.spawned(effect.name, 1), now)
+                self.do(self.own.spawned(effect.name, 1, now), now)
             elif isinstance(effect, Kill):
                 self.end(effect.name, now)
             elif isinstance(effect, Finished):
@@ -221,7 +309,7 @@ SURE_WINDOW = 60 - LONGEST_PAUSE_SECONDS * (1 + JITTER) - LONGEST_STEP
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["exit", "serve", "silent", "tick", "tick", "revive", "stop"]),
+        st.sampled_from(["exit", "serve", "cannot", "tick", "tick", "revive", "stop"]),
         st.sampled_from(["gateway", "echo", "llama"]),
         st.floats(0, LONGEST_STEP),
     ),
@@ -241,8 +329,8 @@ def test_whatever_happens_a_stop_ends_everything_once_and_restarts_stay_within_t
             world.end(name, now)
         elif kind == "serve":
             world.do(world.own.heard(name, f"{name}-a", "serving", now), now)
-        elif kind == "silent":
-            world.own.silent(name, f"{name}-a", now)
+        elif kind == "cannot" and name in world.alive:
+            world.own.cannot(name, "it says so")
         elif kind == "revive":
             revived = True
             world.do(world.own.revive(now), now)

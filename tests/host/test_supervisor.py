@@ -3,6 +3,7 @@ import errno
 import os
 import signal
 import sys
+import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -17,12 +18,12 @@ from bus import RpcError, subjects
 from bus.channel import Channel
 from bus.transports import Message
 from bus.transports.nats import NatsTransport
-from host import liveness, process, supervision, supervisor
+from host import process, supervision, supervisor
 from host.embedded import EmbeddedServer, connect
 from host.registry import UnknownActor
-from host.settings import GrpcSettings, HttpSettings, Settings, SupervisorSettings
-from host.supervisor import Addresses, AlreadyRunning, HubFailed, Supervisor
-from store import JetStream, JetStreamEventLog
+from host.settings import Settings, SupervisorSettings
+from host.supervisor import Addresses, AlreadyRunning, Door, HubFailed, Supervisor
+from store import store_of
 from troupe.echo.v1 import EchoRequest, EchoServiceClient, RepeatRequest
 from troupe.health.v1 import Actor, ActorState, CheckRequest, HealthServiceClient, WatchRequest
 
@@ -37,7 +38,10 @@ def script(text: str) -> list[str]:
 
 def settings_of(home: Path, max_restarts: int = 5, drain_seconds: float = 5) -> Settings:
     own = SupervisorSettings(actors=["echo"], max_restarts=max_restarts, drain_seconds=drain_seconds)
-    return Settings(home=home, http=HttpSettings(port=0), grpc=GrpcSettings(port=0), supervisor=own)
+    return Settings(home=home, supervisor=own)
+
+
+DOORS = [Door("http", "127.0.0.1", 0), Door("grpc", "127.0.0.1", 0)]
 
 
 class Hub:
@@ -72,7 +76,7 @@ class Hub:
 
     async def recorded(self) -> str:
         """The kind of the first event in the hub's log."""
-        events = await JetStreamEventLog.open(JetStream(self.transport.client), Actor)
+        events = await store_of(self.transport).events({"actor.failed": Actor})
         async with aclosing(events.subscribe("test")) as deliveries:
             async for delivery in deliveries:
                 await delivery.ack()
@@ -192,23 +196,73 @@ async def test_a_second_stop_waits_for_nobody(tmp_path: Path) -> None:
         assert not psutil.pid_exists(pid)
 
 
-async def test_a_process_that_hangs_is_killed_and_started_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(liveness, "LOST_SECONDS", 2.0)
-    monkeypatch.setattr(supervision, "SILENT_SECONDS", 0.1)
+async def test_a_process_that_hangs_is_killed_and_started_again_and_its_loss_is_told(tmp_path: Path) -> None:
     async with hub(settings_of(tmp_path), echo=ECHO) as own:
         before = await own.serving()
+        gone = await own.heard(subjects.GONE)
         os.kill(before.pid, signal.SIGSTOP)
+        assert (await gone.get()).subject == subjects.gone(before.process)
         after = await own.serving(restarts=1)
-        assert after.last_exit == "ended by SIGKILL"
+        assert after.last_exit.startswith("killed: it was stopped and told nothing for 1.")
+        assert not psutil.pid_exists(before.pid)
+
+
+async def test_a_process_that_was_stopped_for_a_moment_is_left_alone(tmp_path: Path) -> None:
+    async with hub(settings_of(tmp_path), echo=ECHO) as own:
+        before = await own.serving()
+        beats = await own.heard(subjects.heartbeat(before.process))
+        os.kill(before.pid, signal.SIGSTOP)
+        looked = own.supervisor.supervision.children["echo"].watchdog
+        assert looked is not None
+        while not looked.wants_look(time.monotonic()):
+            await own.health.check(CheckRequest())
+        os.kill(before.pid, signal.SIGCONT)
+        for _ in range(4):
+            await beats.get()
+        after = await own.serving()
+        assert (after.pid, after.restarts) == (before.pid, 0)
+
+
+LOOPING = script(
+    "import asyncio, sys\n"
+    "from host.member import Member\n"
+    "from host.settings import load\n"
+    "async def main():\n"
+    "    async with Member(load(), 'looping') as member:\n"
+    "        await member.ready()\n"
+    "        await member.transport.flush()\n"
+    "        while True: pass\n"
+    "asyncio.run(main())\n"
+)
+
+STUCK = script(
+    "import asyncio\n"
+    "from host.member import Member\n"
+    "from host.settings import load\n"
+    "from host.watchdog import Pulse\n"
+    "async def main():\n"
+    "    async with Member(load(), 'stuck') as member:\n"
+    "        member.heart.pulse = lambda: Pulse(steps=5, working=True)\n"
+    "        await member.ready()\n"
+    "        await asyncio.Event().wait()\n"
+    "asyncio.run(main())\n"
+)
+
+
+async def test_a_process_whose_loop_never_returns_is_replaced(tmp_path: Path) -> None:
+    async with hub(settings_of(tmp_path), looping=LOOPING) as own:
+        after = await own.actor("looping", lambda actor: actor.restarts == 1)
+        assert after.last_exit.startswith("killed: it told nothing for ")
+
+
+async def test_a_process_that_beats_and_whose_engine_stands_still_is_replaced(tmp_path: Path) -> None:
+    async with hub(settings_of(tmp_path), stuck=STUCK) as own:
+        after = await own.actor("stuck", lambda actor: actor.restarts == 1)
+        assert after.last_exit.startswith("killed: its engine has work and has not moved for 3.")
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "hung"])
-async def test_the_bus_is_brought_back_and_no_actor_has_to_start_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
-) -> None:
-    monkeypatch.setattr(supervisor, "PROBE_SECONDS", 0.3)
+async def test_the_bus_is_brought_back_and_no_actor_has_to_start_again(tmp_path: Path, number: signal.Signals) -> None:
     async with hub(settings_of(tmp_path), echo=ECHO) as own:
         before, pid = await own.serving(), own.server.pid
         back = asyncio.Event()
@@ -264,13 +318,18 @@ async def test_a_hub_is_ready_when_gateway_and_actors_serve(tmp_path: Path, monk
     monkeypatch.setattr(supervisor, "configure", lambda *_: None)
     ready: asyncio.Future[Addresses] = asyncio.get_running_loop().create_future()
     async with asyncio.timeout(40):
-        running = asyncio.create_task(supervisor.run(settings_of(tmp_path), ACTORS, ready=ready.set_result))
+        running = asyncio.create_task(
+            supervisor.run(settings_of(tmp_path), ACTORS, doors=DOORS, ready=ready.set_result)
+        )
         running.add_done_callback(lambda task: ready.cancel())
         addresses = await ready
         assert addresses.states == {"gateway": "serving", "echo": "serving"}
-        assert await asyncio.to_thread(lambda: urllib.request.urlopen(f"{addresses.http}/healthz").status) == 200
+        assert (
+            await asyncio.to_thread(lambda: urllib.request.urlopen(f"http://{addresses.doors['http']}/healthz").status)
+            == 200
+        )
         with pytest.raises(AlreadyRunning, match=f"process {os.getpid()}"):
-            await supervisor.run(settings_of(tmp_path), ACTORS, ready=lambda _: None)
+            await supervisor.run(settings_of(tmp_path), ACTORS, doors=DOORS, ready=lambda _: None)
         stop.set()
         assert await running == 0
 
@@ -281,9 +340,10 @@ async def test_a_port_that_is_taken_is_named_before_anything_starts(
     monkeypatch.setattr(supervisor, "configure", lambda *_: None)
     server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    settings = Settings(home=tmp_path, http=HttpSettings(port=port), grpc=GrpcSettings(port=0))
     with pytest.raises(HubFailed, match=f"127.0.0.1:{port}.*TROUPE_HTTP_PORT"):
-        await supervisor.run(settings, ACTORS, ready=lambda _: None)
+        await supervisor.run(
+            Settings(home=tmp_path), ACTORS, doors=[Door("http", "127.0.0.1", port)], ready=lambda _: None
+        )
     server.close()
     await server.wait_closed()
 
@@ -291,11 +351,12 @@ async def test_a_port_that_is_taken_is_named_before_anything_starts(
 async def test_an_unknown_actor_is_named_before_anything_starts(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, supervisor=SupervisorSettings(actors=["ehco"]))
     with pytest.raises(UnknownActor, match="Did you mean echo"):
-        await supervisor.run(settings, ACTORS, ready=lambda _: None)
+        await supervisor.run(settings, ACTORS, doors=DOORS, ready=lambda _: None)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends children with their parent on Linux")
-async def test_nothing_outlives_a_supervisor_that_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stopped", [False, True], ids=["running", "stopped"])
+async def test_nothing_outlives_a_supervisor_that_is_killed(tmp_path: Path, stopped: bool) -> None:
     text = (
         "import asyncio, pathlib, sys\n"
         "from host.supervisor import Supervisor\n"
@@ -319,6 +380,8 @@ async def test_nothing_outlives_a_supervisor_that_is_killed(tmp_path: Path) -> N
         assert await hub.stderr.readline() == b"up\n"
         children = psutil.Process(hub.pid).children(recursive=True)
         assert len(children) == 2
+        for child in children if stopped else ():
+            child.suspend()
         hub.send_signal(signal.SIGKILL)
         await hub.communicate()
         _, alive = await asyncio.to_thread(psutil.wait_procs, children, 10)

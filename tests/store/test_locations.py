@@ -2,13 +2,13 @@
 
 import pytest
 
-from store import JetStream, JetStreamLocations, Locations, MemoryLocations
+from store import JetStream, JetStreamStore, Locations, MemoryLocations, TableLocations
 from troupe.rpc.v1 import Location
 
 
 @pytest.fixture(params=["jetstream", "memory"])
 async def locations(request: pytest.FixtureRequest, jetstream: JetStream) -> Locations:
-    return MemoryLocations() if request.param == "memory" else await JetStreamLocations.open(jetstream.client)
+    return MemoryLocations() if request.param == "memory" else await TableLocations.open(JetStreamStore(jetstream))
 
 
 async def test_a_location_is_found_by_its_call(locations: Locations) -> None:
@@ -22,6 +22,7 @@ async def test_a_location_is_found_by_its_call(locations: Locations) -> None:
 
 
 async def test_every_process_sees_the_same_locations(jetstream: JetStream) -> None:
-    one, two = await JetStreamLocations.open(jetstream.client), await JetStreamLocations.open(jetstream.client)
+    one = await TableLocations.open(JetStreamStore(jetstream))
+    two = await TableLocations.open(JetStreamStore(jetstream))
     await one.put("shared", Location(process="p"))
     assert await two.get("shared") == Location(process="p")

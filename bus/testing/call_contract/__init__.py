@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
+from bus.testing.call_contract.behalf import BEHALF
 from bus.testing.call_contract.ends import ENDS
 from bus.testing.call_contract.refusals import REFUSALS
 from bus.testing.call_contract.repeats import REPEATS
@@ -10,7 +11,7 @@ from bus.testing.call_contract.serving import SERVING
 from bus.testing.call_contract.shapes import SHAPES
 from bus.testing.transport_contract import Clause, Make
 
-CALL_CONTRACT: list[Clause] = [*SHAPES, *ENDS, *SERVING, *REPEATS, *REFUSALS, *RESUME]
+CALL_CONTRACT: list[Clause] = [*SHAPES, *ENDS, *BEHALF, *SERVING, *REPEATS, *REFUSALS, *RESUME]
 
 
 async def call_contract(make_bus: Callable[[], Awaitable[Make]]) -> None:

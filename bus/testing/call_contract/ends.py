@@ -66,7 +66,7 @@ async def leaving_a_stream_early_cancels_its_handler(make: Make) -> None:
         channel = await stage.channel()
         stream = channel.server_stream(WAIT, say(""))
         await within(anext(stream))
-        await within(stream.aclose())  # type: ignore[attr-defined]  # an async generator, as the method is one
+        await within(stream.aclose())
         await within(probe.cancelled.wait())
         await within(server.idle())
 
@@ -79,7 +79,7 @@ async def cancelling_cascades_to_the_calls_that_a_handler_makes(make: Make) -> N
         channel = await stage.channel()
         stream = channel.server_stream(OUTER_NEST, say(""))
         assert (await within(anext(stream))).value == "waiting"
-        await within(stream.aclose())  # type: ignore[attr-defined]  # as above
+        await within(stream.aclose())
         await within(inner.cancelled.wait())
         await until(lambda: inner_server.active_calls + outer_server.active_calls == 0)
 

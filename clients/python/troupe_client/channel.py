@@ -1,7 +1,7 @@
 """What the generated clients call through: gRPC to a hub's door."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,13 +9,14 @@ import grpc
 from google.protobuf.message import DecodeError
 from grpc import ChannelConnectivity
 
+from bus.caller import Beside, StreamCall, UnaryCall
 from bus.errors import Code, RpcError, deadline_exceeded, invalid
 from bus.service import Metadata, MethodInfo
 from troupe_client.failures import ConnectionLost, unreachable
 from troupe_client.metadata import Pairs, checked, printable
 from troupe_client.patience import MAX_ATTEMPTS, MAX_REFUSALS, PATIENCE_SECONDS, Deadline, Patience
 from troupe_client.resume import Position, ServerStream
-from troupe_client.sending import Sender, answer
+from troupe_client.sending import Sender, answer, read
 
 DEFAULT_PORT = 50051
 
@@ -119,75 +120,104 @@ class GrpcChannel:
 
     # ---- calls, for generated clients
 
-    async def unary(
+    def unary(
         self, method: MethodInfo, request: Any, timeout: float | None = None, metadata: Metadata | None = None
-    ) -> Any:
+    ) -> UnaryCall[Any]:
         """One request, one response. Repeated while it has not begun, or is unavailable and may be done twice."""
-        deadline, patience, payload = Deadline(timeout), Patience(self.patience), request.SerializeToString()
+        payload = request.SerializeToString()
+        return UnaryCall(lambda beside: self._unary(method, payload, timeout, metadata, beside))
 
-        async def attempt() -> Any:
-            call = self._grpc.unary_unary(_path(method), None, None)
-            sent = call(payload, timeout=deadline.left(), metadata=self._pairs(metadata))
-            return decode(method, await answer(sent))
-
+    async def _unary(
+        self, method: MethodInfo, payload: bytes, timeout: float | None, metadata: Metadata | None, beside: Beside
+    ) -> Any:
+        deadline, patience = Deadline(timeout), Patience(self.patience)
         while True:
             await self.ready(self.patience, deadline)
+            call = self._grpc.unary_unary(_path(method), None, None)(
+                payload, timeout=deadline.left(), metadata=self._pairs(metadata)
+            )
             try:
-                return await attempt()
+                return decode(method, await answer(call, beside))
             except RpcError as error:
                 await asyncio.sleep(deadline.within(patience.delay(error, _attempts(method, error))))
 
-    async def server_stream(
+    def server_stream(
         self, method: MethodInfo, request: Any, timeout: float | None = None, metadata: Metadata | None = None
-    ) -> AsyncIterator[Any]:
-        """One request, any number of responses; leaving the iterator early cancels the call.
+    ) -> StreamCall[Any]:
+        """One request, any number of responses.
 
         Goes on over a new connection when one is lost: no response is missing and none comes twice.
         """
-        stream = ServerStream(self, method, request.SerializeToString(), Deadline(timeout), metadata, self.patience)
+        payload = request.SerializeToString()
+        return StreamCall(lambda beside: self._server_stream(method, payload, timeout, metadata, beside))
+
+    async def _server_stream(
+        self, method: MethodInfo, payload: bytes, timeout: float | None, metadata: Metadata | None, beside: Beside
+    ) -> AsyncGenerator[Any, None]:
+        stream = ServerStream(self, method, payload, Deadline(timeout), metadata, self.patience, beside)
         self._streams.add(stream)
         try:
-            while (payload := await stream.read()) is not None:
-                yield decode(method, payload)
+            while (answered := await stream.read()) is not None:
+                yield decode(method, answered)
         finally:
             stream.leave()
             self._streams.discard(stream)
 
-    async def client_stream(
+    def client_stream(
         self,
         method: MethodInfo,
         requests: AsyncIterator[Any],
         timeout: float | None = None,
         metadata: Metadata | None = None,
-    ) -> Any:
+    ) -> UnaryCall[Any]:
         """Any number of requests, one response. An error of `requests` cancels the call and is raised.
 
         A lost connection ends it with RequestsLost.
         """
+        return UnaryCall(lambda beside: self._client_stream(method, requests, timeout, metadata, beside))
+
+    async def _client_stream(
+        self,
+        method: MethodInfo,
+        requests: AsyncIterator[Any],
+        timeout: float | None,
+        metadata: Metadata | None,
+        beside: Beside,
+    ) -> Any:
         deadline = Deadline(timeout)
         await self.ready(self.patience, deadline)
         multicallable = self._grpc.stream_unary(_path(method), None, None)
         call = multicallable(None, timeout=deadline.left(), metadata=self._pairs(metadata))
         async with Sender(call, requests) as sender:
-            return decode(method, await sender.watch(answer(call)))
+            return decode(method, await sender.watch(answer(call, beside)))
 
-    async def bidi_stream(
+    def bidi_stream(
         self,
         method: MethodInfo,
         requests: AsyncIterator[Any],
         timeout: float | None = None,
         metadata: Metadata | None = None,
-    ) -> AsyncIterator[Any]:
-        """Any number of requests and responses; leaving the iterator early cancels the call.
+    ) -> StreamCall[Any]:
+        """Any number of requests and responses.
 
         An error of `requests` cancels the call and is raised. A lost connection ends it with RequestsLost.
         """
+        return StreamCall(lambda beside: self._bidi_stream(method, requests, timeout, metadata, beside))
+
+    async def _bidi_stream(
+        self,
+        method: MethodInfo,
+        requests: AsyncIterator[Any],
+        timeout: float | None,
+        metadata: Metadata | None,
+        beside: Beside,
+    ) -> AsyncGenerator[Any, None]:
         deadline = Deadline(timeout)
         await self.ready(self.patience, deadline)
         multicallable = self._grpc.stream_stream(_path(method), None, None)
         call = multicallable(None, timeout=deadline.left(), metadata=self._pairs(metadata))
         async with Sender(call, requests) as sender:
-            while isinstance(payload := await sender.watch(answer(call.read())), bytes):
+            while isinstance(payload := await sender.watch(read(call, beside)), bytes):
                 yield decode(method, payload)
 
     # ---- for resumable streams

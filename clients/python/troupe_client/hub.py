@@ -7,14 +7,17 @@ from typing import Self
 import grpc
 
 from bus.errors import RpcError, invalid
-from troupe.chat.v1 import ChatServiceClient, Sampling
+from troupe.chat.v1 import ChatService, ChatServiceClient, Sampling
 from troupe.echo.v1 import EchoServiceClient
 from troupe.embedding.v1 import EmbeddingServiceClient
 from troupe.health.v1 import HealthServiceClient
-from troupe.model.v1 import ModelServiceClient
+from troupe.model.v1 import ListModelsRequest, ModelServiceClient
 from troupe_client.channel import GrpcChannel
 from troupe_client.conversation import DEFAULT_MODEL, Conversation
 from troupe_client.patience import PATIENCE_SECONDS
+
+LIST_SECONDS = 10.0
+"""How long listing the models may take."""
 
 
 class Hub:
@@ -42,6 +45,12 @@ class Hub:
     async def close(self) -> None:
         """End the calls that are open and the connection."""
         await self.channel.close()
+
+    async def default_model(self) -> str:
+        """The chat model that answers who names none: the hub's default, else DEFAULT_MODEL. Raises RpcError."""
+        request = ListModelsRequest(service=ChatService.INFO.name)
+        answer = await self.models.list_models(request, timeout=LIST_SECONDS)
+        return next((model.name for model in answer.models if model.default), DEFAULT_MODEL)
 
     def conversation(
         self,

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from bus.errors import invalid
 from bus.service import Metadata
@@ -29,3 +30,12 @@ def printable(value: str, name: str) -> str:
     if not (value.isascii() and value.isprintable()):
         raise invalid(f"The value of {name!r} holds something else than printable ASCII characters.", "metadata")
     return value
+
+
+def told(pairs: Any) -> Metadata:
+    """What the responder said beside its answer. pairs: gRPC's metadata, or None; gRPC's and the hub's own are not."""
+    return {
+        str(key): value
+        for key, value in pairs or ()
+        if isinstance(value, str) and not str(key).startswith(("grpc-", "troupe-"))
+    }

@@ -6,11 +6,12 @@ from typing import Any, Protocol
 
 import grpc
 
+from bus.caller import Beside
 from bus.errors import Code, RpcError
 from bus.service import Metadata, MethodInfo
 from bus.stream import MAX_PIECE
 from troupe_client.failures import ConnectionLost, rpc_error
-from troupe_client.metadata import Pairs
+from troupe_client.metadata import Pairs, told
 from troupe_client.patience import MAX_ATTEMPTS, MAX_REFUSALS, Deadline, Patience
 
 PROGRESS_FIELD = 15
@@ -93,12 +94,14 @@ class ServerStream:
         deadline: Deadline,
         metadata: Metadata | None,
         patience: float,
+        beside: Beside,
     ) -> None:
         self._opener = opener
         self._method = method
         self._payload = payload
         self._deadline = deadline
         self._metadata = metadata
+        self._beside = beside
         self._seconds = patience
         self._patience = Patience(patience)
         self._position = Position()
@@ -112,6 +115,7 @@ class ServerStream:
             try:
                 return await self._read()
             except grpc.aio.AioRpcError as error:
+                self._beside.trailers = told(error.trailing_metadata())
                 await self._recover(rpc_error(error))
         return None
 
@@ -120,6 +124,7 @@ class ServerStream:
         payload = await call.read()
         if not isinstance(payload, bytes):
             self._ended = True
+            self._beside.trailers = told(await call.trailing_metadata())
             return None
         self._position.take(payload)
         self._patience.renew()
@@ -133,7 +138,9 @@ class ServerStream:
         payload = b"" if again else self._payload
         call = self._opener.open_stream(self._method, payload, self._deadline, self._metadata, own)
         self._call = call
-        self._position.begun(await call.initial_metadata())
+        answered = await call.initial_metadata()
+        self._position.begun(answered)
+        self._beside.headers = self._beside.headers or told(answered)
         return call
 
     async def _recover(self, error: RpcError) -> None:

@@ -6,7 +6,9 @@ from typing import Any, Self
 
 import grpc
 
+from bus.caller import Beside
 from troupe_client.failures import ConnectionLost, requests_lost, rpc_error
+from troupe_client.metadata import told
 
 
 class Sender:
@@ -59,9 +61,26 @@ class Sender:
             raise
 
 
-async def answer(call: Any) -> Any:
+async def answer(call: Any, beside: Beside) -> Any:
     """What the call answers, its failure as RpcError."""
     try:
-        return await call
+        found = await call
     except grpc.aio.AioRpcError as error:
+        beside.trailers = told(error.trailing_metadata())
         raise rpc_error(error) from None
+    beside.headers = told(await call.initial_metadata())
+    beside.trailers = told(await call.trailing_metadata())
+    return found
+
+
+async def read(call: Any, beside: Beside) -> Any:
+    """The next answer, its failure as RpcError; something else than bytes at the end."""
+    try:
+        found = await call.read()
+    except grpc.aio.AioRpcError as error:
+        beside.trailers = told(error.trailing_metadata())
+        raise rpc_error(error) from None
+    beside.headers = beside.headers or told(await call.initial_metadata())
+    if not isinstance(found, bytes):
+        beside.trailers = told(await call.trailing_metadata())
+    return found

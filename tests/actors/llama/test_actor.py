@@ -9,8 +9,8 @@ from typing import Self
 import pytest
 
 from actors.llama.actor import LlamaActor
-from actors.llama.launcher import Report
 from actors.llama.settings import LlamaSettings
+from actors.model.launcher import Report
 from bus import RpcError
 from bus.channel import Channel
 from bus.server import Server
@@ -27,12 +27,16 @@ from troupe.model.v1 import (
     UnloadModelRequest,
 )
 
+NO_PID = 1 << 23
+"""No process has such a number."""
+
 
 class FakeProcess:
     """A process that says what it is told to say."""
 
-    def __init__(self) -> None:
+    def __init__(self, pid: int) -> None:
         self.said: asyncio.Queue[Report | None] = asyncio.Queue()
+        self.pid = pid
         self.ending = ""
         self.stopped = False
 
@@ -48,9 +52,16 @@ class FakeProcess:
         while (report := await self.said.get()) is not None:
             yield report
 
-    async def stop(self, grace: float) -> None:
+    async def ended(self) -> str:
+        return self.ending
+
+    def terminate(self) -> None:
         self.stopped = True
-        self.ending = self.ending or "it ended with code 0"
+        self.end("it ended with code 0")
+
+    def kill(self) -> None:
+        self.stopped = True
+        self.end("it was ended by SIGKILL")
 
 
 class FakeLauncher:
@@ -61,8 +72,8 @@ class FakeLauncher:
         self._started = asyncio.Condition()
         self.processes: list[FakeProcess] = []
 
-    async def launch(self, name: str, path: Path) -> FakeProcess:
-        process = FakeProcess()
+    async def launch(self, name: str, path: Path, instance: str) -> FakeProcess:
+        process = FakeProcess(NO_PID + len(self.processes))
         self.processes.append(process)
         self._script(process, len(self.processes))
         async with self._started:
@@ -238,13 +249,15 @@ async def test_a_model_that_crashes_comes_back(home: Path) -> None:
 
 
 async def test_a_model_that_keeps_crashing_is_given_up_with_the_reason(home: Path) -> None:
-    def crashing(process: FakeProcess, _: int) -> None:
+    def crashing(process: FakeProcess, number: int) -> None:
         process.say(Report("ready"))
-        process.end("it was ended by SIGSEGV")
+        if number > 1:
+            process.end("it was ended by SIGSEGV")
 
     launcher = FakeLauncher(crashing)
     async with Stage(home, launcher) as stage:
         await stage.load("fixture")
+        launcher.processes[0].end("it was ended by SIGSEGV")
         model = await stage.until("fixture", ModelState.MODEL_STATE_FAILED)
     assert "SIGSEGV" in model.error
     assert len(launcher.processes) == 3

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from actors.llama.binding import NativeContext
-from actors.llama.engine import LlamaEngine
+from actors.llama.engine import LlamaEngine, context_exceeded
 from actors.model.interface import (
     Constraint,
     EndReason,
@@ -269,3 +269,19 @@ async def test_a_failed_computation_fails_every_call_and_is_told(
             await ask(engine, "Hello")
         assert failure.value.reason == "ENGINE_CRASHED"
     assert (await asyncio.wait_for(engine.failure, 5)).reason == "ENGINE_CRASHED"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "wanted", "advice"),
+    [
+        (
+            90,
+            20,
+            "and 20 more are wanted, but the model's context holds 100. Shorten the conversation or lower "
+            "max_tokens to 10.",
+        ),
+        (100, 1, "The prompt has 100 tokens, but the model's context holds 100. Shorten the conversation."),
+    ],
+)
+def test_only_who_can_lower_max_tokens_is_told_to(prompt: int, wanted: int, advice: str) -> None:
+    assert context_exceeded(prompt, wanted, 100).message.endswith(advice)

@@ -300,7 +300,7 @@ async def test_leaving_a_stream_frees_its_slot(nonsense: Hub) -> None:
     stream = nonsense.chat.generate(
         chat_request(max_tokens=1900, sampling={"temperature": 0, "logit_bias": {"1": -100}})
     )
-    async with asyncio.timeout(10), aclosing(stream) as responses:  # type: ignore[type-var]
+    async with asyncio.timeout(10), aclosing(stream) as responses:
         async for response in responses:
             if response.HasField("delta"):
                 break
@@ -320,7 +320,7 @@ async def test_a_full_queue_is_refused_with_a_time_to_wait(nonsense: Hub) -> Non
     assert refusal.value.reason == "QUEUE_FULL"
     assert refusal.value.retry_after is not None
     for stream in streams:
-        await stream.aclose()  # type: ignore[attr-defined]
+        await stream.aclose()
 
 
 async def test_embeddings_come_in_order_and_the_sum_at_the_end(hub: Hub) -> None:

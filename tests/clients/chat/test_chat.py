@@ -1,17 +1,23 @@
 """In a pipe, and where the hub is."""
 
 import argparse
+import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bus import Code, RpcError
-from cli.chat import add_arguments, target_of
-from host.settings import load
+from bus import Code, RpcError, invalid
+from cli.chat import add_arguments
+from cli.connection import target_of
+from gateway.settings import load
 from troupe.chat.v1 import FinishReason
+from troupe.model.v1 import ListModelsRequest, ListModelsResponse, Model
 from troupe.rpc.v1 import Progress
 from troupe_client import text_of
+
+LIST_MODELS = "troupe.model.v1.ModelService/ListModels"
 
 
 async def test_a_pipe_gets_the_answer_and_nothing_else(model: Any, piped: Any) -> None:
@@ -31,6 +37,34 @@ async def test_a_prompt_and_what_is_piped_in_are_asked_together(model: Any, pipe
     request = model.requests[0]
     assert (request.model, request.sampling.temperature, request.max_tokens) == ("quentin", 0, 5)
     assert [text_of(message) for message in request.messages] == ["Be brief.", "Sum up:\n\na long text"]
+
+
+async def test_the_hubs_default_model_is_asked_where_none_is_named(model: Any, door: Any, piped: Any) -> None:
+    async def list_models(request: ListModelsRequest) -> AsyncIterator[ListModelsResponse]:
+        yield ListModelsResponse(models=[Model(name="other"), Model(name="quentin", default=True)])
+
+    door.answers[LIST_MODELS] = list_models
+    model.say("ok")
+    model.end()
+    assert (await piped("hello")).code == 0
+    assert model.requests[0].model == "quentin"
+
+
+async def test_where_models_cannot_be_listed_the_one_that_every_hub_brings_is_asked(
+    model: Any, door: Any, piped: Any
+) -> None:
+    del door.answers[LIST_MODELS]
+    model.say("ok")
+    model.end()
+    assert (await piped("hello")).code == 0
+    assert model.requests[0].model == "troupe-tiny"
+
+
+async def test_an_error_names_the_option_and_not_the_requests_field(model: Any, piped: Any) -> None:
+    model.fail(invalid("sampling.temperature is 5; it must be 0 to 2.", "sampling.temperature"))
+    outcome = await piped("-t", "5", "hello")
+    assert "--temperature is 5; it must be 0 to 2." in outcome.err
+    assert "troupe logs" not in outcome.err  # the sentence says all
 
 
 @pytest.mark.parametrize("number", ["-1", "0", "x", "3000000000", "1" * 5000])
@@ -54,6 +88,7 @@ async def test_an_answer_that_breaks_off_is_no_success(model: Any, piped: Any) -
     outcome = await piped("hello")
     assert (outcome.code, outcome.out) == (1, "Half of\n")
     assert "PEER_LOST" in outcome.err
+    assert re.search(r"`troupe logs [0-9a-f]{12}`", outcome.err)
 
 
 async def test_an_answer_at_its_token_limit_says_so_beside_the_answer(model: Any, piped: Any) -> None:

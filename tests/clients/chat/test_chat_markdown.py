@@ -4,7 +4,8 @@ import random
 import pytest
 from rich.console import Console
 
-from cli.chat_markdown import Block, blocks_of, clean, finished_length
+from cli.chat_markdown import Block, blocks_of, finished_length
+from cli.plain_text import clean
 
 TEXT = """# Leases
 

@@ -98,6 +98,8 @@ async def test_commands_list_save_and_begin_anew(model: Any, terminal: Any, tmp_
     await chat.until("A new conversation.")
     chat.type("/nwe" + ENTER)
     await chat.until("Did you mean /new")
+    chat.type("/xyzzy" + ENTER)
+    await chat.until("There is no command /xyzzy. /help lists the commands. To say something")
     chat.type("/quit" + ENTER)
     assert await chat.ended() == 0
     saved = (tmp_path / "talk.md").read_text("utf-8")

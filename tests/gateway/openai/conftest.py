@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import httpx
 import msgspec
@@ -23,7 +22,7 @@ from gateway.hub import Hub
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
 from gateway.resolver import load_on_demand
-from host.settings import AuthSettings, LimitSettings, Settings, load
+from gateway.settings import AuthSettings, DoorSettings, HttpSettings, LimitSettings
 from store import MemoryLocations
 from troupe.chat.v1 import (
     ChatService,
@@ -248,7 +247,7 @@ class Stage:
 
     broker: MemoryBroker
     chat: ChatActor
-    settings: Settings
+    settings: DoorSettings
 
     @asynccontextmanager
     async def door(
@@ -297,7 +296,7 @@ def serve_http() -> Callable[[Hub], AbstractAsyncContextManager[int]]:
 
 
 @pytest.fixture
-async def scripted(tmp_path: Path) -> AsyncIterator[Stage]:
+async def scripted() -> AsyncIterator[Stage]:
     broker = MemoryBroker()
     transport = MemoryTransport(broker)
     server = Server(transport)
@@ -305,7 +304,7 @@ async def scripted(tmp_path: Path) -> AsyncIterator[Stage]:
     await server.add(chat, ChatService.INFO, route=MODEL)
     await server.add(EmbeddingActor(), EmbeddingService.INFO, route=MODEL)
     await server.add(ModelActor(), ModelService.INFO)
-    settings = load(None, {"TROUPE_HOME": str(tmp_path), "TROUPE_HTTP_PORT": "0"})
+    settings = DoorSettings(http=HttpSettings(port=0))
     yield Stage(broker, chat, settings)
     await server.drain(grace=0.1)
     await transport.close()

@@ -23,8 +23,9 @@ from gateway.hub import Hub
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
 from gateway.resolver import load_on_demand
+from gateway.settings import doors_of, load
 from host.liveness import Presence
-from host.settings import Settings, load
+from host.settings import Settings
 from store import MemoryLocations
 
 ROOT = Path(__file__).parents[3]
@@ -78,9 +79,10 @@ async def real(
     await someone_serves(transport, MODEL_SERVICE)
     channel = Channel(transport)
     channel.resolver = load_on_demand(channel)
-    access, limits = Access(hub_settings.auth), Limits(hub_settings.limits)
+    doors = doors_of(hub_settings)
+    access, limits = Access(doors.auth), Limits(doors.limits)
     locations = RememberedLocations(MemoryLocations())
-    hub = Hub(hub_settings, transport, channel, Catalog(), access, limits, locations)
+    hub = Hub(doors, transport, channel, Catalog(), access, limits, locations)
     http = openai.DefaultAsyncHttpxClient(trust_env=False)
     async with serve_http(hub) as port:
         url = f"http://127.0.0.1:{port}/v1"

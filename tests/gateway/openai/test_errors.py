@@ -10,7 +10,7 @@ from bus import Code, RpcError
 from gateway.access import hash_key, new_key
 from gateway.errors import status_of
 from gateway.openai.errors import error_body
-from host.settings import AuthSettings, KeySettings, LimitSettings
+from gateway.settings import AuthSettings, KeySettings, LimitSettings
 
 MODEL = "scripted"
 

@@ -13,7 +13,7 @@ from bus import Code, RpcError
 from bus.testing.stage import until
 from gateway.openai import sse
 from gateway.openai.sse import MAX_WAITING_BYTES, Disconnected, EventStream, unless_gone
-from host.settings import LimitSettings
+from gateway.settings import LimitSettings
 
 MODEL = "scripted"
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import ClassVar, Protocol
 
-from bus import Caller, Context, Metadata, MethodInfo, Policy, RpcError, ServiceInfo
+from bus import Caller, Context, Metadata, MethodInfo, Policy, Resolution, RpcError, ServiceInfo, StreamCall, UnaryCall
 from troupe.chat.v1.chat_service_pb2 import CompleteRequest
 from troupe.chat.v1.chat_service_pb2 import CompleteResponse
 from troupe.chat.v1.chat_service_pb2 import CountTokensRequest
@@ -18,9 +18,9 @@ class ChatService(Protocol):
     INFO: ClassVar[ServiceInfo] = ServiceInfo(
         'troupe.chat.v1.ChatService',
         [
-            MethodInfo('Generate', 'generate', 'troupe.chat.v1.ChatService', GenerateRequest, GenerateResponse, False, True, Policy(route_by='model', public=True, scope='chat')),
-            MethodInfo('Complete', 'complete', 'troupe.chat.v1.ChatService', CompleteRequest, CompleteResponse, False, True, Policy(route_by='model', public=True, scope='chat')),
-            MethodInfo('CountTokens', 'count_tokens', 'troupe.chat.v1.ChatService', CountTokensRequest, CountTokensResponse, False, False, Policy(route_by='model', public=True, scope='chat', idempotent=True)),
+            MethodInfo('Generate', 'generate', 'troupe.chat.v1.ChatService', GenerateRequest, GenerateResponse, False, True, Policy(route_by='model', public=True, scope='chat', resolved_by=Resolution('troupe.model.v1.ModelService/LoadModel', 'name'))),
+            MethodInfo('Complete', 'complete', 'troupe.chat.v1.ChatService', CompleteRequest, CompleteResponse, False, True, Policy(route_by='model', public=True, scope='chat', resolved_by=Resolution('troupe.model.v1.ModelService/LoadModel', 'name'))),
+            MethodInfo('CountTokens', 'count_tokens', 'troupe.chat.v1.ChatService', CountTokensRequest, CountTokensResponse, False, False, Policy(route_by='model', public=True, scope='chat', idempotent=True, resolved_by=Resolution('troupe.model.v1.ModelService/LoadModel', 'name'))),
         ],
     )
 
@@ -43,14 +43,14 @@ class ChatServiceClient:
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
 
-    def generate(self, request: GenerateRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> AsyncIterator[GenerateResponse]:
+    def generate(self, request: GenerateRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> StreamCall[GenerateResponse]:
         """Generate answers a conversation, token by token."""
         return self._caller.server_stream(ChatService.INFO.methods['Generate'], request, timeout, metadata)
 
-    def complete(self, request: CompleteRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> AsyncIterator[CompleteResponse]:
+    def complete(self, request: CompleteRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> StreamCall[CompleteResponse]:
         """Complete continues a plain text, without a chat template."""
         return self._caller.server_stream(ChatService.INFO.methods['Complete'], request, timeout, metadata)
 
-    async def count_tokens(self, request: CountTokensRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> CountTokensResponse:
+    def count_tokens(self, request: CountTokensRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[CountTokensResponse]:
         """CountTokens tells how many tokens a conversation takes, tools and template included."""
-        return await self._caller.unary(ChatService.INFO.methods['CountTokens'], request, timeout, metadata)
+        return self._caller.unary(ChatService.INFO.methods['CountTokens'], request, timeout, metadata)

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import ClassVar, Protocol
 
-from bus import Caller, Context, Metadata, MethodInfo, Policy, RpcError, ServiceInfo
+from bus import Caller, Context, Metadata, MethodInfo, Policy, RpcError, ServiceInfo, StreamCall, UnaryCall
 from troupe.echo.v1.echo_service_pb2 import CollectRequest
 from troupe.echo.v1.echo_service_pb2 import CollectResponse
 from troupe.echo.v1.echo_service_pb2 import ConverseRequest
@@ -57,22 +57,22 @@ class EchoServiceClient:
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
 
-    async def echo(self, request: EchoRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> EchoResponse:
+    def echo(self, request: EchoRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[EchoResponse]:
         """Echo answers with the request's text."""
-        return await self._caller.unary(EchoService.INFO.methods['Echo'], request, timeout, metadata)
+        return self._caller.unary(EchoService.INFO.methods['Echo'], request, timeout, metadata)
 
-    def repeat(self, request: RepeatRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> AsyncIterator[RepeatResponse]:
+    def repeat(self, request: RepeatRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> StreamCall[RepeatResponse]:
         """Repeat answers `count` times, paced by `interval`."""
         return self._caller.server_stream(EchoService.INFO.methods['Repeat'], request, timeout, metadata)
 
-    async def collect(self, requests: AsyncIterator[CollectRequest], *, timeout: float | None = None, metadata: Metadata | None = None) -> CollectResponse:
+    def collect(self, requests: AsyncIterator[CollectRequest], *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[CollectResponse]:
         """Collect answers once, when the caller has finished, with all texts joined by a space."""
-        return await self._caller.client_stream(EchoService.INFO.methods['Collect'], requests, timeout, metadata)
+        return self._caller.client_stream(EchoService.INFO.methods['Collect'], requests, timeout, metadata)
 
-    def converse(self, requests: AsyncIterator[ConverseRequest], *, timeout: float | None = None, metadata: Metadata | None = None) -> AsyncIterator[ConverseResponse]:
+    def converse(self, requests: AsyncIterator[ConverseRequest], *, timeout: float | None = None, metadata: Metadata | None = None) -> StreamCall[ConverseResponse]:
         """Converse answers each request as it comes."""
         return self._caller.bidi_stream(EchoService.INFO.methods['Converse'], requests, timeout, metadata)
 
-    async def fail(self, request: FailRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> FailResponse:
+    def fail(self, request: FailRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[FailResponse]:
         """Fail ends with the status that the request names."""
-        return await self._caller.unary(EchoService.INFO.methods['Fail'], request, timeout, metadata)
+        return self._caller.unary(EchoService.INFO.methods['Fail'], request, timeout, metadata)

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import ClassVar, Protocol
 
-from bus import Caller, Context, Metadata, MethodInfo, Policy, RpcError, ServiceInfo
+from bus import Caller, Context, Metadata, MethodInfo, Policy, Resolution, RpcError, ServiceInfo, StreamCall
 from troupe.embedding.v1.embedding_service_pb2 import EmbedRequest
 from troupe.embedding.v1.embedding_service_pb2 import EmbedResponse
 
@@ -14,7 +14,7 @@ class EmbeddingService(Protocol):
     INFO: ClassVar[ServiceInfo] = ServiceInfo(
         'troupe.embedding.v1.EmbeddingService',
         [
-            MethodInfo('Embed', 'embed', 'troupe.embedding.v1.EmbeddingService', EmbedRequest, EmbedResponse, False, True, Policy(route_by='model', public=True, scope='embedding', idempotent=True)),
+            MethodInfo('Embed', 'embed', 'troupe.embedding.v1.EmbeddingService', EmbedRequest, EmbedResponse, False, True, Policy(route_by='model', public=True, scope='embedding', idempotent=True, resolved_by=Resolution('troupe.model.v1.ModelService/LoadModel', 'name'))),
         ],
     )
 
@@ -29,6 +29,6 @@ class EmbeddingServiceClient:
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
 
-    def embed(self, request: EmbedRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> AsyncIterator[EmbedResponse]:
+    def embed(self, request: EmbedRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> StreamCall[EmbedResponse]:
         """Embed answers with one vector per input, in the order of the inputs."""
         return self._caller.server_stream(EmbeddingService.INFO.methods['Embed'], request, timeout, metadata)

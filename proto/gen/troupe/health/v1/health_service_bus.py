@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import ClassVar, Protocol
 
-from bus import Caller, Context, Metadata, MethodInfo, Policy, RpcError, ServiceInfo
+from bus import Caller, Context, Metadata, MethodInfo, Policy, RpcError, ServiceInfo, StreamCall, UnaryCall
 from troupe.health.v1.health_service_pb2 import CheckRequest
 from troupe.health.v1.health_service_pb2 import CheckResponse
 from troupe.health.v1.health_service_pb2 import WatchRequest
@@ -36,10 +36,10 @@ class HealthServiceClient:
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
 
-    async def check(self, request: CheckRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> CheckResponse:
+    def check(self, request: CheckRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[CheckResponse]:
         """Check answers with the state of every actor."""
-        return await self._caller.unary(HealthService.INFO.methods['Check'], request, timeout, metadata)
+        return self._caller.unary(HealthService.INFO.methods['Check'], request, timeout, metadata)
 
-    def watch(self, request: WatchRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> AsyncIterator[WatchResponse]:
+    def watch(self, request: WatchRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> StreamCall[WatchResponse]:
         """Watch answers with the state of every actor at once, and again whenever one changes."""
         return self._caller.server_stream(HealthService.INFO.methods['Watch'], request, timeout, metadata)

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import ClassVar, Protocol
 
-from bus import Caller, Context, Metadata, MethodInfo, Policy, RpcError, ServiceInfo
+from bus import Caller, Context, Metadata, MethodInfo, Policy, RpcError, ServiceInfo, StreamCall, UnaryCall
 from troupe.model.v1.model_service_pb2 import GetModelRequest
 from troupe.model.v1.model_service_pb2 import GetModelResponse
 from troupe.model.v1.model_service_pb2 import ListModelsRequest
@@ -52,20 +52,20 @@ class ModelServiceClient:
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
 
-    async def list_models(self, request: ListModelsRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> ListModelsResponse:
+    def list_models(self, request: ListModelsRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[ListModelsResponse]:
         """ListModels answers with every model that can be called, by name."""
-        return await self._caller.unary(ModelService.INFO.methods['ListModels'], request, timeout, metadata)
+        return self._caller.unary(ModelService.INFO.methods['ListModels'], request, timeout, metadata)
 
-    async def get_model(self, request: GetModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> GetModelResponse:
+    def get_model(self, request: GetModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[GetModelResponse]:
         """GetModel answers with one model. Unknown names are NOT_FOUND (MODEL_NOT_FOUND) with the nearest ones."""
-        return await self._caller.unary(ModelService.INFO.methods['GetModel'], request, timeout, metadata)
+        return self._caller.unary(ModelService.INFO.methods['GetModel'], request, timeout, metadata)
 
-    def load_model(self, request: LoadModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> AsyncIterator[LoadModelResponse]:
+    def load_model(self, request: LoadModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> StreamCall[LoadModelResponse]:
         """LoadModel starts a process for the model and tells its progress; it ends when the model is served. Loading what is
         loaded does nothing.
         """
         return self._caller.server_stream(ModelService.INFO.methods['LoadModel'], request, timeout, metadata)
 
-    async def unload_model(self, request: UnloadModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnloadModelResponse:
+    def unload_model(self, request: UnloadModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[UnloadModelResponse]:
         """UnloadModel lets the model finish its calls and ends its process."""
-        return await self._caller.unary(ModelService.INFO.methods['UnloadModel'], request, timeout, metadata)
+        return self._caller.unary(ModelService.INFO.methods['UnloadModel'], request, timeout, metadata)

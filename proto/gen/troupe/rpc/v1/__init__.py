@@ -11,6 +11,8 @@ from .frame_pb2 import MethodPolicy as MethodPolicy
 from .frame_pb2 import Open as Open
 from .frame_pb2 import Ping as Ping
 from .frame_pb2 import Pong as Pong
+from .frame_pb2 import Priority as Priority
 from .frame_pb2 import Progress as Progress
+from .frame_pb2 import Resolution as Resolution
 from .frame_pb2 import Resume as Resume
 from .frame_pb2 import Status as Status

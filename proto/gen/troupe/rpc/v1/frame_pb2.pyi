@@ -11,11 +11,31 @@ from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class Priority(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PRIORITY_UNSPECIFIED: _ClassVar[Priority]
+    PRIORITY_VOICE: _ClassVar[Priority]
+    PRIORITY_INTERACTIVE: _ClassVar[Priority]
+    PRIORITY_BATCH: _ClassVar[Priority]
+    PRIORITY_TRAINING: _ClassVar[Priority]
+PRIORITY_UNSPECIFIED: Priority
+PRIORITY_VOICE: Priority
+PRIORITY_INTERACTIVE: Priority
+PRIORITY_BATCH: Priority
+PRIORITY_TRAINING: Priority
 POLICY_FIELD_NUMBER: _ClassVar[int]
 policy: _descriptor.FieldDescriptor
 
 class Frame(_message.Message):
-    __slots__ = ("call_id", "epoch", "sequence", "payload", "more", "half_close", "open", "credit", "cancel", "ping", "pong", "resume", "detach", "close")
+    __slots__ = ("call_id", "epoch", "sequence", "payload", "more", "half_close", "open", "credit", "cancel", "ping", "pong", "resume", "detach", "close", "headers")
+    class HeadersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     CALL_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -30,6 +50,7 @@ class Frame(_message.Message):
     RESUME_FIELD_NUMBER: _ClassVar[int]
     DETACH_FIELD_NUMBER: _ClassVar[int]
     CLOSE_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_FIELD_NUMBER: _ClassVar[int]
     call_id: str
     epoch: int
     sequence: int
@@ -44,7 +65,8 @@ class Frame(_message.Message):
     resume: Resume
     detach: Detach
     close: Close
-    def __init__(self, call_id: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., payload: _Optional[_Iterable[bytes]] = ..., more: _Optional[bool] = ..., half_close: _Optional[bool] = ..., open: _Optional[_Union[Open, _Mapping]] = ..., credit: _Optional[_Union[Credit, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., resume: _Optional[_Union[Resume, _Mapping]] = ..., detach: _Optional[_Union[Detach, _Mapping]] = ..., close: _Optional[_Union[Close, _Mapping]] = ...) -> None: ...
+    headers: _containers.ScalarMap[str, str]
+    def __init__(self, call_id: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., payload: _Optional[_Iterable[bytes]] = ..., more: _Optional[bool] = ..., half_close: _Optional[bool] = ..., open: _Optional[_Union[Open, _Mapping]] = ..., credit: _Optional[_Union[Credit, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., resume: _Optional[_Union[Resume, _Mapping]] = ..., detach: _Optional[_Union[Detach, _Mapping]] = ..., close: _Optional[_Union[Close, _Mapping]] = ..., headers: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Open(_message.Message):
     __slots__ = ("protocol_version", "method", "metadata", "timeout", "initial_credit", "resume_key", "grace", "preceding")
@@ -165,20 +187,28 @@ class Progress(_message.Message):
     def __init__(self, state: _Optional[_Union[Progress.State, str]] = ..., position: _Optional[int] = ..., eta: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., fraction: _Optional[float] = ..., note: _Optional[str] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
-    __slots__ = ("process", "epoch", "beat", "actor", "services", "state")
+    __slots__ = ("process", "epoch", "beat", "actor", "services", "state", "steps", "working", "patience_ms", "calls")
     PROCESS_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     BEAT_FIELD_NUMBER: _ClassVar[int]
     ACTOR_FIELD_NUMBER: _ClassVar[int]
     SERVICES_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    WORKING_FIELD_NUMBER: _ClassVar[int]
+    PATIENCE_MS_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
     process: str
     epoch: int
     beat: int
     actor: str
     services: _containers.RepeatedScalarFieldContainer[str]
     state: str
-    def __init__(self, process: _Optional[str] = ..., epoch: _Optional[int] = ..., beat: _Optional[int] = ..., actor: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ..., state: _Optional[str] = ...) -> None: ...
+    steps: int
+    working: bool
+    patience_ms: int
+    calls: int
+    def __init__(self, process: _Optional[str] = ..., epoch: _Optional[int] = ..., beat: _Optional[int] = ..., actor: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ..., state: _Optional[str] = ..., steps: _Optional[int] = ..., working: _Optional[bool] = ..., patience_ms: _Optional[int] = ..., calls: _Optional[int] = ...) -> None: ...
 
 class Location(_message.Message):
     __slots__ = ("process", "epoch", "resume_key_digest", "principal", "method")
@@ -194,14 +224,26 @@ class Location(_message.Message):
     method: str
     def __init__(self, process: _Optional[str] = ..., epoch: _Optional[int] = ..., resume_key_digest: _Optional[bytes] = ..., principal: _Optional[str] = ..., method: _Optional[str] = ...) -> None: ...
 
+class Resolution(_message.Message):
+    __slots__ = ("method", "field")
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    method: str
+    field: str
+    def __init__(self, method: _Optional[str] = ..., field: _Optional[str] = ...) -> None: ...
+
 class MethodPolicy(_message.Message):
-    __slots__ = ("route_by", "public", "scope", "idempotent")
+    __slots__ = ("route_by", "public", "scope", "idempotent", "resolved_by", "priority")
     ROUTE_BY_FIELD_NUMBER: _ClassVar[int]
     PUBLIC_FIELD_NUMBER: _ClassVar[int]
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENT_FIELD_NUMBER: _ClassVar[int]
+    RESOLVED_BY_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
     route_by: str
     public: bool
     scope: str
     idempotent: bool
-    def __init__(self, route_by: _Optional[str] = ..., public: _Optional[bool] = ..., scope: _Optional[str] = ..., idempotent: _Optional[bool] = ...) -> None: ...
+    resolved_by: Resolution
+    priority: Priority
+    def __init__(self, route_by: _Optional[str] = ..., public: _Optional[bool] = ..., scope: _Optional[str] = ..., idempotent: _Optional[bool] = ..., resolved_by: _Optional[_Union[Resolution, _Mapping]] = ..., priority: _Optional[_Union[Priority, str]] = ...) -> None: ...

@@ -1,7 +1,8 @@
 """Starting the process of a model, and hearing from it.
 
 The child writes one JSON object per line on its standard output: how loading goes, that it serves, or why it cannot.
-It ends when its standard input is closed, so that no model outlives the actor that watches it.
+It ends in order when its standard input is closed. With its parent it ends at once, also where it hangs or was stopped:
+the kernel sees to that on Linux, elsewhere only the closed input does.
 """
 
 import asyncio
@@ -15,6 +16,10 @@ from typing import Protocol
 
 import msgspec
 
+from host.driver import Process
+from host.process import dying_with_parent
+from host.settings import INSTANCE
+
 
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a model's process says of itself."""
@@ -27,42 +32,43 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why it failed, as a sentence."""
 
 
-class WorkerProcess(Protocol):
+class WorkerProcess(Process, Protocol):
     """A model's process."""
 
     def reports(self) -> AsyncIterator[Report]:
-        """What it says, until it has ended. To be iterated once."""
-
-    async def stop(self, grace: float) -> None:
-        """Let it finish its calls within `grace` seconds and end; harmless when it has ended."""
-
-    @property
-    def ending(self) -> str:
-        """How it ended, for people; empty while it runs."""
+        """What it says, until it has nothing more to say. To be iterated once, before `ended` is awaited."""
 
 
 class Launcher(Protocol):
     """Starts processes."""
 
-    async def launch(self, name: str, path: Path) -> WorkerProcess:
-        """Start the process of a model; it loads the file and then serves the model's name."""
+    async def launch(self, name: str, path: Path, instance: str) -> WorkerProcess:
+        """Start the process of a model; it loads the file and then serves the model's name.
+
+        instance: becomes a part of its name on the bus. Raises OSError.
+        """
 
 
 class SubprocessLauncher:
-    """Starts `python -m actors.llama.worker` with this interpreter."""
+    """Starts `python -m <module>` with this interpreter."""
 
-    def __init__(self, environment: Mapping[str, str] | None = None, arguments: Sequence[str] = ()) -> None:
+    def __init__(
+        self, module: str, environment: Mapping[str, str] | None = None, arguments: Sequence[str] = ()
+    ) -> None:
         """`environment` is added to this process's own; `arguments` to the worker's."""
+        self._module = module
         self._environment = {**os.environ, **(environment or {})}
         self._arguments = arguments
 
-    async def launch(self, name: str, path: Path) -> "Subprocess":
+    async def launch(self, name: str, path: Path, instance: str) -> "Subprocess":
         """See `Launcher`."""
+        command = (sys.executable, "-m", self._module, "--model", name, "--path", str(path), *self._arguments)
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "actors.llama.worker", "--model", name, "--path", str(path), *self._arguments),
+            *dying_with_parent(),
+            *command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env=self._environment,
+            env={**self._environment, INSTANCE: instance},
             start_new_session=True,
         )
         return Subprocess(process)
@@ -71,26 +77,13 @@ class SubprocessLauncher:
 class Subprocess:
     """A child of this process."""
 
-    KILL_SECONDS = 5.0
-    """Beyond its grace before it is killed."""
-
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
     @property
     def pid(self) -> int:
-        """The operating system's number of the process."""
+        """See `driver.Process`."""
         return self._process.pid
-
-    @property
-    def ending(self) -> str:
-        """See `WorkerProcess`."""
-        code = self._process.returncode
-        if code is None:
-            return ""
-        if code < 0:
-            return f"it was ended by {signal.Signals(-code).name}"
-        return f"it ended with code {code}"
 
     async def reports(self) -> AsyncIterator[Report]:
         """See `WorkerProcess`."""
@@ -98,16 +91,20 @@ class Subprocess:
         while output is not None and (line := await output.readline()):
             with contextlib.suppress(msgspec.DecodeError):
                 yield msgspec.json.decode(line, type=Report)
-        await self._process.wait()
 
-    async def stop(self, grace: float) -> None:
-        """See `WorkerProcess`."""
+    async def ended(self) -> str:
+        """See `driver.Process`."""
+        code = await self._process.wait()
+        if code < 0:
+            return f"it was ended by {signal.Signals(-code).name}"
+        return f"it ended with code {code}"
+
+    def terminate(self) -> None:
+        """See `driver.Process`."""
         if self._process.stdin is not None:
             self._process.stdin.close()
-        try:
-            async with asyncio.timeout(grace + self.KILL_SECONDS):
-                await self._process.wait()
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-            await self._process.wait()
+
+    def kill(self) -> None:
+        """See `driver.Process`."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()

@@ -1,0 +1,95 @@
+"""What the doors are told: the sections [http], [grpc], [auth] and [limits] of the settings."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated
+
+from msgspec import Meta, Struct, field
+
+from host import settings as files
+from host.settings import Count, Port, Rate, Rooms, Seconds, Settings
+
+
+class HttpSettings(Struct, frozen=True, kw_only=True):
+    """HTTP and WebSocket."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    allowed_hosts: list[str] = field(default_factory=list)
+    """Names under which browsers may reach the hub, besides the address it listens on."""
+
+    cors_origins: list[str] = field(default_factory=list)
+    """Web pages of other origins that may call the hub."""
+
+
+class GrpcSettings(Struct, frozen=True, kw_only=True):
+    """gRPC."""
+
+    host: str = "127.0.0.1"
+    port: Port = 50051
+
+
+class KeySettings(Struct, frozen=True, kw_only=True):
+    """One API key, as its SHA-256 in hexadecimal."""
+
+    name: Annotated[str, Meta(min_length=1)]
+    hash: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    scopes: list[str] = field(default_factory=list)
+    """What the key may do; empty: everything."""
+
+
+class AuthSettings(Struct, frozen=True, kw_only=True):
+    """Who may call."""
+
+    keys: list[KeySettings] = field(default_factory=list)
+
+
+class LimitSettings(Struct, frozen=True, kw_only=True):
+    """What the doors let through."""
+
+    max_body_bytes: Count = 8 * 1024 * 1024
+    max_connections: Count = 2048
+    max_calls: Count = 512
+    max_calls_per_connection: Count = 64
+    messages_per_second: Rate = 500
+    message_burst: Count = 1000
+
+
+class DoorSettings(Struct, frozen=True, kw_only=True):
+    """All of the above, and what doors need of the process."""
+
+    http: HttpSettings = HttpSettings()
+    grpc: GrpcSettings = GrpcSettings()
+    auth: AuthSettings = AuthSettings()
+    limits: LimitSettings = LimitSettings()
+
+    drain_seconds: Seconds = 10
+    """How long running calls may take to end when the process stops."""
+
+    source: str = ""
+    """The file they were read from; empty: none."""
+
+
+ROOMS: Rooms = MappingProxyType(
+    {"http": HttpSettings, "grpc": GrpcSettings, "auth": AuthSettings, "limits": LimitSettings}
+)
+"""The doors' sections by name, for `host.settings.load`."""
+
+
+def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings of a process that knows all rooms: any other section is refused. Raises SettingsError."""
+    return files.load(path, environ, rooms=ROOMS, complete=True)
+
+
+def doors_of(settings: Settings) -> DoorSettings:
+    """What settings say of the doors. Raises SettingsError."""
+    return DoorSettings(
+        http=settings.room("http", HttpSettings),
+        grpc=settings.room("grpc", GrpcSettings),
+        auth=settings.room("auth", AuthSettings),
+        limits=settings.room("limits", LimitSettings),
+        drain_seconds=settings.supervisor.drain_seconds,
+        source=settings.source,
+    )
