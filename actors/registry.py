@@ -1,6 +1,7 @@
 """The company: one line per actor, its name and where its class is."""
 
 ACTORS = {
+    "blobs": "actors.blobs:BlobActor",
     "echo": "actors.echo:EchoActor",
     "llama": "actors.llama.actor:LlamaActor",
 }

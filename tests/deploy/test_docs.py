@@ -8,6 +8,7 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import FieldInfo, fields
 
+from actors.blobs import BlobSettings
 from actors.llama.settings import LlamaSettings
 from actors.registry import ACTORS
 from cli.__main__ import COMMANDS
@@ -27,7 +28,7 @@ def sections() -> dict[str, type[Struct]]:
         for found in fields(Settings)
         if isinstance(found.type, type) and issubclass(found.type, Struct)
     }
-    return {**own, **ROOMS, "actors.llama": LlamaSettings}
+    return {**own, **ROOMS, "actors.blobs": BlobSettings, "actors.llama": LlamaSettings}
 
 
 def default(found: FieldInfo) -> object:

@@ -8,6 +8,8 @@ if TYPE_CHECKING:
 
 def services() -> "dict[str, ServiceInfo]":
     """Every service of the contract by its full name."""
+    from troupe.blob.v1.blob_service_bus import BlobFileService
+    from troupe.blob.v1.blob_service_bus import BlobService
     from troupe.chat.v1.chat_service_bus import ChatService
     from troupe.echo.v1.echo_service_bus import EchoService
     from troupe.embedding.v1.embedding_service_bus import EmbeddingService
@@ -15,6 +17,8 @@ def services() -> "dict[str, ServiceInfo]":
     from troupe.model.v1.model_service_bus import ModelService
 
     return {
+        'troupe.blob.v1.BlobFileService': BlobFileService.INFO,
+        'troupe.blob.v1.BlobService': BlobService.INFO,
         'troupe.chat.v1.ChatService': ChatService.INFO,
         'troupe.echo.v1.EchoService': EchoService.INFO,
         'troupe.embedding.v1.EmbeddingService': EmbeddingService.INFO,

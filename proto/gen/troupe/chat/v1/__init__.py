@@ -15,7 +15,6 @@ from .chat_service_pb2 import JsonFormat as JsonFormat
 from .chat_service_pb2 import JsonSchemaFormat as JsonSchemaFormat
 from .chat_service_pb2 import Message as Message
 from .chat_service_pb2 import Part as Part
-from .chat_service_pb2 import Reference as Reference
 from .chat_service_pb2 import ResponseFormat as ResponseFormat
 from .chat_service_pb2 import Role as Role
 from .chat_service_pb2 import Sampling as Sampling

@@ -1,4 +1,5 @@
 from google.protobuf import struct_pb2 as _struct_pb2
+from troupe.blob.v1 import blob_service_pb2 as _blob_service_pb2
 from troupe.rpc.v1 import frame_pb2 as _frame_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -56,22 +57,10 @@ class Part(_message.Message):
     AUDIO_FIELD_NUMBER: _ClassVar[int]
     FILE_FIELD_NUMBER: _ClassVar[int]
     text: str
-    image: Reference
-    audio: Reference
-    file: Reference
-    def __init__(self, text: _Optional[str] = ..., image: _Optional[_Union[Reference, _Mapping]] = ..., audio: _Optional[_Union[Reference, _Mapping]] = ..., file: _Optional[_Union[Reference, _Mapping]] = ...) -> None: ...
-
-class Reference(_message.Message):
-    __slots__ = ("uri", "media_type", "detail", "filename")
-    URI_FIELD_NUMBER: _ClassVar[int]
-    MEDIA_TYPE_FIELD_NUMBER: _ClassVar[int]
-    DETAIL_FIELD_NUMBER: _ClassVar[int]
-    FILENAME_FIELD_NUMBER: _ClassVar[int]
-    uri: str
-    media_type: str
-    detail: str
-    filename: str
-    def __init__(self, uri: _Optional[str] = ..., media_type: _Optional[str] = ..., detail: _Optional[str] = ..., filename: _Optional[str] = ...) -> None: ...
+    image: _blob_service_pb2.Reference
+    audio: _blob_service_pb2.Reference
+    file: _blob_service_pb2.Reference
+    def __init__(self, text: _Optional[str] = ..., image: _Optional[_Union[_blob_service_pb2.Reference, _Mapping]] = ..., audio: _Optional[_Union[_blob_service_pb2.Reference, _Mapping]] = ..., file: _Optional[_Union[_blob_service_pb2.Reference, _Mapping]] = ...) -> None: ...
 
 class Tool(_message.Message):
     __slots__ = ("name", "description", "parameters", "strict")
