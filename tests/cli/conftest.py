@@ -57,7 +57,7 @@ Run = Callable[..., Awaitable[Ended]]
 def environment(home: Path) -> dict[str, str]:
     """A shell's environment without settings of whoever runs the tests."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("TROUPE_", "NATS_"))}
-    return {**kept, "TROUPE_HOME": str(home), "PYTHONUTF8": "1"}
+    return {**kept, "TROUPE_HOME": str(home), "TROUPE_ACTORS_WEIGHTS_FETCH": "false", "PYTHONUTF8": "1"}
 
 
 TroupeIn = Callable[..., Run]
