@@ -75,4 +75,3 @@ def test_every_page_is_reached_from_the_readme() -> None:
 def test_each_command_has_its_chapter() -> None:
     text = (ROOT / "docs" / "cli.md").read_text("utf-8")
     assert re.findall(r"^## troupe (\w+)", text, re.MULTILINE) == list(COMMANDS)
-
