@@ -60,7 +60,7 @@ class BlobSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The section [actors.blobs]."""
 
     max_upload_bytes: int = 512 * 1024 * 1024
-    """Bytes of one blob. More is refused at once where its size is told, else when it gets there."""
+    """Bytes of one blob; over HTTP `[limits] max_upload_bytes` holds too. More is refused as soon as it is known."""
 
     max_total_bytes: int = 64 * GIGABYTE
     """Bytes of all blobs together."""
