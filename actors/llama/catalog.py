@@ -54,7 +54,8 @@ class Entry:
     def services(self) -> list[str]:
         """Full names of what the model offers."""
         generates = self.header is not None and not self.header.embeds_only
-        return [*([ChatService.INFO.name] if generates else []), EmbeddingService.INFO.name]
+        embeds = self.header is None or self.header.embeds
+        return [*([ChatService.INFO.name] if generates else []), *([EmbeddingService.INFO.name] if embeds else [])]
 
 
 class Catalog:

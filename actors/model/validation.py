@@ -7,11 +7,12 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from google.protobuf.struct_pb2 import Struct
 
-from actors.model.interface import SamplingSettings
+from actors.model.interface import EngineInfo, SamplingSettings
 from bus import Code, RpcError, invalid
 from troupe.chat.v1 import Message, ResponseFormat, Role, Sampling, Tool, ToolCall, ToolChoice
 
@@ -143,8 +144,8 @@ def answer_schema(form: ResponseFormat) -> object:
     return plain(form.json_schema.schema)
 
 
-def sampling_settings(sampling: Sampling, vocabulary: int) -> SamplingSettings:
-    """How tokens are chosen; absent fields keep the defaults."""
+def sampling_settings(sampling: Sampling, info: EngineInfo) -> SamplingSettings:
+    """How tokens are chosen; absent fields keep the model's defaults."""
     given: dict[str, Any] = {}
     for name, (low, high) in RANGES.items():
         if sampling.HasField(name):
@@ -155,7 +156,7 @@ def sampling_settings(sampling: Sampling, vocabulary: int) -> SamplingSettings:
             given[name] = value
     if sampling.HasField("seed"):
         given["seed"] = sampling.seed
-    return SamplingSettings(**given, logit_bias=_bias(sampling.logit_bias, vocabulary))
+    return replace(info.sampling, **given, logit_bias=_bias(sampling.logit_bias, info.vocabulary))
 
 
 def _bias(bias: Mapping[int, float], vocabulary: int) -> dict[int, float]:
