@@ -4,5 +4,6 @@ ACTORS = {
     "blobs": "actors.blobs:BlobActor",
     "echo": "actors.echo:EchoActor",
     "llama": "actors.llama.actor:LlamaActor",
+    "models": "actors.models.actor:ModelsActor",
     "weights": "actors.weights.actor:WeightsActor",
 }

@@ -72,9 +72,7 @@ def parser() -> argparse.ArgumentParser:
     release.add_argument("--work", type=Path, default=WORK, help="folder with the checkpoint")
     release.set_defaults(run=_release)
 
-    label = commands.add_parser(
-        "label", help="write troupe-tiny's label anew, without touching its weights"
-    )
+    label = commands.add_parser("label", help="write troupe-tiny's label anew, without touching its weights")
     label.add_argument("--file", type=Path, default=MODELS / "troupe-tiny.gguf", help="GGUF file to change")
     label.set_defaults(run=_label)
 

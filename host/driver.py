@@ -100,7 +100,7 @@ class Driver:
         pulse = Pulse(beat.steps, beat.working, beat.patience_ms / 1000)
         for name, (instance, _) in self._running.items():
             if f"-{instance}-" in beat.process:
-                self.do(self.supervision.heard(name, beat.process, beat.state, time.monotonic(), pulse))
+                self.do(self.supervision.heard(name, beat.process, beat.state, time.monotonic(), pulse, beat.trouble))
                 return
 
     # ---- what is done
@@ -159,7 +159,7 @@ class Driver:
 
     def _tell(self, child: Child) -> None:
         known = {self._kind: child.name, "state": child.state.value, "pid": child.pid}
-        log.info("process.state", **known, last_exit=child.last_exit)
+        log.info("process.state", **known, last_exit=child.last_exit, trouble=child.trouble)
         self._changed(child)
 
     async def _live(self, name: str) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from actors.llama.adapters import adapter_key, check_adapter
 from actors.llama.binding import NativeContext, NativeModel, start_library
+from actors.llama.constraints import OBEYS, compile_constraint
 from actors.llama.embedding import Embedder, EmbeddingWork
 from actors.llama.engine_limits import cache_is_parted, cache_tokens, context_tokens, embedding_tokens, threads
 from actors.llama.file_sampling import default_sampling
@@ -142,7 +143,7 @@ class LlamaEngine:
         self._check_length(job)
         self._check_queue(job)
         key = self._adapter_key(job.adapter)
-        grammar = Grammar(job.constraint, self._vocabulary, job.markers) if job.constraint is not None else None
+        grammar = self._grammar(job)
         stream: EventStream[Event] = EventStream(self._stepper.wake)
         running = RunningJob(job, stream, key, grammar, unfinished=job.choices)
         choices = [Choice(running, number, self._sampler(running, number)) for number in range(job.choices)]
@@ -209,6 +210,10 @@ class LlamaEngine:
 
     # ---- parts
 
+    def _grammar(self, job: Job) -> Grammar | None:
+        found = compile_constraint(job.constraint) if job.constraint is not None else None
+        return Grammar(found, self._vocabulary, job.markers) if found is not None else None
+
     def _forget(self, slot: Slot) -> None:
         self._context.cut(slot.index, 0)
 
@@ -270,6 +275,7 @@ def describe(header: ModelHeader, vocabulary: Vocabulary, settings: LlamaSetting
         infill=vocabulary.infill,
         embeds=header.embeds,
         sampling=default_sampling(header),
+        obeys=OBEYS,
     )
 
 

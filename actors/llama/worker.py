@@ -13,11 +13,11 @@ from pathlib import Path
 
 import msgspec
 
-from actors.llama.catalog import AdapterFolders, adapter_folders
+from actors.llama.catalog import FAMILY, AdapterFolders, adapter_folders
 from actors.llama.engine import LlamaEngine
 from actors.llama.settings import LlamaSettings
+from actors.model.attendance import Attendance, offers
 from actors.model.launcher import Report
-from actors.model.service import LlamaModel
 from bus import RpcError
 from bus.subjects import escape
 from host import process
@@ -25,8 +25,6 @@ from host.log import configure
 from host.member import Member
 from host.settings import Settings, load
 from host.watchdog import Pulse
-from troupe.chat.v1 import ChatService
-from troupe.embedding.v1 import EmbeddingService
 
 Tell = Callable[[Report], None]
 PROGRESS_STEP = 0.02
@@ -38,7 +36,7 @@ MAX_NAME = 100
 async def serve(
     member: Member, settings: LlamaSettings, name: str, path: Path, tell: Tell, stop: asyncio.Event
 ) -> None:
-    """Load a model and serve it under its name until `stop` is set, or until its engine fails, which raises.
+    """Load a model and serve it under its names until `stop` is set, or until its engine fails, which raises.
 
     Raises RpcError MODEL_LOAD_FAILED if the file cannot be loaded. When it returns, running calls have ended or were
     cancelled, and the model is freed.
@@ -48,15 +46,13 @@ async def serve(
     engine = await LlamaEngine.open(path, settings, loading.progress)
     try:
         member.heart.pulse = engine.pulse
-        model = LlamaModel(engine, AdapterFolders(adapter_folders(member.settings.home, settings)))
+        offered = offers(engine, AdapterFolders(adapter_folders(member.settings.home, settings)))
         member.metrics.queue_depth(lambda: engine.waiting, name)
-        await member.serve(model, EmbeddingService.INFO, route=name)
-        if engine.info.generates:
-            await member.serve(model, ChatService.INFO, route=name)
-        await member.ready()
-        tell(Report("ready"))
-        await _until_stopped(engine, stop)
-        await member.drain(settings.drain_seconds)
+        async with Attendance(member, FAMILY, name, offered, settings.drain_seconds):
+            await member.ready()
+            tell(Report("ready"))
+            await _until_stopped(engine, stop)
+            await member.drain(settings.drain_seconds)
     finally:
         await engine.close()
 

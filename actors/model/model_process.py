@@ -127,7 +127,7 @@ class ModelProcess:
         driver.failure.add_done_callback(self._broke)
         self._driver = driver
         if self._watch is not None:
-            self._leave = self._watch.follow(driver)
+            self._leave = self._watch.follow(driver, self._trouble)
         driver.start()
 
     async def _over(self, driver: Driver) -> None:
@@ -139,6 +139,10 @@ class ModelProcess:
     def _forget(self) -> None:
         self._leave()
         self._driver = None
+
+    def _trouble(self) -> str:
+        restarts = self.state == ModelState.MODEL_STATE_LOADING and self.error
+        return f"{self.name} is started again: {self.error}." if restarts else ""
 
     # ---- what happens
 

@@ -15,12 +15,14 @@ import pytest
 from actors.llama.actor import LlamaActor
 from actors.llama.settings import LlamaSettings
 from actors.model.launcher import Subprocess, SubprocessLauncher
+from actors.models.actor import ModelsActor, ModelsSettings
 from bus import RpcError, subjects
 from bus.transports import Message
 from host.embedded import EmbeddedServer
 from host.member import Member
 from host.settings import load
 from troupe.chat.v1 import ChatServiceClient, CompleteRequest
+from troupe.family.v1 import FamilyService
 from troupe.model.v1 import (
     GetModelRequest,
     LoadModelRequest,
@@ -84,8 +86,12 @@ async def hub(models: Path, tmp_path: Path) -> AsyncIterator[Hub]:
         settings = load(environ={"TROUPE_HOME": str(tmp_path)})
         launcher = RememberingLauncher(tmp_path)
         async with Member(settings, "llama") as member, LlamaActor(SETTINGS, tmp_path, launcher, member) as actor:
-            await member.serve(actor, ModelService.INFO)
+            await member.serve(actor, FamilyService.INFO, "llama")
+            front = ModelsActor(ModelsSettings(families=["llama"]), member.channel, member.transport, patience=0)
+            await front.start()
+            await member.serve(front, ModelService.INFO)
             yield Hub(tmp_path, member, launcher)
+            await front.stop()
             await member.drain(1)
 
 
@@ -152,7 +158,9 @@ async def test_a_process_that_was_stopped_is_replaced_in_three_seconds_and_its_c
     model = (await hub.models.get_model(GetModelRequest(name="fixture"))).model
     assert model.state == ModelState.MODEL_STATE_LOADING
     assert model.error.startswith("killed: it was stopped and told nothing for ")
+    assert hub.member.heart.trouble() == f"fixture is started again: {model.error}."
     assert await hub.load("fixture") == ModelState.MODEL_STATE_READY
+    assert hub.member.heart.trouble() == ""
     assert await hub.complete("fixture")
 
 

@@ -1,29 +1,67 @@
-"""Regular expressions of JSON schemas as GBNF, for the content of a JSON string."""
+"""Regular expressions as GBNF, for whole texts and for the content of a JSON string."""
 
-PLAIN = r'[^"\\\x7F\x00-\x1F]'
-"""Any character that needs no escape in a JSON string; what a dot or a negated class stands for."""
-CLASSES = {"d": "0-9", "w": "A-Za-z0-9_", "s": r" "}
-NEGATED = {"D": "0-9", "W": "A-Za-z0-9_", "S": r" "}
-ESCAPES = {"n": r'"\\n"', "t": r'"\\t"', "r": r'"\\r"'}
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 REPEAT_LIMIT = 1000
+DIGITS, WORDS = "0-9", "A-Za-z0-9_"
+
+
+@dataclass(frozen=True, slots=True)
+class _Alphabet:
+    """What characters are, as the content of a class."""
+
+    barred: str
+    """Never let through by a negated class."""
+    dot: str
+    """Not let through by a dot, besides."""
+    spaces: str
+    escapes: Mapping[str, str]
+    """What "\\n" and the like stand for, as an expression."""
+    escaped: str
+    """Characters that are written with a backslash before them."""
+    in_class: Mapping[str, str]
+    """What "\\n" and the like stand for within a class."""
+
+
+JSON = _Alphabet(r'"\\\x7F\x00-\x1F', "", " ", {"n": r'"\\n"', "t": r'"\\t"', "r": r'"\\r"'}, '"\\', {})
+"""The content of a JSON string: what needs an escape there is one, or cannot be held."""
+TEXT = _Alphabet(
+    "", r"\n", r" \t\n\r", {"n": r'"\n"', "t": r'"\t"', "r": r'"\r"'}, "", {"n": r"\n", "t": r"\t", "r": r"\r"}
+)
+"""Plain text."""
 
 
 def pattern_expression(pattern: str) -> str:
-    """The expression of a pattern; where it is not anchored, any text may precede or follow.
+    """The expression of a JSON string's content; where it is not anchored, any text may precede or follow.
 
     Known: literals, dots, classes, groups, alternatives, repetition, digits, words, spaces and their negations. Raises
     ValueError for the rest, as look-around and back-references.
     """
-    begin = pattern.startswith("^")
-    end = pattern.endswith("$") and not pattern.endswith("\\$")
-    body = pattern[1 if begin else 0 : -1 if end else None]
-    expression = _Parser(body).parse()
+    begin, body, end = _anchors(pattern)
+    expression = _Parser(body, JSON).parse()
     return " ".join(["" if begin else "char*", f"({expression})", "" if end else "char*"]).strip()
 
 
+def text_expression(pattern: str) -> str:
+    """The expression of a whole text that the pattern matches from end to end; anchors at its ends change nothing.
+
+    Known and refused is what `pattern_expression` knows and refuses.
+    """
+    return f"({_Parser(_anchors(pattern)[1], TEXT).parse()})"
+
+
+def _anchors(pattern: str) -> tuple[bool, str, bool]:
+    begin = pattern.startswith("^")
+    end = pattern.endswith("$") and not pattern.endswith("\\$")
+    return begin, pattern[1 if begin else 0 : -1 if end else None], end
+
+
 class _Parser:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, alphabet: _Alphabet) -> None:
         self._text = text
+        self._alphabet = alphabet
+        self._classes = {"d": DIGITS, "w": WORDS, "s": alphabet.spaces}
         self._place = 0
 
     def parse(self) -> str:
@@ -63,12 +101,12 @@ class _Parser:
         if character == "[":
             return self._class()
         if character == ".":
-            return PLAIN
+            return self._other_than(self._alphabet.dot)
         if character == "\\":
             return self._escape()
         if character in "^$*+?{":
             raise ValueError(f"{character!r} at character {self._place} cannot be held.")
-        return _literal(character)
+        return self._literal(character)
 
     def _group(self) -> str:
         if self._next == "?":
@@ -82,15 +120,15 @@ class _Parser:
 
     def _escape(self) -> str:
         character = self._take()
-        if character in CLASSES:
-            return f"[{CLASSES[character]}]"
-        if character in NEGATED:
-            return rf'[^"\\\x7F\x00-\x1F{NEGATED[character]}]'
-        if character in ESCAPES:
-            return ESCAPES[character]
+        if character in self._classes:
+            return f"[{self._classes[character]}]"
+        if character.lower() in self._classes:
+            return self._other_than(self._classes[character.lower()])
+        if character in self._alphabet.escapes:
+            return self._alphabet.escapes[character]
         if character.isalnum():
             raise ValueError(f"'\\{character}' cannot be held.")
-        return _literal(character)
+        return self._literal(character)
 
     def _class(self) -> str:
         negated = self._next == "^"
@@ -100,13 +138,14 @@ class _Parser:
         while self._next != "]":
             content.append(self._member())
         self._take()
-        return rf'[^"\\\x7F\x00-\x1F{"".join(content)}]' if negated else f"[{''.join(content)}]"
+        return self._other_than("".join(content)) if negated else f"[{''.join(content)}]"
 
     def _member(self) -> str:
         """A character of a class, a range, or a class within."""
-        if self._next == "\\" and self._ahead(1) in CLASSES:
+        within = {**self._classes, **self._alphabet.in_class}
+        if self._next == "\\" and self._ahead(1) in within:
             self._place += 2
-            return CLASSES[self._ahead(-1)]
+            return within[self._ahead(-1)]
         low = self._class_character()
         if self._next != "-" or self._ahead(1) == "]":
             return _code(low)
@@ -114,7 +153,16 @@ class _Parser:
         high = self._class_character()
         if high < low:
             raise ValueError("a class has a range that ends before it begins.")
-        return f"{_code(low)}-{_code(high)}"
+        return self._range(low, high)
+
+    def _range(self, low: str, high: str) -> str:
+        """A range of characters, without those that are written with a backslash before them."""
+        parts, start = [], ord(low)
+        for gap in [*sorted(each for each in self._alphabet.escaped if low <= each <= high), chr(ord(high) + 1)]:
+            if start < ord(gap):
+                parts.append(f"{_code(chr(start))}-{_code(chr(ord(gap) - 1))}")
+            start = ord(gap) + 1
+        return "".join(parts)
 
     def _ahead(self, count: int) -> str:
         """The character so many places on, or empty."""
@@ -127,7 +175,7 @@ class _Parser:
             character = self._take()
         if escaped and character.isalnum():
             raise ValueError(f"'\\{character}' in a class cannot be held.")
-        if character in '"\\' or character < " ":
+        if character in self._alphabet.escaped or character < " ":
             raise ValueError("quotes, backslashes and control characters in a class cannot be held.")
         return character
 
@@ -152,13 +200,17 @@ class _Parser:
         self._place = end + 1
         return text
 
+    def _other_than(self, content: str) -> str:
+        found = f"{self._alphabet.barred}{content}"
+        return f"[^{found}]" if found else "[\\U00000000-\\U0010FFFF]"
 
-def _literal(character: str) -> str:
-    if character in '"\\':
-        return rf'"\\\{character}"'
-    if character < " ":
-        raise ValueError("control characters cannot be held.")
-    return f'"{character}"' if character.isprintable() else f'"{_code(character)}"'
+    def _literal(self, character: str) -> str:
+        if character in self._alphabet.escaped:
+            return rf'"\\\{character}"'
+        if character < " ":
+            raise ValueError("control characters cannot be held.")
+        plain = character.isprintable() and character not in '"\\'
+        return f'"{character}"' if plain else f'"{_code(character)}"'
 
 
 def _code(character: str) -> str:

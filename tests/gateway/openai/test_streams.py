@@ -11,8 +11,10 @@ from starlette.types import Message
 
 from bus import Code, RpcError
 from bus.testing.stage import until
-from gateway.openai import sse
-from gateway.openai.sse import MAX_WAITING_BYTES, Disconnected, EventStream, unless_gone
+from gateway.http import stream as streams
+from gateway.http.body import Disconnected
+from gateway.http.stream import MAX_WAITING_BYTES, ResponseStream, unless_gone
+from gateway.openai.errors import OPENAI
 from gateway.settings import LimitSettings
 
 MODEL = "scripted"
@@ -46,8 +48,8 @@ class Peer:
         async with self.changed:
             await self.changed.wait_for(lambda: text in b"".join(self.bodies))
 
-    def stream(self, hold: float = 60, beat: float = 60) -> EventStream:
-        return EventStream(self.receive, self.send, hold=hold, beat=beat)
+    def stream(self, hold: float = 60, beat: float = 60) -> ResponseStream:
+        return ResponseStream(self.receive, self.send, dialect=OPENAI, hold=hold, beat=beat)
 
 
 def said(text: str) -> Any:
@@ -60,7 +62,7 @@ def said(text: str) -> Any:
 async def test_the_first_event_leaves_at_once_and_a_backlog_leaves_together() -> None:
     peer = Peer()
 
-    async def produce(stream: EventStream) -> None:
+    async def produce(stream: ResponseStream) -> None:
         stream.write(b"1")
         await peer.until(b"1")
         for piece in (b"2", b"3", b"4"):
@@ -75,7 +77,7 @@ async def test_the_first_event_leaves_at_once_and_a_backlog_leaves_together() ->
 async def test_an_error_before_the_first_event_keeps_its_own_status() -> None:
     peer = Peer()
 
-    async def produce(stream: EventStream) -> None:
+    async def produce(stream: ResponseStream) -> None:
         stream.comment("queued")
         raise RpcError(Code.NOT_FOUND, "no")
 
@@ -87,7 +89,7 @@ async def test_an_error_before_the_first_event_keeps_its_own_status() -> None:
 async def test_an_error_after_the_first_event_becomes_one() -> None:
     peer = Peer()
 
-    async def produce(stream: EventStream) -> None:
+    async def produce(stream: ResponseStream) -> None:
         stream.write(b"data: 1\n\n")
         await peer.until(b"1")
         raise ZeroDivisionError
@@ -103,7 +105,7 @@ async def test_silence_is_filled_with_comments_also_before_the_first_event() -> 
     peer = Peer()
     go_on = asyncio.Event()
 
-    async def produce(stream: EventStream) -> None:
+    async def produce(stream: ResponseStream) -> None:
         stream.comment("queued position 2")
         await go_on.wait()
         stream.write(b"data: 1\n\n")
@@ -118,7 +120,7 @@ async def test_silence_is_filled_with_comments_also_before_the_first_event() -> 
 async def test_a_stream_that_talks_gets_no_heartbeats() -> None:
     peer = Peer()
 
-    async def produce(stream: EventStream) -> None:
+    async def produce(stream: ResponseStream) -> None:
         for number in range(20):
             event = b"data: %d\n\n" % number
             stream.write(event)
@@ -132,7 +134,7 @@ async def test_a_client_that_goes_stops_the_producer_before_the_stream_ends() ->
     peer = Peer()
     stopped = asyncio.Event()
 
-    async def produce(stream: EventStream) -> None:
+    async def produce(stream: ResponseStream) -> None:
         stream.write(b"1")
         try:
             await asyncio.Event().wait()
@@ -152,7 +154,7 @@ async def test_the_producer_waits_for_a_client_that_reads_slowly() -> None:
     peer.free.clear()
     full = asyncio.Event()
 
-    async def produce(stream: EventStream) -> None:
+    async def produce(stream: ResponseStream) -> None:
         for _ in range(3):
             stream.write(b"x" * MAX_WAITING_BYTES)
             if stream.full:
@@ -168,11 +170,11 @@ async def test_the_producer_waits_for_a_client_that_reads_slowly() -> None:
 
 
 async def test_a_client_that_never_reads_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sse, "STALL_SECONDS", 0.02)
+    monkeypatch.setattr(streams, "STALL_SECONDS", 0.02)
     peer = Peer()
     stopped = asyncio.Event()
 
-    async def produce(stream: EventStream) -> None:
+    async def produce(stream: ResponseStream) -> None:
         stream.write(b"1")
         try:
             await asyncio.Event().wait()

@@ -9,9 +9,9 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from actors.model.gbnf import RuleBook, either, literal
-from actors.model.numerals import integer_expression, number_expression
-from actors.model.pattern import pattern_expression
+from actors.llama.gbnf import RuleBook, either, literal
+from actors.llama.numerals import integer_expression, number_expression
+from actors.llama.pattern import pattern_expression
 from bus import RpcError, invalid
 
 Schema = Mapping[str, Any]

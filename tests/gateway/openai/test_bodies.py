@@ -8,11 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus import Code, RpcError
-from gateway.openai import body, completions
-from gateway.openai.chat import _decoder
+from gateway.http.body import JsonBody
+from gateway.openai import completions
 from gateway.openai.chat_request import generate_request
 from gateway.openai.schema import ChatRequest, CompletionRequest
 from troupe.chat.v1 import CompleteRequest, GenerateRequest
+
+CHAT, COMPLETION = JsonBody(ChatRequest), JsonBody(CompletionRequest)
 
 _leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20)
 _json = st.recursive(
@@ -70,7 +72,7 @@ def requests(kind: type[Any]) -> st.SearchStrategy[dict[str, Any]]:
 @given(requests(ChatRequest))
 def test_a_chat_request_is_understood_or_refused(value: dict[str, Any]) -> None:
     try:
-        found = generate_request(body.decode(_decoder, msgspec.json.encode(value)))
+        found = generate_request(CHAT.decode(msgspec.json.encode(value)))
     except RpcError as error:
         assert error.code is Code.INVALID_ARGUMENT
     else:
@@ -80,7 +82,7 @@ def test_a_chat_request_is_understood_or_refused(value: dict[str, Any]) -> None:
 @given(requests(CompletionRequest))
 def test_a_completion_request_is_understood_or_refused(value: dict[str, Any]) -> None:
     try:
-        found = completions.complete_requests(body.decode(completions._decoder, msgspec.json.encode(value)))
+        found = completions.complete_requests(COMPLETION.decode(msgspec.json.encode(value)))
     except RpcError as error:
         assert error.code is Code.INVALID_ARGUMENT
     else:
@@ -90,5 +92,5 @@ def test_a_completion_request_is_understood_or_refused(value: dict[str, Any]) ->
 @given(st.binary(max_size=200))
 def test_bytes_are_a_request_or_refused(data: bytes) -> None:
     with pytest.raises(RpcError) as caught:
-        body.decode(_decoder, data)
+        CHAT.decode(data)
     assert caught.value.code is Code.INVALID_ARGUMENT

@@ -1,25 +1,28 @@
-"""Server-sent events: what has piled up leaves in one write, silence is filled, and a client that goes stops the work.
+"""Answers that go out as they are made: what has piled up leaves in one write, and a client that goes stops the work.
 
-Two tasks share a stream: the producer writes without waiting, the request's own task sends. The first event leaves at
-once; a backlog leaves together. There is no flush timer.
+Two tasks share a stream: the producer writes without waiting, the request's own task sends. The first piece leaves at
+once; a backlog leaves together. There is no flush timer. How the pieces look is a format's: server-sent events, lines
+of JSON, bytes.
 """
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import structlog
 from starlette.types import Receive, Send
 
 from bus import Code, RpcError
-from gateway.openai.errors import encoded
+from gateway.http.body import Disconnected
+from gateway.http.problem import NEUTRAL, Dialect, encoded
 
 HOLD_SECONDS = 2.0
-"""The status waits so long for the first event, so that a call that fails at once fails with its own status."""
+"""The status waits so long for the first piece, so that a call that fails at once fails with its own status."""
 
 HEARTBEAT_SECONDS = 10.0
-"""A stream is never silent for longer: proxies and clients give up on those that are."""
+"""A stream is never silent for longer, if its format can fill a silence: proxies and clients give up on silent ones."""
 
 STALL_SECONDS = 60.0
 """A client that takes nothing for so long is given up."""
@@ -27,25 +30,45 @@ STALL_SECONDS = 60.0
 MAX_WAITING_BYTES = 256 * 1024
 """The producer waits when so much has not left; its call then stops granting credit."""
 
-DONE = b"data: [DONE]\n\n"
-_HEARTBEAT = b": \n\n"
-_START = {
-    "type": "http.response.start",
-    "status": 200,
-    "headers": [
-        (b"content-type", b"text/event-stream; charset=utf-8"),
-        (b"cache-control", b"no-cache"),
-        (b"x-accel-buffering", b"no"),
-    ],
-}
+Headers = list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How a stream looks.
+
+    heartbeat: what fills a silence; empty: nothing does, and the status waits for the first piece. comment: around text
+    that clients leave out; None: there are no comments. error: around an error's body that comes after the first piece;
+    None: the answer is cut short, which clients see by its missing end.
+    """
+
+    media_type: str
+    heartbeat: bytes = b""
+    comment: tuple[bytes, bytes] | None = None
+    error: tuple[bytes, bytes] | None = None
+
+
+SERVER_SENT_EVENTS = Format(
+    "text/event-stream; charset=utf-8",
+    heartbeat=b": \n\n",
+    comment=(b": ", b"\n\n"),
+    error=(b"data: ", b"\n\n"),
+)
+JSON_LINES = Format("application/x-ndjson", error=(b"", b"\n"))
+
+
+def plain_bytes(media_type: str) -> Format:
+    """Bytes of this type, for example audio."""
+    return Format(media_type)
+
+
+class CutShort(Exception):
+    """The answer cannot go on, and its format has no words for that; the server ends the connection."""
+
 
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
-
-
-class Disconnected(Exception):
-    """The client went away before its answer was complete."""
 
 
 async def disconnected(receive: Receive) -> None:
@@ -73,14 +96,30 @@ async def _end(*tasks: "asyncio.Task[Any]") -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class EventStream:
-    """One response of server-sent events. waiting_bytes: what was written and has not left."""
+class ResponseStream:
+    """One response that goes out as it is made. waiting_bytes: what was written and has not left.
+
+    headers: besides those of the format. dialect: of errors. failed: told of an error that came after the first piece.
+    """
 
     def __init__(
-        self, receive: Receive, send: Send, *, hold: float = HOLD_SECONDS, beat: float = HEARTBEAT_SECONDS
+        self,
+        receive: Receive,
+        send: Send,
+        format: Format = SERVER_SENT_EVENTS,  # noqa: A002  # what it is called
+        *,
+        headers: Headers | None = None,
+        dialect: Dialect = NEUTRAL,
+        failed: Callable[[RpcError], None] = lambda _: None,
+        hold: float = HOLD_SECONDS,
+        beat: float = HEARTBEAT_SECONDS,
     ) -> None:
         self._receive = receive
         self._send = send
+        self._format = format
+        self._headers = headers or []
+        self._dialect = dialect
+        self._failed = failed
         self._hold = hold
         self._beat = beat
         self._parts: list[bytes] = []
@@ -97,14 +136,16 @@ class EventStream:
 
     # ---- the producer's side
 
-    def write(self, event: bytes) -> None:
-        """An event, complete with its "data: " and its empty line."""
+    def write(self, piece: bytes) -> None:
+        """A piece, complete as its format wants it: an event with its "data: " and its empty line."""
         self._held = False
-        self._append(event)
+        self._append(piece)
 
     def comment(self, text: str) -> None:
-        """A line that clients leave out. It does not make the status leave."""
-        self._append(f": {text}\n\n".encode())
+        """A line that clients leave out, where the format has such. It does not make the status leave."""
+        if self._format.comment is not None:
+            before, after = self._format.comment
+            self._append(before + text.encode() + after)
 
     def _append(self, part: bytes) -> None:
         self._parts.append(part)
@@ -124,11 +165,12 @@ class EventStream:
 
     # ---- the request's side
 
-    async def run(self, produce: Callable[["EventStream"], Awaitable[None]]) -> None:
+    async def run(self, produce: Callable[["ResponseStream"], Awaitable[None]]) -> None:
         """Send what `produce` writes until it returns.
 
-        Its RpcError becomes an event, or is raised while nothing has been sent. Raises Disconnected when the client
-        goes away or takes nothing any more; `produce` is then cancelled and over, as on cancellation.
+        Its RpcError is told as the format has it, or is raised while nothing has been sent. Raises CutShort where the
+        format has no words for it, and Disconnected when the client goes away or takes nothing any more; `produce` is
+        then cancelled and over, as on cancellation.
         """
         loop = asyncio.get_running_loop()
         producing = asyncio.create_task(_call(produce, self))
@@ -166,7 +208,7 @@ class EventStream:
         self._sending_since = time.monotonic()
         if not self._started:
             self._started = True
-            await self._send(_START)
+            await self._send({"type": "http.response.start", "status": 200, "headers": self._start_headers()})
         parts, self._parts = self._parts, []
         self.waiting_bytes = 0
         body = b"".join(parts)
@@ -174,17 +216,32 @@ class EventStream:
         self._sent_at, self._sending_since = self._sending_since, None
         self._room.set()
 
+    def _start_headers(self) -> Headers:
+        return [
+            (b"content-type", self._format.media_type.encode()),
+            (b"cache-control", b"no-cache"),
+            (b"x-accel-buffering", b"no"),
+            *self._headers,
+        ]
+
     async def _finish(self, producing: "asyncio.Task[None]") -> None:
         error = _error_of(producing)
         if error is not None and not self._started:
             raise error
         if error is not None:
-            self.write(b"data: " + encoded(error) + b"\n\n")
+            self._failed(error)
+            self._tell(error)
         self._held = False
         if self._parts or not self._started:
             await self._flush()
         self._sending_since = time.monotonic()
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _tell(self, error: RpcError) -> None:
+        if self._format.error is None:
+            raise CutShort(error.reference)
+        before, after = self._format.error
+        self.write(before + encoded(error, self._dialect) + after)
 
     def _tick(self) -> None:
         """Every now and then: let the status go, fill a silence, give up a client that takes nothing."""
@@ -192,15 +249,15 @@ class EventStream:
         if self._sending_since is not None:
             if now - self._sending_since > STALL_SECONDS:
                 self._stall.reschedule(asyncio.get_running_loop().time())
-        elif self._held or now - self._sent_at >= self._beat:
+        elif self._format.heartbeat and (self._held or now - self._sent_at >= self._beat):
             self._held = False
-            self._append(_HEARTBEAT)
+            self._append(self._format.heartbeat)
         idle = 0.0 if self._sending_since is not None else now - self._sent_at
         delay = self._beat - idle if 0 < idle < self._beat else self._beat
         self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
 
 
-async def _call(produce: Callable[[EventStream], Awaitable[None]], stream: EventStream) -> None:
+async def _call(produce: Callable[[ResponseStream], Awaitable[None]], stream: ResponseStream) -> None:
     await produce(stream)
 
 
@@ -209,5 +266,5 @@ def _error_of(producing: "asyncio.Task[None]") -> RpcError | None:
     if error is None or isinstance(error, RpcError):
         return error
     unexpected = RpcError(Code.INTERNAL, "The gateway made a mistake; the reference names it in the logs.")
-    log.error("openai.failed", reference=unexpected.reference, exc_info=error)
+    log.error("http.failed", reference=unexpected.reference, exc_info=error)
     return unexpected

@@ -28,11 +28,15 @@ _STATUS = {
 _STATUS_OF_REASON = {
     "MESSAGE_TOO_LARGE": 413,
     "CONTEXT_LENGTH_EXCEEDED": 400,
+    # The request is right; the hub lacks what it takes.
+    "MODEL_LOAD_FAILED": 503,
     "ROUTE_NOT_FOUND": 404,
     "HTTP_METHOD_NOT_ALLOWED": 405,
     "REQUEST_TIMEOUT": 408,
     "UNSUPPORTED_ENCODING": 415,
+    "RANGE_NOT_SATISFIABLE": 416,
     "UPGRADE_REQUIRED": 426,
+    "HEAD_TOO_LARGE": 431,
 }
 
 
@@ -47,16 +51,18 @@ def headers_of(error: RpcError) -> list[tuple[bytes, bytes]]:
     if error.retry_after is not None:
         found.append((b"retry-after", str(max(1, math.ceil(error.retry_after))).encode()))
         found.append((b"retry-after-ms", str(max(1, math.ceil(error.retry_after * 1000))).encode()))
+    if error.reason == "RANGE_NOT_SATISFIABLE":
+        found.append((b"content-range", f"bytes */{error.metadata['size']}".encode()))
     if error.code is Code.UNAUTHENTICATED:
         found.append((b"www-authenticate", b"Bearer"))
     return found
 
 
-def body_too_large(limit: int) -> RpcError:
-    """An HTTP body is over the limit."""
+def body_too_large(limit: int, key: str = "max_body_bytes") -> RpcError:
+    """An HTTP body is over the limit that a key of [limits] sets."""
     return RpcError(
         Code.RESOURCE_EXHAUSTED,
-        f"The request's body is over {limit:,} bytes, the limit that [limits] max_body_bytes sets.",
+        f"The request's body is over {limit:,} bytes, the limit that [limits] {key} sets.",
         reason="MESSAGE_TOO_LARGE",
         metadata={"limit": str(limit)},
     )

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from actors.model.pattern import pattern_expression
-from actors.model.schema import compile_schema
+from actors.llama.pattern import pattern_expression
+from actors.llama.schema import compile_schema
 from bus import RpcError
 
 RULE = re.compile(r'"(?:[^"\\]|\\.)*"|\[(?:[^\]\\]|\\.)*\]|[A-Za-z0-9-]+|\S', re.DOTALL)
@@ -198,6 +198,7 @@ PATTERNS = [
     (r"^[\d.-]+?$", ["1.2-3"], ["a", ""]),
     (r"^[\s\da-c]+$", ["1 a"], ["d", ""]),
     ("^.$", ["a", "ệ"], ["", "ab"]),
+    ("^[ -~]{2}$", ["ab", "!~"], ["a\u00e0", "a"]),
 ]
 
 
@@ -209,3 +210,9 @@ def test_patterns_are_held_as_regular_expressions_are(pattern: str, good: list[s
         assert re.search(pattern, text) and re.fullmatch(compiled, text), text
     for text in bad:
         assert not re.search(pattern, text) and not re.fullmatch(compiled, text), text
+
+
+def test_a_range_over_a_quote_leaves_it_out_of_a_json_string() -> None:
+    compiled = expand("root", {"root": pattern_expression("^[ -~]+$")}, ())
+    assert re.fullmatch(compiled, "a !#[]~")
+    assert not re.fullmatch(compiled, 'a"b') and not re.fullmatch(compiled, "a\\b")

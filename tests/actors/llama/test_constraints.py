@@ -1,15 +1,18 @@
-"""Grammars of tool calls: what they make a model write is what the same family's parser reads."""
+"""Constraints as grammars: what they make a model write is what the same family's parser reads."""
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
+from actors.llama.constraints import compile_constraint
 from actors.llama.engine import LlamaEngine
-from actors.model.interface import Constraint, Ended, EndReason, Job, SamplingSettings, Tokens
-from actors.model.tools import HERMES, LLAMA, MISTRAL, MISTRAL_NAMED, ToolFormat, tool_constraint
+from actors.model.constraint import Constraint, Format, PatternFormat, SchemaFormat, ToolUse
+from actors.model.interface import Ended, EndReason, Job, SamplingSettings, Tokens
+from actors.model.tools import HERMES, LLAMA, MISTRAL, MISTRAL_NAMED, ToolFormat
 from bus import RpcError
 
 FORMATS = [HERMES, LLAMA, MISTRAL, MISTRAL_NAMED]
@@ -18,6 +21,12 @@ CLOCK: dict[str, Any] = {
     "parameters": {"properties": {"zone": {"enum": ["Asia/Ho_Chi_Minh", "UTC"]}}, "required": ["zone"]},
 }
 NOW: dict[str, Any] = {"name": "now", "parameters": None}
+
+
+def tool_constraint(
+    form: ToolFormat, tools: list[dict[str, Any]], *, required: bool, parallel: bool, answer: Format | None = None
+) -> Constraint:
+    return Constraint(answer, ToolUse(form, tools, required, parallel))
 
 
 async def written(engine: LlamaEngine, constraint: Constraint, seed: int, opening: str = "") -> str:
@@ -55,7 +64,6 @@ async def test_demanded_calls_are_written_as_the_family_reads_them(
 ) -> None:
     engine = await open_engine()
     constraint = tool_constraint(form, [CLOCK, NOW], required=True, parallel=True)
-    assert constraint is not None
     seen = set()
     for seed in range(12):
         found = calls(form, await written(engine, constraint, seed))
@@ -72,7 +80,6 @@ async def test_one_call_is_one_call_if_parallel_ones_are_not_wanted(
 ) -> None:
     engine = await open_engine()
     constraint = tool_constraint(form, [NOW], required=True, parallel=False)
-    assert constraint is not None
     for seed in range(4):
         assert calls(form, await written(engine, constraint, seed)) == [("now", {})]
 
@@ -82,7 +89,6 @@ async def test_a_call_that_the_model_begins_is_held_from_there_on(
 ) -> None:
     engine = await open_engine()
     constraint = tool_constraint(HERMES, [CLOCK], required=False, parallel=False)
-    assert constraint is not None
     text = await written(engine, constraint, 1, opening="<tool_call>")
     assert text.startswith("<tool_call>")
     assert [name for name, _ in calls(HERMES, text)] == ["clock"]
@@ -90,9 +96,8 @@ async def test_a_call_that_the_model_begins_is_held_from_there_on(
 
 async def test_an_answer_in_a_format_may_be_a_call_instead(open_engine: Callable[..., Awaitable[LlamaEngine]]) -> None:
     engine = await open_engine()
-    answer = {"type": "object", "properties": {"x": {"const": 1}}, "required": ["x"]}
+    answer = SchemaFormat({"type": "object", "properties": {"x": {"const": 1}}, "required": ["x"]})
     constraint = tool_constraint(HERMES, [NOW], required=False, parallel=False, answer=answer)
-    assert constraint is not None
     texts = [await written(engine, constraint, seed) for seed in range(20)]
     assert {calls(HERMES, text)[0][0] if "<tool_call>" in text else json.loads(text)["x"] for text in texts} == {
         "now",
@@ -102,8 +107,42 @@ async def test_an_answer_in_a_format_may_be_a_call_instead(open_engine: Callable
 
 def test_a_schema_that_cannot_be_held_is_any_object_unless_it_is_strict() -> None:
     odd = {"name": "odd", "parameters": {"properties": {"a": {"not": {}}}}}
-    constraint = tool_constraint(HERMES, [odd], required=True, parallel=True)
-    assert constraint is not None and "odd-arguments ::= object" in constraint.grammar
+    grammar = compile_constraint(tool_constraint(HERMES, [odd], required=True, parallel=True))
+    assert grammar is not None and "odd-arguments ::= object" in grammar.text
     with pytest.raises(RpcError) as refusal:
-        tool_constraint(HERMES, [{**odd, "strict": True}], required=True, parallel=True)
+        compile_constraint(tool_constraint(HERMES, [{**odd, "strict": True}], required=True, parallel=True))
     assert refusal.value.field == "tools.odd.parameters.properties.a"
+
+
+PATTERNS = [r"(yes|no)", r"^[A-Z]{2}-\d+$", r"a.c\n\"?", r"\w+@\w+\.(com|vn)", r"[^\s,]{3}", r"đ[àáâ]\\"]
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+async def test_a_pattern_is_matched_from_end_to_end(
+    open_engine: Callable[..., Awaitable[LlamaEngine]], pattern: str
+) -> None:
+    engine = await open_engine()
+    for seed in range(4):
+        text = await written(engine, Constraint(PatternFormat(pattern)), seed)
+        assert re.fullmatch(pattern, text), text
+
+
+def test_a_pattern_that_cannot_be_held_is_refused_with_its_field() -> None:
+    with pytest.raises(RpcError, match="groups that begin") as refusal:
+        compile_constraint(Constraint(PatternFormat("(?=a)b", "response_format.pattern.pattern")))
+    assert (refusal.value.reason, refusal.value.field) == ("INVALID_SCHEMA", "response_format.pattern.pattern")
+
+
+async def test_a_pattern_and_tools_leave_the_model_the_choice(
+    open_engine: Callable[..., Awaitable[LlamaEngine]],
+) -> None:
+    engine = await open_engine()
+    constraint = tool_constraint(HERMES, [NOW], required=False, parallel=False, answer=PatternFormat("ab?c"))
+    texts = {await written(engine, constraint, seed) for seed in range(20)}
+    assert {calls(HERMES, text)[0][0] if "<tool_call>" in text else text for text in texts} == {"now", "ac", "abc"}
+
+
+def test_a_format_waits_for_the_end_of_thoughts() -> None:
+    grammar = compile_constraint(Constraint(SchemaFormat({"const": 1}), after="</think>"))
+    assert grammar is not None and grammar.trigger == "</think>"
+    assert grammar.text.startswith("root ::= [ \\n]{0,4} constrained\nconstrained ::= ")

@@ -5,16 +5,16 @@ that its owner points at 127.0.0.1 (DNS rebinding) is told by its Host header, a
 """
 
 import ipaddress
-import secrets
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+from contextlib import nullcontext
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bus import Code, RpcError, invalid
-from gateway.errors import body_too_large
+from gateway.http.problem import Dialects, send_error
+from gateway.http.record import record_of
 from gateway.hub import Hub
-from gateway.openai.errors import send_error
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -32,7 +32,7 @@ _HEADERS = [
 ]
 _SAME_ORIGIN_ONLY = (b"cross-origin-resource-policy", b"same-origin")
 _PREFLIGHT = [
-    (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
+    (b"access-control-allow-methods", b"GET, HEAD, POST, DELETE, OPTIONS"),
     (b"access-control-max-age", b"600"),
     (b"content-length", b"0"),
 ]
@@ -43,10 +43,17 @@ _DENIAL = "websocket.http.response"
 
 
 class Security:
-    """ASGI middleware; everything else lies behind it."""
+    """ASGI middleware; everything else lies behind it.
 
-    def __init__(self, app: ASGIApp, hub: Hub) -> None:
+    dialects: of the errors that it gives. always: paths that answer also while there are too many connections.
+    """
+
+    def __init__(
+        self, app: ASGIApp, hub: Hub, dialects: Dialects | None = None, always: Container[str] = frozenset()
+    ) -> None:
         self._app = app
+        self._dialects = dialects or Dialects()
+        self._always = always
         self._limits = hub.limits
         http = hub.settings.http
         self._hosts = frozenset(host.lower().strip("[]") for host in (*http.allowed_hosts, http.host, "localhost"))
@@ -68,30 +75,37 @@ class Security:
         except RpcError as error:
             await receive()
             if _DENIAL in scope.get("extensions", {}):
-                await send_error(_denying(send), error)
+                await send_error(scope, _denying(send), error, self._dialects.of(scope["path"]))
             else:
+                record_of(scope).failed(error)
                 await send({"type": "websocket.close", "code": _CLOSE_POLICY})
+            record_of(scope).write()
             return
         await self._app(scope, receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = _interesting(scope["headers"])
-        origin = headers.get(b"origin", "")
-        added = [(b"x-request-id", f"req_{secrets.token_hex(12)}".encode()), *_HEADERS, *self._cors(origin)]
-        send = _adding(send, added)
+        record = record_of(scope)
+        added = [*record.headers, *_HEADERS, *self._cors(headers.get(b"origin", ""))]
+        send = record.counting(_adding(send, added))
         try:
-            _check_hosts(scope)
-            self._check_host(headers)
-            if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
-                await self._preflight(headers, send)
-                return
-            if scope["method"] not in SAFE_METHODS:
-                self._check_origin(headers)
-            receive = self._bounded(headers, receive)
-            with self._limits.connection():
-                await self._app(scope, receive, send)
+            await self._guarded(scope, headers, receive, send)
         except RpcError as error:
-            await send_error(send, error)
+            await send_error(scope, send, error, self._dialects.of(scope["path"]))
+        finally:
+            record.write()
+
+    async def _guarded(self, scope: Scope, headers: dict[bytes, str], receive: Receive, send: Send) -> None:
+        _check_hosts(scope)
+        self._check_host(headers)
+        if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
+            await self._preflight(headers, send)
+            return
+        if scope["method"] not in SAFE_METHODS:
+            self._check_origin(headers)
+        _check_encoding(headers)
+        with nullcontext() if scope["path"] in self._always else self._limits.connection():
+            await self._app(scope, receive, send)
 
     # ---- who asks
 
@@ -133,22 +147,14 @@ class Security:
         await send({"type": "http.response.start", "status": 204, "headers": list(allowed)})
         await send({"type": "http.response.body", "body": b""})
 
-    # ---- how much
 
-    def _bounded(self, headers: dict[bytes, str], receive: Receive) -> Receive:
-        encoding = headers.get(b"content-encoding", "identity")
-        if encoding.lower() not in ("identity", ""):
-            raise invalid(
-                f"The request's body is encoded with {encoding[:40]!r}; send it as it is, without Content-Encoding.",
-                reason="UNSUPPORTED_ENCODING",
-            )
-        limit = self._limits.max_body_bytes
-        length = headers.get(b"content-length")
-        if length is None:
-            return _counting(receive, limit) if b"transfer-encoding" in headers else receive
-        if not length.isdigit() or int(length) > limit:
-            raise body_too_large(limit)
-        return receive
+def _check_encoding(headers: dict[bytes, str]) -> None:
+    encoding = headers.get(b"content-encoding", "identity")
+    if encoding.lower() not in ("identity", ""):
+        raise invalid(
+            f"The request's body is encoded with {encoding[:40]!r}; send it as it is, without Content-Encoding.",
+            reason="UNSUPPORTED_ENCODING",
+        )
 
 
 _INTERESTING = frozenset(
@@ -156,8 +162,6 @@ _INTERESTING = frozenset(
         b"host",
         b"origin",
         b"content-encoding",
-        b"content-length",
-        b"transfer-encoding",
         b"access-control-request-method",
         b"access-control-request-headers",
     }
@@ -218,18 +222,3 @@ def _denying(send: Send) -> Send:
         await send({**message, "type": message["type"].replace("http.response", _DENIAL)})
 
     return denying
-
-
-def _counting(receive: Receive, limit: int) -> Receive:
-    """A `receive` for bodies of untold length. Raises RESOURCE_EXHAUSTED (MESSAGE_TOO_LARGE) over the limit."""
-    seen = 0
-
-    async def counting() -> Message:
-        nonlocal seen
-        message = await receive()
-        seen += len(message.get("body", b""))
-        if seen > limit:
-            raise body_too_large(limit)
-        return message
-
-    return counting

@@ -1,4 +1,3 @@
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -7,9 +6,9 @@ import msgspec
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
+from gateway.http.security import Security
 from gateway.hub import Hub
 from gateway.limits import Limits
-from gateway.security import Security
 from gateway.settings import LimitSettings
 
 
@@ -75,8 +74,8 @@ async def test_the_hub_answers_to_loopback_names_and_addresses(hub: Hub, host: s
 async def test_a_rebound_name_is_refused(hub: Hub, host: str) -> None:
     response = await client(guarded(hub)).get("/", headers={"host": host})
     assert response.status_code == 403
-    assert response.json()["error"]["code"] == "host_not_allowed"
-    assert "allowed_hosts" in response.json()["error"]["message"]
+    assert response.json()["reason"] == "HOST_NOT_ALLOWED"
+    assert "allowed_hosts" in response.json()["detail"]
 
 
 async def test_a_name_from_the_settings_is_allowed_and_its_neighbours_are_not(hub: Hub) -> None:
@@ -99,7 +98,7 @@ async def test_a_websocket_under_a_rebound_name_is_refused(hub: Hub) -> None:
 async def test_a_foreign_page_may_not_post(hub: Hub, origin: str) -> None:
     response = await client(guarded(hub)).post("/", headers={"origin": origin})
     assert response.status_code == 403
-    assert response.json()["error"]["code"] == "origin_not_allowed"
+    assert response.json()["reason"] == "ORIGIN_NOT_ALLOWED"
     assert "access-control-allow-origin" not in response.headers
 
 
@@ -169,39 +168,12 @@ async def test_every_answer_has_security_headers_and_an_id_of_its_own(hub: Hub) 
 # ---- sizes and numbers
 
 
-async def test_a_body_of_told_length_over_the_limit_is_refused_unread(hub: Hub) -> None:
-    app = guarded(hub, limits=LimitSettings(max_body_bytes=10))
-    assert (await client(app).post("/", content=b"x" * 10)).text == "10"
-    response = await client(app).post("/", content=b"x" * 11)
-    assert response.status_code == 413
-    error = response.json()["error"]
-    assert (error["type"], error["code"]) == ("invalid_request_error", "message_too_large")
-    assert "10 bytes" in error["message"]
-
-
-async def test_a_body_in_chunks_over_the_limit_is_refused_when_it_gets_there(hub: Hub) -> None:
-    app = guarded(hub, limits=LimitSettings(max_body_bytes=10))
-
-    async def chunks(count: int) -> AsyncIterator[bytes]:
-        for _ in range(count):
-            yield b"xxxxx"
-
-    assert (await client(app).post("/", content=chunks(2))).text == "10"
-    assert (await client(app).post("/", content=chunks(3))).status_code == 413
-
-
-@pytest.mark.parametrize("length", ["-1", "1e3", "９"])
-async def test_a_length_that_is_no_number_is_refused(hub: Hub, length: str) -> None:
-    response = await client(guarded(hub)).post("/", headers={b"content-length": length.encode()})
-    assert response.status_code == 413
-
-
 async def test_too_many_requests_at_once_are_told_to_come_back(hub: Hub) -> None:
     app = guarded(hub, limits=LimitSettings(max_connections=1))
     with app._limits.connection():
         response = await client(app).get("/")
     assert response.status_code == 429
     assert response.headers["retry-after"] == "1"
-    assert response.json()["error"]["code"] == "rate_limit_exceeded"
+    assert response.json()["reason"] == "TOO_MANY_CONNECTIONS"
     assert (await client(app).get("/")).status_code == 200
     assert app._limits.connection().in_use == 0

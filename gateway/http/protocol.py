@@ -5,17 +5,23 @@ it knows no chunks.
 """
 
 import asyncio
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
 
 from bus import RpcError, invalid
-from gateway.openai.errors import encoded
+from gateway.http.errors import status_of
+from gateway.http.problem import PROBLEM_TYPE, encoded
 
 MAX_HEAD_BYTES = 64 * 1024
 """Of the request line and all headers together."""
+
+MAX_HEADERS = 128
 
 HEAD_SECONDS = 30.0
 """A connection that does not finish a request's head in this time is closed."""
@@ -32,12 +38,18 @@ MAX_WAITING_BYTES = 32 * 1024 * 1024
 MAX_FRAGMENTS = 64 * 1024
 """Parts of one WebSocket message, which may be empty and so never reach the limit of its size."""
 
+log = structlog.get_logger(__name__)
+
 
 class BoundedHttpProtocol(HttpToolsProtocol):
     """Closes connections whose request heads are too large or too slow, and cuts those whose clients stop reading."""
 
+    always: Container[bytes] = frozenset()
+    """Paths that are answered also while there are as many connections as there may be."""
+
     _head_bytes = 0
     _in_head = True
+    _refused = False
     _patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
@@ -54,14 +66,18 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._head_bytes += len(data)
         super().data_received(data)
         if self._in_head and self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
-            self.send_400_response(f"The request's head is over {MAX_HEAD_BYTES:,} bytes.")
+            self._refuse(_head_too_large(f"is over {MAX_HEAD_BYTES:,} bytes"))
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP, in the words of all other errors."""
-        body = encoded(_refusal(msg))
-        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
-        self.transport.write(STATUS_LINE[400] + head + body)
+        self._refuse(_refusal(msg))
+
+    def _refuse(self, error: RpcError) -> None:
+        body = encoded(error)
+        head = b"content-type: %s\r\ncontent-length: %d\r\n" % (PROBLEM_TYPE.encode(), len(body))
+        self.transport.write(STATUS_LINE[status_of(error)] + head + b"connection: close\r\n\r\n" + body)
         self.transport.close()
+        log.info("http.refused", reason=error.reason, reference=error.reference)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -69,13 +85,34 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._head_came()
+        if error := _excess(self.headers):
+            self._refused = True
+            self._refuse(error)
+            return
         before = self.cycle
-        super().on_headers_complete()
+        with self._admitted():
+            super().on_headers_complete()
         if self.cycle is not before and self.parser.get_http_version() == "1.0":
             _end_with_connection(self.cycle)
 
+    @contextmanager
+    def _admitted(self) -> Iterator[None]:
+        """Without uvicorn's own limit of connections for paths that always answer."""
+        limit = self.limit_concurrency
+        if bytes(self.url).partition(b"?")[0] in self.always:
+            self.limit_concurrency = None
+        try:
+            yield
+        finally:
+            self.limit_concurrency = limit
+
+    def on_body(self, body: bytes) -> None:
+        if not self._refused:
+            super().on_body(body)
+
     def on_message_complete(self) -> None:
-        super().on_message_complete()
+        if not self._refused:
+            super().on_message_complete()
         self._in_head, self._head_bytes = True, 0
 
     def _await_head(self) -> None:
@@ -93,6 +130,19 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._patience = None
         if not self.transport.is_closing():
             self.transport.close()
+
+
+def _excess(headers: list[tuple[bytes, bytes]]) -> RpcError | None:
+    """What is too much of a head that came whole, and so fast that nobody could count before."""
+    if len(headers) > MAX_HEADERS:
+        return _head_too_large(f"has {len(headers):,} headers; {MAX_HEADERS} may be sent")
+    if sum(len(name) + len(value) for name, value in headers) > MAX_HEAD_BYTES:
+        return _head_too_large(f"is over {MAX_HEAD_BYTES:,} bytes")
+    return None
+
+
+def _head_too_large(what: str) -> RpcError:
+    return invalid(f"The request's head {what}.", reason="HEAD_TOO_LARGE")
 
 
 def _refusal(message: str) -> RpcError:
@@ -120,6 +170,12 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         super().handle_ping()
         if self.transport.get_write_buffer_size() > MAX_WAITING_BYTES:
             self.transport.abort()
+
+    async def send(self, message: Any) -> None:
+        """As uvicorn's, which takes a handshake that was refused with a response for one that nobody answered."""
+        await super().send(message)
+        if self.initial_response is not None and self.close_sent:
+            self.handshake_complete = True
 
     def handle_cont(self, event: Frame) -> None:
         super().handle_cont(event)
