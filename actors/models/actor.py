@@ -4,7 +4,7 @@ It holds nothing that is loaded, so its end and its return disturb nobody.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import msgspec
 import structlog
@@ -28,8 +28,9 @@ from troupe.model.v1 import (
     UnloadModelResponse,
 )
 
-DEFAULT = "troupe-tiny"
-"""The model that answers who names none."""
+CHAT, EMBEDDING = "troupe.chat.v1.ChatService", "troupe.embedding.v1.EmbeddingService"
+DEFAULTS: Mapping[str, Sequence[str]] = {CHAT: ("smollm2-135m", "troupe-tiny"), EMBEDDING: ("e5-small",)}
+"""Models that answer who names none, by service: the first one that is there. What is fetched comes before the guide."""
 LIST_SECONDS = 2.0
 """A family that has not said within this time what it has does not hold up the list of the others."""
 AGAIN_SECONDS = 1.0
@@ -47,6 +48,12 @@ class ModelsSettings(msgspec.Struct, frozen=True, kw_only=True):
     families: list[str] = msgspec.field(default_factory=list)
     """Families in the order of their claim on names that several have; those that are not named follow by name."""
 
+    default: str = ""
+    """The model that answers who names none; empty, or while it is not there: smollm2-135m, else troupe-tiny."""
+
+    default_embedding: str = ""
+    """The model that makes embeddings for who names none; empty, or while it is not there: e5-small."""
+
 
 class ModelsActor(ModelService):
     """Families are those that the settings name and those whose heartbeats are heard."""
@@ -57,15 +64,14 @@ class ModelsActor(ModelService):
         channel: Channel,
         transport: Transport,
         *,
-        default: str = DEFAULT,
         patience: float = BEAT_SECONDS * 1.1,
     ) -> None:
-        """default: the model that answers who names none. patience: seconds until everyone alive was heard."""
+        """patience: seconds until everyone alive was heard."""
         self._patience = patience
         self._settings = settings
         self._client = families.FamilyServiceClient(channel)
         self._presence = Presence(transport)
-        self._directory = Directory(settings.families, default)
+        self._directory = Directory(settings.families, _defaults(settings))
         self._following: dict[str, asyncio.Task[None]] = {}
         self._told: dict[str, tuple[str, ...]] = {}
         self._naming = asyncio.Lock()
@@ -205,6 +211,11 @@ class ModelsActor(ModelService):
             log.warning("family.unnamed", family=family, error=error.message)
         else:
             self._told[family] = withheld
+
+
+def _defaults(settings: ModelsSettings) -> dict[str, list[str]]:
+    chosen = {CHAT: settings.default, EMBEDDING: settings.default_embedding}
+    return {service: [name for name in (chosen[service], *names) if name] for service, names in DEFAULTS.items()}
 
 
 def _why(family: str, error: RpcError) -> str:

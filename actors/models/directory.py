@@ -3,7 +3,7 @@
 It never awaits: what families say goes in, lists and answers come out.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from actors.model.names import qualified
@@ -25,11 +25,15 @@ class _Family:
 
 
 class Directory:
-    """first: families in the order of their claim on bare names; others follow by name. default: see Model.default."""
+    """All models, by family.
 
-    def __init__(self, first: Sequence[str] = (), default: str = "") -> None:
+    first: families in the order of their claim on bare names; others follow by name. defaults: for each service the
+    models that may answer who names none; the first one that is there and can be used does.
+    """
+
+    def __init__(self, first: Sequence[str] = (), defaults: Mapping[str, Sequence[str]] | None = None) -> None:
         self._first = list(first)
-        self._default = default
+        self._defaults = defaults or {}
         self._families: dict[str, _Family] = {}
 
     @property
@@ -79,7 +83,24 @@ class Directory:
     def listed(self, service: str = "") -> list[Model]:
         """All models as callers see them, by name; only those that offer a service or method, if one is given."""
         shown = [self.shown(family, model) for family, model in self._all()]
-        return sorted((model for model in shown if _offers(model, service)), key=lambda model: model.name)
+        found = sorted((model for model in shown if _offers(model, service)), key=lambda model: model.name)
+        for wanted in self._defaults:
+            if not service or service.partition("/")[0] == wanted:
+                name = self.default(wanted)
+                for model in found:
+                    model.default = model.default or model.name == name
+        return found
+
+    def default(self, service: str) -> str:
+        """The model that answers who names none of a service; empty: there is none."""
+        usable = {
+            name
+            for family, model in self._all()
+            if _offers(model, service) and model.state != ModelState.MODEL_STATE_FAILED
+            for name in (qualified(family, model.name), *([model.name] if self._owner(model.name) == family else []))
+        }
+        found = next((name for name in self._defaults.get(service, ()) if name in usable), "")
+        return self.shown(*self.find(found)).name if found else ""
 
     def shown(self, family: str, model: Model) -> Model:
         """A family's model as callers see it."""
@@ -90,7 +111,6 @@ class Directory:
         owner = self._owner(model.name)
         if owner != family:
             shown.name = shown.qualified_name
-        shown.default = shown.name == self._default
         shown.note = " ".join(filter(None, [model.note, self._clash(family, model.name, owner)]))
         away = self._families[family].away
         if away:
