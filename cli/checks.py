@@ -170,7 +170,7 @@ def subsystem(found: wsl.Wsl, home: Path) -> Iterator[Finding]:
     yield Finding("Memory", State.OK if enough else State.POOR, detail, remedy)
     for name, path in (("Home's disk", home), ("Troupe's disk", Path(sys.prefix))):
         if found.on_windows_disk(path):
-            detail = f"{path} is on a disk of Windows: models load slowly there, and its locks are not safe"
+            detail = f"{path} is on a disk of Windows, where everything is read and written slowly"
             yield Finding(name, State.POOR, detail, "keep it below ~ in WSL; Windows shows that as \\\\wsl$")
 
 

@@ -32,7 +32,6 @@ class Wsl:
 
     def on_windows_disk(self, path: Path) -> bool:
         """The path lies on a disk of Windows, which every access reaches by messages to Windows."""
-        # What is mounted below such a disk is none of its own, and is not looked for: nobody does so.
         return any(PurePosixPath(path).is_relative_to(disk) for disk in self.disks)
 
 
@@ -80,8 +79,8 @@ def version(wsl: Wsl) -> tuple[bool, str, str]:
     """Whether it can carry a hub."""
     if wsl.version == 1:
         return False, f"WSL 1 ({wsl.kernel})", "in PowerShell: wsl --set-version NAME 2 (wsl --list names it)"
-    started = "systemd runs" if wsl.systemd else "no systemd: a hub runs as long as its terminal"
-    remedy = "" if wsl.systemd else "for a hub that starts with Windows: systemd=true below [boot] in /etc/wsl.conf"
+    started = "systemd runs" if wsl.systemd else "no systemd, which only services need"
+    remedy = "" if wsl.systemd else "systemd=true below [boot] in /etc/wsl.conf, then in PowerShell: wsl --shutdown"
     return True, f"WSL 2 ({wsl.kernel}); {started}", remedy
 
 

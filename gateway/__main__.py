@@ -14,6 +14,7 @@ from gateway.app import create_app, uvicorn_config
 from gateway.catalog import Catalog
 from gateway.grpc_server import GrpcServer
 from gateway.hub import Hub
+from gateway.identity import KeyFile
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
 from gateway.resolver import load_on_demand
@@ -45,7 +46,8 @@ async def serve(member: Member, settings: DoorSettings, locations: RememberedLoc
     channel = member.channel
     channel.resolver = load_on_demand(channel)
     await channel.start()
-    access, limits = Access(settings.auth), Limits(settings.limits)
+    keys = KeyFile(settings.auth, settings.source) if settings.auth.keys else None
+    access, limits = Access(settings.auth, keys), Limits(settings.limits)
     hub = Hub(settings, member.transport, channel, Catalog(), access, limits, locations)
     http = _HttpServer(uvicorn_config(hub, create_app(hub)))
     hub.doors.tell(member.metrics)

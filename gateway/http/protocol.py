@@ -5,6 +5,7 @@ it knows no chunks.
 """
 
 import asyncio
+import socket
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -37,6 +38,9 @@ MAX_WAITING_BYTES = 32 * 1024 * 1024
 
 MAX_FRAGMENTS = 64 * 1024
 """Parts of one WebSocket message, which may be empty and so never reach the limit of its size."""
+
+MAX_UNSENT_BYTES = 128 * 1024
+"""Of a WebSocket in the system's buffers, besides what is on the line. Left alone they take some megabytes."""
 
 log = structlog.get_logger(__name__)
 
@@ -164,7 +168,16 @@ def _end_with_connection(cycle: Any) -> None:
 
 
 class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
-    """Ends connections whose clients make the hub hold what no limit of messages counts."""
+    """Ends connections whose clients make the hub hold what no limit of messages counts.
+
+    Little waits in the system's buffers, where calls cannot take turns any more.
+    """
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        plain = transport.get_extra_info("socket")
+        if plain is not None and plain.family in (socket.AF_INET, socket.AF_INET6):
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_UNSENT_BYTES)
 
     def handle_ping(self) -> None:
         super().handle_ping()

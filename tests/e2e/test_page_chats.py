@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 
+from bus import Context
 from troupe.chat.v1 import Role
 from troupe.model.v1 import Model, ModelState
+from troupe.weights.v1 import ListWeightsRequest, ListWeightsResponse, Weights, WeightsService, WeightsState
 
 from .page_steps import answered, answers, ask
 
@@ -31,11 +33,41 @@ async def test_chats_are_kept_found_again_and_deleted(visitor: Any, stage: Any) 
     await expect(answers(page)).to_have_text("Answer to Where is the bus?")
     await page.get_by_role("button", name="Earlier chats").click()
     await page.get_by_role("button", name="Delete “Where is the bus?”").click()
-    await expect(page.locator("#chats li")).to_have_count(1)
+    assert len(await kept(page)) == 1
     page.on("dialog", lambda dialog: asyncio.ensure_future(dialog.accept()))
     await page.get_by_role("button", name="Delete all").click()
     await expect(page.get_by_text("There are no earlier chats.")).to_be_visible()
-    assert await page.evaluate("Object.keys(localStorage).filter((key) => key.startsWith('troupe.chat.'))") == []
+    await expect(page.locator("#history [value=close]")).to_be_focused()
+    assert await kept(page) == []
+
+
+async def kept(page: Any) -> Any:
+    return await page.evaluate("Object.keys(localStorage).filter((key) => key.startsWith('troupe.chat.'))")
+
+
+async def test_a_chat_that_was_deleted_by_mistake_is_had_back(visitor: Any, stage: Any) -> None:
+    page = await visitor.visit(stage.url)
+    await ask(page, "Keep me")
+    stage.prompter.say("Half an ans")
+    await expect(answers(page)).to_have_text("Half an ans")
+    await page.get_by_role("button", name="Earlier chats").click()
+    await page.get_by_role("button", name="Delete “Keep me”").press("Enter")
+    await stage.prompter.cancelled.wait()
+    undo = page.get_by_role("button", name="Undo: keep “Keep me”")
+    await expect(undo).to_be_focused()
+    await expect(page.get_by_text("Deleted: Keep me")).to_be_visible()
+    await expect(answers(page)).to_have_count(0)
+    assert await kept(page) == []
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("button", name="Keep me").first).to_be_focused()
+    await page.keyboard.press("Escape")
+    await expect(answers(page)).to_have_text("Half an ans")
+    await page.get_by_role("button", name="Earlier chats").click()
+    await page.get_by_role("button", name="Delete “Keep me”").click()
+    await page.get_by_role("button", name="Close").click()
+    await page.reload()
+    await expect(page.get_by_role("heading", name="What would you like to know?")).to_be_visible()
+    assert await kept(page) == []
 
 
 async def test_a_new_chat_can_be_held_while_an_answer_is_made_in_another(visitor: Any, stage: Any) -> None:
@@ -112,6 +144,26 @@ async def test_settings_reach_the_model_and_stay(visitor: Any, stage: Any) -> No
     assert await page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(24, 22, 20)"
 
 
+async def test_a_new_chat_has_the_hubs_default_model_and_one_that_began_keeps_its_own(visitor: Any, stage: Any) -> None:
+    ready, services = ModelState.MODEL_STATE_READY, ["troupe.chat.v1.ChatService"]
+    stage.listed.models.insert(0, Model(name="aardvark", services=services, state=ready))
+    page = await visitor.visit(stage.url)
+    menu = page.get_by_label("Model", exact=True)
+    await expect(menu).to_have_value("troupe-tiny")  # and not the first that is ready
+    await ask(page, "Hello")
+    stage.listed.models.append(Model(name="words", services=services, state=ready, default=True))
+    stage.prompter.say("Hi.")
+    stage.prompter.end()
+    await expect(menu.locator("option").nth(2)).to_have_text("words (default)")
+    await expect(menu).to_have_value("troupe-tiny")
+    await page.get_by_role("button", name="New chat").click()
+    await expect(menu).to_have_value("words")
+    await expect(page.locator("#suggestions")).to_be_hidden()
+    await menu.select_option("aardvark")
+    await page.get_by_role("button", name="New chat").click()
+    await expect(menu).to_have_value("aardvark")
+
+
 async def test_models_can_be_chosen_and_what_cannot_be_loaded_is_not_offered(visitor: Any, stage: Any) -> None:
     services = ["troupe.chat.v1.ChatService"]
     stage.listed.models += [
@@ -136,6 +188,34 @@ async def test_models_can_be_chosen_and_what_cannot_be_loaded_is_not_offered(vis
     stage.prompter.say("Here.")
     stage.prompter.end()
     await expect(answers(page)).to_have_text("Here.")
+
+
+class Fetching(WeightsService):
+    """Fetches a model."""
+
+    def __init__(self, weights: Weights) -> None:
+        self.weights = weights
+
+    async def list_weights(self, request: ListWeightsRequest, ctx: Context) -> ListWeightsResponse:
+        return ListWeightsResponse(weights=[self.weights])
+
+
+async def test_a_model_that_is_being_fetched_is_shown_and_can_be_chosen_once_it_is_there(
+    visitor: Any, stage: Any
+) -> None:
+    services = ["troupe.chat.v1.ChatService"]
+    fetching = Fetching(
+        Weights(name="words", state=WeightsState.WEIGHTS_STATE_FETCHING, fraction=0.456, services=services)
+    )
+    await stage.server.add(fetching, WeightsService.INFO)
+    page = await visitor.visit(stage.url)
+    option = page.get_by_label("Model", exact=True).locator("option").nth(1)
+    await expect(option).to_have_text("words (being fetched, 45 %)")
+    assert await option.is_disabled()
+    fetching.weights.state = WeightsState.WEIGHTS_STATE_PRESENT
+    stage.listed.models.append(Model(name="words", services=services, state=ModelState.MODEL_STATE_READY, default=True))
+    await expect(option).to_have_text("words (default)")
+    await expect(page.get_by_label("Model", exact=True)).to_have_value("words")
 
 
 async def test_a_hub_without_a_chat_model_says_what_to_do_and_shows_one_when_it_comes(visitor: Any, stage: Any) -> None:

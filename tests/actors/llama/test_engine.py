@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from actors.llama.binding import NativeContext
-from actors.llama.engine import LlamaEngine, context_exceeded
+from actors.llama.engine import LlamaEngine
 from actors.model.constraint import Constraint, GrammarFormat, PatternFormat, SchemaFormat
 from actors.model.interface import (
     EndReason,
     SamplingSettings,
 )
+from actors.model.refusals import context_exceeded
 from bus import RpcError
 
 from .engine_jobs import (
