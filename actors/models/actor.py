@@ -14,6 +14,7 @@ from bus import Code, Context, RpcError
 from bus.channel import Channel
 from bus.transports import Transport
 from host.liveness import BEAT_SECONDS, Change, Lost, Presence
+from host.settings import ModelSettings, Settings
 from troupe.family import v1 as families
 from troupe.model.v1 import (
     GetModelRequest,
@@ -30,7 +31,7 @@ from troupe.model.v1 import (
 
 CHAT, EMBEDDING = "troupe.chat.v1.ChatService", "troupe.embedding.v1.EmbeddingService"
 DEFAULTS: Mapping[str, Sequence[str]] = {CHAT: ("smollm2-135m", "troupe-tiny"), EMBEDDING: ("e5-small",)}
-"""Models that answer who names none, by service: the first one that is there. What is fetched comes before the guide."""
+"""Models that answer who names none, by service: the first one that is there; what is fetched before the guide."""
 LIST_SECONDS = 2.0
 """A family that has not said within this time what it has does not hold up the list of the others."""
 AGAIN_SECONDS = 1.0
@@ -48,12 +49,6 @@ class ModelsSettings(msgspec.Struct, frozen=True, kw_only=True):
     families: list[str] = msgspec.field(default_factory=list)
     """Families in the order of their claim on names that several have; those that are not named follow by name."""
 
-    default: str = ""
-    """The model that answers who names none; empty, or while it is not there: smollm2-135m, else troupe-tiny."""
-
-    default_embedding: str = ""
-    """The model that makes embeddings for who names none; empty, or while it is not there: e5-small."""
-
 
 class ModelsActor(ModelService):
     """Families are those that the settings name and those whose heartbeats are heard."""
@@ -63,15 +58,19 @@ class ModelsActor(ModelService):
         settings: ModelsSettings,
         channel: Channel,
         transport: Transport,
+        hub_settings: Settings | None = None,
         *,
+        default: str = "",
         patience: float = BEAT_SECONDS * 1.1,
     ) -> None:
-        """patience: seconds until everyone alive was heard."""
+        """default: the model that answers who names none. patience: seconds until everyone alive was heard."""
         self._patience = patience
         self._settings = settings
         self._client = families.FamilyServiceClient(channel)
         self._presence = Presence(transport)
-        self._directory = Directory(settings.families, _defaults(settings))
+        names = hub_settings.models if hub_settings is not None else ModelSettings()
+        chosen = default or names.aliases.get(names.default, names.default)
+        self._directory = Directory(settings.families, _defaults(chosen))
         self._following: dict[str, asyncio.Task[None]] = {}
         self._told: dict[str, tuple[str, ...]] = {}
         self._naming = asyncio.Lock()
@@ -213,9 +212,9 @@ class ModelsActor(ModelService):
             self._told[family] = withheld
 
 
-def _defaults(settings: ModelsSettings) -> dict[str, list[str]]:
-    chosen = {CHAT: settings.default, EMBEDDING: settings.default_embedding}
-    return {service: [name for name in (chosen[service], *names) if name] for service, names in DEFAULTS.items()}
+def _defaults(chosen: str) -> dict[str, Sequence[str]]:
+    """A chosen model that is not there, or not yet, leaves its place to the others."""
+    return {**DEFAULTS, CHAT: [name for name in (chosen, *DEFAULTS[CHAT]) if name]}
 
 
 def _why(family: str, error: RpcError) -> str:

@@ -4,6 +4,7 @@ It never awaits: what families say goes in, lists and answers come out.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from actors.model.names import qualified
@@ -82,35 +83,32 @@ class Directory:
 
     def listed(self, service: str = "") -> list[Model]:
         """All models as callers see them, by name; only those that offer a service or method, if one is given."""
-        shown = [self.shown(family, model) for family, model in self._all()]
-        found = sorted((model for model in shown if _offers(model, service)), key=lambda model: model.name)
-        for wanted in self._defaults:
-            if not service or service.partition("/")[0] == wanted:
-                name = self.default(wanted)
-                for model in found:
-                    model.default = model.default or model.name == name
-        return found
+        wanted = [each for each in self._defaults if not service or service.partition("/")[0] == each]
+        defaults = {self.default(each) for each in wanted} - {""}
+        shown = [self._shown(family, model, defaults) for family, model in self._all()]
+        return sorted((model for model in shown if _offers(model, service)), key=lambda model: model.name)
 
     def default(self, service: str) -> str:
         """The model that answers who names none of a service; empty: there is none."""
-        usable = {
-            name
-            for family, model in self._all()
-            if _offers(model, service) and model.state != ModelState.MODEL_STATE_FAILED
-            for name in (qualified(family, model.name), *([model.name] if self._owner(model.name) == family else []))
-        }
-        found = next((name for name in self._defaults.get(service, ()) if name in usable), "")
-        return self.shown(*self.find(found)).name if found else ""
+        usable: dict[str, str] = {}
+        for family, model in self._all():
+            if _offers(model, service) and model.state != ModelState.MODEL_STATE_FAILED:
+                called = self._called(family, model.name)
+                usable |= {called: called, qualified(family, model.name): called}
+        return next((usable[name] for name in self._defaults.get(service, ()) if name in usable), "")
 
     def shown(self, family: str, model: Model) -> Model:
         """A family's model as callers see it."""
+        return self._shown(family, model, {self.default(service) for service in self._defaults} - {""})
+
+    def _shown(self, family: str, model: Model, defaults: AbstractSet[str]) -> Model:
         shown = Model()
         shown.CopyFrom(model)
         shown.family = family
         shown.qualified_name = qualified(family, model.name)
         owner = self._owner(model.name)
-        if owner != family:
-            shown.name = shown.qualified_name
+        shown.name = self._called(family, model.name)
+        shown.default = shown.name in defaults
         shown.note = " ".join(filter(None, [model.note, self._clash(family, model.name, owner)]))
         away = self._families[family].away
         if away:
@@ -137,6 +135,10 @@ class Directory:
         for family in self.families:
             for model in self._families[family].models.values():
                 yield family, model
+
+    def _called(self, family: str, name: str) -> str:
+        """The name that callers use of a family's model."""
+        return name if self._owner(name) == family else qualified(family, name)
 
     def _owner(self, name: str) -> str:
         """The family whose model a bare name means."""

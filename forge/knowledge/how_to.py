@@ -66,7 +66,7 @@ HOW_TO: tuple[Row, ...] = (
     ("tests", "run the tests|test Troupe", "Run make test.", "chạy kiểm thử|kiểm thử Troupe", "Chạy make test."),
     ("bench", "run the benchmarks|measure the speed of Troupe", "Run make bench.", "chạy đo hiệu năng|đo tốc độ của Troupe", "Chạy make bench."),
     ("other language", "write a client in another language", "Follow docs/wire.md; the JSON form over WebSocket is the simplest.", "viết client bằng ngôn ngữ khác", "Theo docs/wire.md; dạng JSON qua WebSocket là đơn giản nhất."),
-    ("choose default", "choose the default model|set the default model", "Set default under [actors.models] in troupe.toml.", "chọn mô hình mặc định|đặt mô hình mặc định", "Đặt default trong mục [actors.models] của troupe.toml."),
+    ("choose default", "choose the default model|set the default model", "Set default under [models] in troupe.toml.", "chọn mô hình mặc định|đặt mô hình mặc định", "Đặt default trong mục [models] của troupe.toml."),
     ("no fetching", "keep the hub from fetching models|turn the fetching of models off", "Set fetch = [] under [actors.weights] in troupe.toml.", "không cho hub tải mô hình|tắt việc tải mô hình", "Đặt fetch = [] trong mục [actors.weights] của troupe.toml."),
     ("retrain", "train troupe-tiny again|train the shipped model", "Run python -m forge tiny.", "huấn luyện lại troupe-tiny|huấn luyện mô hình đi kèm", "Chạy python -m forge tiny."),
     ("random model", "make a random model for benchmarks", "Run python -m forge random --size 0.5b --out <file>.", "tạo mô hình ngẫu nhiên để đo hiệu năng", "Chạy python -m forge random --size 0.5b --out <tệp>."),
