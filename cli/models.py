@@ -145,6 +145,8 @@ def details(model: "Model") -> list[tuple[str, str]]:
         ("state", f"{state_of(model)}, the default" if model.default else state_of(model)),
         ("error", model.error),
         ("description", model.description),
+        ("note", model.note),
+        ("full name", model.qualified_name),
         ("owner", model.owner),
         ("family", model.family),
         ("architecture", model.architecture),
@@ -161,9 +163,11 @@ def details(model: "Model") -> list[tuple[str, str]]:
 
 
 def state_of(model: "Model") -> str:
-    """A model's state as one word."""
+    """A model's state as one word; one that served and is loaded again, because it ended or hung, is "restarting"."""
     from troupe.model.v1 import ModelState
 
+    if model.state == ModelState.MODEL_STATE_LOADING and model.error:
+        return "restarting"
     return ModelState.Name(model.state).removeprefix("MODEL_STATE_").lower()
 
 

@@ -3,7 +3,8 @@
 import json
 import re
 
-from cli.models import progress_text
+from cli.models import details, progress_text, state_of
+from troupe.model.v1 import Model, ModelState
 from troupe.rpc.v1 import Progress
 
 from .conftest import Run
@@ -64,3 +65,11 @@ def test_progress_tells_state_place_and_share() -> None:
     assert progress_text(queued) == "queued position 3"
     loading = Progress(state=Progress.STATE_LOADING, fraction=0.25, note="Reading.")
     assert progress_text(loading) == "loading 25% Reading."
+
+
+def test_a_model_that_is_started_again_says_so_and_why() -> None:
+    model = Model(name="tiny", state=ModelState.MODEL_STATE_LOADING)
+    assert state_of(model) == "loading"
+    model.error = "killed: it told nothing for 1.5 s"
+    assert state_of(model) == "restarting"
+    assert ("error", "killed: it told nothing for 1.5 s") in details(model)
