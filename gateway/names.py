@@ -45,7 +45,7 @@ class Names:
             return self.aliases[name]
         if name not in ("", DEFAULT):
             return name
-        return self.default if service != EMBEDDING else self._heard.get(EMBEDDING, self.default)
+        return self.default if service != EMBEDDING else self._heard.get(EMBEDDING) or self.default
 
     async def watch(self, channel: Channel) -> None:
         """Until cancelled, follow which models the hub calls its defaults."""
@@ -57,5 +57,5 @@ class Names:
                 except RpcError as error:  # nobody lists models yet, or no more
                     log.debug("default.unknown", service=service, reason=error.reason)
                 else:
-                    self._heard |= {service: model.name for model in found.models if model.default}
+                    self._heard[service] = next((model.name for model in found.models if model.default), "")
             await asyncio.sleep(ASK_SECONDS)
