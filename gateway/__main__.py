@@ -16,7 +16,6 @@ from gateway.grpc_server import GrpcServer
 from gateway.hub import Hub
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
-from gateway.resolver import load_on_demand
 from gateway.settings import DoorSettings, doors_of, load
 from host import process
 from host.liveness import DisconnectRelay
@@ -43,7 +42,6 @@ class _HttpServer(uvicorn.Server):
 async def serve(member: Member, settings: DoorSettings, locations: RememberedLocations) -> None:
     """Serve HTTP, WebSocket and gRPC until SIGTERM or SIGINT."""
     channel = member.channel
-    channel.resolver = load_on_demand(channel)
     await channel.start()
     access, limits = Access(settings.auth), Limits(settings.limits)
     hub = Hub(settings, member.transport, channel, Catalog(), access, limits, locations)
