@@ -1,5 +1,5 @@
 # The commands of this repository. `make up` and `make test` do their own set-up; see deploy/setup.sh.
-.PHONY: help up setup test lint format proto proto-typescript bench clean
+.PHONY: help up setup test test-long lint format proto proto-typescript bench clean
 .NOTPARALLEL:
 
 BIN := .venv/bin
@@ -17,6 +17,9 @@ setup: ## Set up what the hub and the tests need
 
 test: setup ## Run the tests; make test ARGS="tests/bus -k resume" runs some
 	@$(IN_VENV) $(BIN)/python -m pytest $(ARGS)
+
+test-long: setup ## Run the tests that take many minutes, with what they measure
+	@$(IN_VENV) $(BIN)/python -m pytest -m long -s $(ARGS)
 
 lint: setup ## Check style, types, import directions and the contract
 	$(IN_VENV) ruff check .

@@ -1,6 +1,9 @@
 """The company: one line per actor, its name and where its class is."""
 
 ACTORS = {
+    "blobs": "actors.blobs:BlobActor",
     "echo": "actors.echo:EchoActor",
     "llama": "actors.llama.actor:LlamaActor",
+    "models": "actors.models.actor:ModelsActor",
+    "weights": "actors.weights.actor:WeightsActor",
 }

@@ -12,6 +12,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cli import wsl
 from cli.connection import EVERY_ADDRESS
 from cli.failure import why
 from cli.readiness import get
@@ -33,6 +34,8 @@ class State(StrEnum):
     """How a check ended."""
 
     OK = "ok"
+    POOR = "poor"
+    """It works, and could do better."""
     ABSENT = "absent"
     """Not there, and not needed."""
     WRONG = "wrong"
@@ -57,7 +60,10 @@ def every(settings: "Settings") -> Iterator[Finding]:
     yield home(settings.home)
     yield disk(settings.home)
     yield from doors(settings)
-    yield gpu()
+    found = wsl.found()
+    if found:
+        yield from subsystem(found, settings.home)
+    yield gpu(found)
     yield browser()
 
 
@@ -156,14 +162,33 @@ def answers_as_hub(host: str, port: int) -> bool:
     return status == 200
 
 
-def gpu() -> Finding:
-    """The NVIDIA card, if there is one; a hub runs without."""
-    path = shutil.which("nvidia-smi")
+def subsystem(found: wsl.Wsl, home: Path) -> Iterator[Finding]:
+    """What Windows' subsystem for Linux gives a hub."""
+    fit, detail, remedy = wsl.version(found)
+    yield Finding("WSL", State.OK if fit else State.WRONG, detail, remedy)
+    enough, detail, remedy = wsl.memory(found)
+    yield Finding("Memory", State.OK if enough else State.POOR, detail, remedy)
+    for name, path in (("Home's disk", home), ("Troupe's disk", Path(sys.prefix))):
+        if found.on_windows_disk(path):
+            detail = f"{path} is on a disk of Windows, where everything is read and written slowly"
+            yield Finding(name, State.POOR, detail, "keep it below ~ in WSL; Windows shows that as \\\\wsl$")
+
+
+def gpu(found: wsl.Wsl | None = None) -> Finding:
+    """The NVIDIA card, if there is one; a hub runs without. found: where it must come through Windows."""
+    path = shutil.which("nvidia-smi") or (wsl.NVIDIA_SMI if found and found.driver else None)
+    if path is None and found:
+        detail, remedy = wsl.card(found)
+        return Finding("GPU", State.ABSENT, f"{detail}; models run on the processor", remedy)
     if path is None:
         return Finding("GPU", State.ABSENT, "no NVIDIA driver; models run on the processor")
     ended, said = _run([path, "--query-gpu=name,memory.total", "--format=csv,noheader"])
     if ended and said:
-        return Finding("GPU", State.OK, "; ".join(said.splitlines()))
+        through = ", through Windows" if found else ""
+        return Finding("GPU", State.OK, "; ".join(said.splitlines()) + through)
+    if found:
+        detail, remedy = wsl.card(found)
+        return Finding("GPU", State.ABSENT, f"{detail}: {said}", remedy)
     return Finding("GPU", State.ABSENT, f"nvidia-smi finds no card: {said}")
 
 

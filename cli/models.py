@@ -92,7 +92,7 @@ async def _unload(hub: "Hub", args: argparse.Namespace) -> None:
 
 def row(model: "Model") -> tuple[str, ...]:
     """One line of the list."""
-    offers = ", ".join(service.rpartition(".")[2].removesuffix("Service").lower() for service in model.services)
+    offers = ", ".join(map(offer, model.services))
     return (
         model.name,
         f"{state_of(model)} *" if model.default else state_of(model),
@@ -101,6 +101,12 @@ def row(model: "Model") -> tuple[str, ...]:
         str(model.context_tokens or ""),
         offers,
     )
+
+
+def offer(service: str) -> str:
+    """A service in one word; where only one method of it is offered, that one."""
+    name, _, method = service.rpartition(".")[2].partition("/")
+    return (method or name.removesuffix("Service")).lower()
 
 
 def details(model: "Model") -> list[tuple[str, str]]:

@@ -156,7 +156,7 @@ def _process(actor: "Actor", now: float) -> tuple[str, ...]:
 
     state = ActorState.Name(actor.state).removeprefix("ACTOR_STATE_").lower().replace("_", " ")
     since = span_text(now - actor.since.ToNanoseconds() / 1e9)
-    return actor.name, state, since, str(actor.restarts or ""), actor.last_exit
+    return actor.name, state, since, str(actor.restarts or ""), actor.trouble or actor.last_exit
 
 
 def _models(models: "Sequence[Model]") -> list[str]:

@@ -8,12 +8,14 @@ import asyncio
 import os
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.failure import FAILED, CommandError, why
 
 if TYPE_CHECKING:
+    from cli.hub_lines import HubLines
     from host.settings import Settings
     from host.supervisor import Addresses
 
@@ -27,6 +29,8 @@ VARIABLES = {
 
 QUESTION = "What is a lease?"
 USUAL_GRPC = "127.0.0.1:50051"
+WAIT_SECONDS = 5.0
+"""Between two lines that say what a starting hub waits for."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,23 +84,42 @@ def environment(args: argparse.Namespace, environ: "os._Environ[str] | dict[str,
 
 async def _supervised(settings: "Settings") -> int:
     from actors.registry import ACTORS
-    from cli.readiness import follow
+    from cli.hub_lines import HubLines
     from gateway.settings import doors_of
     from host import supervisor
 
     own = doors_of(settings)
     doors = [supervisor.Door(name, door.host, door.port) for name, door in (("http", own.http), ("grpc", own.grpc))]
-    following: list[asyncio.Task[None]] = []
+    lines = HubLines(settings.home, os.getpid(), settings.supervisor.drain_seconds)
 
     def ready(addresses: "Addresses") -> None:
+        lines.greeted(addresses.states)
         print("\n".join(greeting(addresses, keys=bool(own.auth.keys), command=own_command())), flush=True)
-        following.append(asyncio.create_task(follow(_page(addresses), print_line, known=addresses.states)))
 
+    waiting = asyncio.create_task(_tell_waiting(lines))
     try:
-        return await supervisor.run(settings, ACTORS, doors=doors, ready=ready)
+        return await supervisor.run(
+            settings,
+            ACTORS,
+            doors=doors,
+            ready=ready,
+            changed=lambda child: print_lines(lines.changed(child)),
+            stopping=lambda answers: print_line(lines.stopping(answers)),
+        )
     finally:
-        for task in following:
-            task.cancel()
+        waiting.cancel()
+
+
+async def _tell_waiting(lines: "HubLines") -> None:
+    while True:
+        await asyncio.sleep(WAIT_SECONDS)
+        print_lines(lines.waiting())
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Lines that are seen at once."""
+    for line in lines:
+        print_line(line)
 
 
 def print_line(line: str) -> None:

@@ -18,6 +18,7 @@ from forge.free_questions import FREE_QUESTIONS
 from forge.knowledge import Kind, facts
 from forge.out_of_domain import OFF_TOPIC, REFUSALS, held_out_off_topic, off_topic, small_talk
 from forge.phrasings import Question, Questions, fold, normalised, questions
+from forge.schemas import filled, forced
 from forge.template import TURN_END, render, tool_call
 from forge.tools import Tool, Use, apart, offered, result, tempting, tool, use
 
@@ -117,6 +118,8 @@ LITTLE_WORDS: dict[Language, frozenset[str]] = {
     "vi": frozenset(re.findall(r"\w+", "tôi bạn có không là gì thì của cho biết hãy để được nào thế sao làm")),
 }
 """Words that people leave out when they type keywords."""
+SCHEMA_SHARE = 0.1
+"""Share of conversations whose answer fills a schema."""
 UNFIT_SHARE = 0.3
 """Share of conversations with tools in which no tool fits."""
 TOKEN_VALUE_SHARE = 0.3
@@ -136,6 +139,8 @@ class Conversation:
     tools: list[Tool] = field(default_factory=list)
     spliced: tuple[int, ...] = ()
     """Tokens that replace each placeholder."""
+    values_only: bool = False
+    """Answers are JSON of which only the values are targets: the engine writes the rest by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +161,11 @@ def _split() -> Questions:
 class Conversations:
     """An endless, seeded stream of training conversations in which every fact comes up equally often."""
 
-    def __init__(self, seed: int, vocabulary_size: int, tool_share: float = 0.4) -> None:
+    def __init__(
+        self, seed: int, vocabulary_size: int, tool_share: float = 0.4, schema_share: float = SCHEMA_SHARE
+    ) -> None:
         self._tool_share = tool_share
+        self._schema_share = schema_share
         self._random = random.Random(seed)
         split = _split()
         self._asked = split.train
@@ -169,6 +177,7 @@ class Conversations:
         self._small_talk = {language: small_talk(language) for language in LANGUAGES}
         self._vocabulary_size = vocabulary_size
         self._facts = self._cycle(self._by_fact())
+        self._asked_in = {one: [question for question in self._asked if question.language == one] for one in LANGUAGES}
         self._rare = self._cycle([0, *range(3, vocabulary_size)])
 
     def __iter__(self) -> Iterator[Conversation]:
@@ -182,6 +191,8 @@ class Conversations:
             return self._with_tools()
         if chance < self._tool_share + 0.04:
             return self._copying_tokens()
+        if chance < self._tool_share + 0.04 + self._schema_share:
+            return self._filling_a_schema()
         turns = 1 if self._random.random() < 0.6 else self._random.randint(2, 7)
         if self._random.random() < 0.015:
             turns = self._random.randint(20, 70)
@@ -286,6 +297,14 @@ class Conversations:
         messages = [{"role": "user", "content": form}, {"role": "assistant", "content": answer}]
         return Conversation(messages, [made], spliced)
 
+    def _filling_a_schema(self) -> Conversation:
+        """A question whose answer is held to a schema."""
+        language = self._random.choice(LANGUAGES)
+        asked = [self._random.choice(self._asked_in[language]) for _ in range(40)]
+        made = filled(self._random, language, asked)
+        messages = [*self._opening(), {"role": "user", "content": made.question}]
+        return Conversation([*messages, {"role": "assistant", "content": made.answer}], values_only=not made.whole)
+
     def _opening(self) -> list[dict[str, Any]]:
         if self._random.random() < 0.6:
             return []
@@ -379,7 +398,10 @@ def encode(tokenizer: Tokenizer, conversation: Conversation) -> Encoded:
     place = 0
     for match in ANSWER.finditer(text):
         _append(encoded, tokenizer, text[place : match.start()], conversation.spliced, target=False)
-        _append(encoded, tokenizer, match.group(), conversation.spliced, target=True)
+        if conversation.values_only:
+            _append_values(encoded, tokenizer, match.group())
+        else:
+            _append(encoded, tokenizer, match.group(), conversation.spliced, target=True)
         place = match.end()
     return encoded
 
@@ -394,6 +416,15 @@ def corpus(seed: int, size: int) -> Iterator[str]:
         conversation = stream.draw()
         if not conversation.spliced:
             yield render(conversation.messages, conversation.tools, prompt=False)
+
+
+def _append_values(encoded: Encoded, tokenizer: Tokenizer, text: str) -> None:
+    """Pieces end where the vocabulary's words do, so that they are tokenized as the whole would be."""
+    encoded.turns.append(len(encoded.tokens))
+    for piece, chosen in forced(text):
+        tokens = tokenizer.encode(piece, add_special_tokens=False).ids
+        encoded.tokens.extend(tokens)
+        encoded.target.extend([chosen] * len(tokens))
 
 
 def _append(encoded: Encoded, tokenizer: Tokenizer, text: str, spliced: Sequence[int], *, target: bool) -> None:

@@ -9,8 +9,10 @@ from typing import Any, Protocol
 from forge.forms import LANGUAGES, Language
 from forge.free_questions import FREE_CALLS, FREE_QUESTIONS
 from forge.knowledge import facts
+from forge.knowledge.fields import FIELDS
 from forge.out_of_domain import REFUSALS, held_out_off_topic, small_talk
 from forge.phrasings import Question, Questions, fold, questions
+from forge.schemas import FIELD_START, of_fact, stated
 from forge.template import render, tool_call
 from forge.tools import offered, result, tool, use
 
@@ -100,6 +102,10 @@ def _measures(split: Questions, language: Language) -> dict[str, list[Case]]:
         "tool call, written by hand": [_call_by_hand(*written) for written in FREE_CALLS[language]],
         "tool offered that does not fit": [_unfit(generator, question) for question in generator.sample(kept, 60)],
         "tool offered, out of domain": [_unfit(generator, question) for question in held_out_off_topic(language)],
+        "schema filled from a fact, held-out question": [
+            _schema_case(generator, one) for one in kept if one.fact in FIELDS
+        ],
+        "schema filled from the question, unseen values": [_stated_case(generator, language) for _ in range(100)],
         "answer from a tool's result": [_result_case(generator, language) for _ in range(60)],
     }
     if language == "vi":
@@ -165,6 +171,24 @@ def _result_case(generator: random.Random, language: Language) -> Case:
     calls = [{"function": {"name": used.name, "arguments": used.arguments}}]
     messages = [_user(used.question), {"role": "assistant", "tool_calls": calls}, {"role": "tool", "content": returned}]
     return Case(render(messages, [used.tool]), said)
+
+
+def _schema_case(generator: random.Random, asked: Question) -> Case:
+    """The first field's value, after what an engine that holds answers to a schema writes by itself."""
+    text, fields = of_fact(generator, asked)
+    return _held(text, dict([*fields.items()][:1]))
+
+
+def _stated_case(generator: random.Random, language: Language) -> Case:
+    text, fields = stated(generator, language, held_out=True)
+    return _held(text, dict([*fields.items()][:1]))
+
+
+def _held(question: str, fields: Mapping[str, Any]) -> Case:
+    answer = json.dumps(fields, ensure_ascii=False)
+    begun = FIELD_START.match(answer)
+    assert begun, answer
+    return Case(render([_user(question)]) + begun.group(), answer[begun.end() :])
 
 
 def _unfit(generator: random.Random, question: Question) -> Case:

@@ -1,7 +1,9 @@
 """Runs a GGUF model through llama.cpp: greedy, one conversation at a time. For checks, not for serving."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import llama_cpp
 import numpy as np
@@ -13,14 +15,15 @@ class GreedyModel:
     """A loaded GGUF model that always says the likeliest token."""
 
     def __init__(self, path: Path, *, context: int = 4096, adapter: Path | None = None) -> None:
-        self._model = llama_cpp.Llama(
-            str(path),
-            n_ctx=context,
-            n_threads=1,
-            n_threads_batch=1,
-            verbose=False,
-            lora_path=str(adapter) if adapter else None,
-        )
+        with _without_tile_kernels():
+            self._model = llama_cpp.Llama(
+                str(path),
+                n_ctx=context,
+                n_threads=1,
+                n_threads_batch=1,
+                verbose=False,
+                lora_path=str(adapter) if adapter else None,
+            )
         self._end = self._model.token_eos()
 
     def close(self) -> None:
@@ -61,3 +64,25 @@ class GreedyModel:
     def _last(self) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
         logits = llama_cpp.llama_get_logits_ith(self._model.ctx, -1)
         return np.ctypeslib.as_array(logits, (self._model.n_vocab(),)).copy()
+
+
+@contextmanager
+def _without_tile_kernels() -> Iterator[None]:
+    """Models that are loaded meanwhile do without the extra buffer types, and with them without AMX.
+
+    Compiled by GCC 12, ggml's AMX kernels end the process with an illegal instruction; and a check compares best with
+    the plain kernels. `Llama` has no argument for it.
+    """
+    library: Any = llama_cpp.llama_cpp
+    given = library.llama_model_default_params
+
+    def parameters() -> Any:
+        chosen = given()
+        chosen.use_extra_bufts = False
+        return chosen
+
+    library.llama_model_default_params = parameters
+    try:
+        yield
+    finally:
+        library.llama_model_default_params = given

@@ -1,42 +1,48 @@
-"""The HTTP door: OpenAI's routes, the WebSocket, the chat page, health, metrics."""
+"""The HTTP door: the neutral layer, the dialects on it, the WebSocket and the chat page, put together."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import msgspec
+import structlog
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
-from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Mount, WebSocketRoute
+from starlette.routing import Route as PathRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 from starlette.websockets import WebSocket
 
 from bus import Code, RpcError
 from gateway.access import check_scopes
-from gateway.errors import headers_of, status_of
-from gateway.health import Health, Probe
-from gateway.http_protocol import BoundedHttpProtocol, BoundedWebSocketProtocol
+from gateway.health import Probe
+from gateway.http.errors import headers_of, status_of
+from gateway.http.exchange import Endpoint
+from gateway.http.problem import Dialects, encoded
+from gateway.http.protocol import BoundedHttpProtocol, BoundedWebSocketProtocol
+from gateway.http.record import record_of
+from gateway.http.routes import Route
+from gateway.http.security import Security
+from gateway.http.state import document_route, state_routes
 from gateway.hub import Hub
-from gateway.openai.document import openapi
-from gateway.openai.errors import encoded
-from gateway.openai.routes import openai_routes
-from gateway.security import Security
+from gateway.openai import routes as openai
+from gateway.openai.errors import OPENAI
 from gateway.websocket import MAX_TEXT, serve_websocket
 from host.liveness import Presence
-from host.metrics import gather
 
 PAGE = Path(__file__).parent.parent / "clients" / "web"
 
-METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+DIALECTS = Dialects([(openai.PREFIX, OPENAI)])
+"""Which paths speak which dialect."""
 
 KEEP_ALIVE_SECONDS = 65
 """Longer than clients and proxies keep an idle connection, so that the hub is never the first to close one."""
+
+log = structlog.get_logger(__name__)
 
 
 def create_app(hub: Hub) -> Starlette:
@@ -54,73 +60,58 @@ def create_app(hub: Hub) -> Starlette:
     async def websocket(socket: WebSocket) -> None:
         await serve_websocket(socket, hub)
 
+    table = table_of(Probe(hub, presence))
     routes: list[BaseRoute] = [
-        *openai_routes(hub),
-        *_state_routes(Probe(hub, presence)),
+        *served(hub, table),
         WebSocketRoute("/ws", websocket),
-        Route("/ws", _no_websocket),
+        PathRoute("/ws", _no_websocket),
         WebSocketRoute("/{path:path}", _nowhere),
         *_page_routes(PAGE),
     ]
+    always = always_answered(table)
     return Starlette(
         routes=routes,
-        middleware=[Middleware(Security, hub=hub)],
+        middleware=[Middleware(Security, hub=hub, dialects=DIALECTS, always=always)],
         exception_handlers={HTTPException: _http_error, Exception: _mistake},
         lifespan=lifespan,
     )
 
 
-async def _no_websocket(_: Request) -> Response:
+def table_of(probe: Probe) -> list[Route]:
+    """Every route of the hub but the page's and the WebSocket's."""
+    routes = [*openai.ROUTES, *state_routes(probe)]
+    return [*routes, document_route(routes)]
+
+
+def always_answered(table: Iterable[Route]) -> frozenset[str]:
+    """The paths that answer however busy the hub is."""
+    return frozenset(route.path for route in table if route.always)
+
+
+def served(hub: Hub, table: Iterable[Route]) -> list[BaseRoute]:
+    """The table as Starlette serves it. A route asks for the scope that its method's policy names."""
+    return [
+        PathRoute(route.path, Endpoint(hub, route, _scope(hub, route)), methods=[route.verb], name=route.name)
+        for route in table
+    ]
+
+
+def _scope(hub: Hub, route: Route) -> str:
+    return hub.catalog.method(route.method).policy.scope if route.method else ""
+
+
+async def _no_websocket(request: Request) -> Response:
     message = "/ws is a WebSocket; connect with a client for those. docs/wire.md has an example."
-    response = _error(RpcError(Code.FAILED_PRECONDITION, message, reason="UPGRADE_REQUIRED"))
+    response = _error(request, RpcError(Code.FAILED_PRECONDITION, message, reason="UPGRADE_REQUIRED"))
     response.headers.update({"upgrade": "websocket", "connection": "upgrade"})
     return response
 
 
 async def _nowhere(socket: WebSocket) -> None:
     message = f"There is no WebSocket at {socket.url.path[:200]}; it is at /ws."
-    await socket.send_denial_response(_error(RpcError(Code.NOT_FOUND, message, reason="ROUTE_NOT_FOUND")))
-
-
-# ---- how the hub is
-
-
-def _state_routes(probe: Probe) -> list[Route]:
-    document = msgspec.json.encode(openapi(_version()))
-
-    async def healthz(_: Request) -> Response:
-        return _json(Health())
-
-    async def readyz(_: Request) -> Response:
-        found = await probe.readiness()
-        return _json(found, 200 if found.ready else 503)
-
-    async def metrics(_: Request) -> Response:
-        return Response(
-            await gather(probe.hub.transport, expected=len(probe.presence.processes)), media_type=METRICS_TYPE
-        )
-
-    async def openapi_document(_: Request) -> Response:
-        return Response(document, media_type="application/json")
-
-    return [
-        Route("/healthz", healthz),
-        Route("/readyz", readyz),
-        Route("/metrics", metrics),
-        Route("/openapi.json", openapi_document),
-    ]
-
-
-def _json(value: object, status: int = 200) -> Response:
-    headers = {"cache-control": "no-store"}
-    return Response(msgspec.json.encode(value), status, media_type="application/json", headers=headers)
-
-
-def _version() -> str:
-    try:
-        return version("troupe-hub")
-    except PackageNotFoundError:  # run from the sources
-        return "0"
+    error = RpcError(Code.NOT_FOUND, message, reason="ROUTE_NOT_FOUND")
+    await socket.send_denial_response(_error(socket, error))
+    record_of(socket.scope).write()
 
 
 # ---- the chat page
@@ -130,16 +121,18 @@ class _Fresh(StaticFiles):
     """Files that browsers ask for again each time, so that a new version is seen at once."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
+        record_of(scope).quiet = True
         response = await super().get_response(path, scope)
         response.headers["cache-control"] = "no-cache"
         return response
 
 
 def _page_routes(page: Path) -> list[BaseRoute]:
-    async def index(_: Request) -> Response:
+    async def index(request: Request) -> Response:
+        record_of(request.scope).quiet = True
         return FileResponse(page / "index.html", headers={"cache-control": "no-cache"})
 
-    return [Route("/", index), Mount("/web", _Fresh(directory=page))]
+    return [PathRoute("/", index), Mount("/web", _Fresh(directory=page))]
 
 
 # ---- errors of the routing itself
@@ -147,7 +140,7 @@ def _page_routes(page: Path) -> list[BaseRoute]:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    response = _error(_routing_error(request, error), error.status_code)
+    response = _error(request, _routing_error(request, error), error.status_code)
     response.headers.update(error.headers or {})
     return response
 
@@ -167,12 +160,16 @@ def _routing_error(request: Request, error: HTTPException) -> RpcError:
 
 
 async def _mistake(request: Request, error: Exception) -> Response:
-    """What nobody foresaw. Starlette raises it on, so that the server logs it."""
-    return _error(RpcError(Code.INTERNAL, "The gateway made a mistake; its log has the cause."))
+    """What nobody foresaw. Starlette raises it on, so that the server logs it too."""
+    found = RpcError(Code.INTERNAL, "The gateway made a mistake; the reference names it in the logs.")
+    log.error("http.failed", reference=found.reference, exc_info=error)
+    return _error(request, found)
 
 
-def _error(error: RpcError, status: int = 0) -> Response:
-    response = Response(encoded(error), status or status_of(error), media_type="application/json")
+def _error(request: Request | WebSocket, error: RpcError, status: int = 0) -> Response:
+    record_of(request.scope).failed(error)
+    dialect = DIALECTS.of(request.url.path)
+    response = Response(encoded(error, dialect), status or status_of(error), media_type=dialect.media_type)
     for name, value in headers_of(error):
         response.headers[name.decode()] = value.decode()
     return response

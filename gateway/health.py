@@ -19,6 +19,10 @@ SELF = "gateway"
 """This process's name among the actors. That it answers tells enough about it."""
 
 
+SUPERVISOR = "supervisor"
+"""It does not answer here, but is heard; no call needs it."""
+
+
 class Health(Struct, frozen=True):
     """The process runs."""
 
@@ -34,12 +38,13 @@ class DependencyHealth(Struct, frozen=True, kw_only=True):
 
 
 class ActorHealth(Struct, frozen=True, kw_only=True):
-    """One actor. processes: how many of them serve."""
+    """One actor. processes: how many of them serve. trouble: what is not right with it though it serves."""
 
     ready: bool
     state: str
     processes: int
     restarts: int = 0
+    trouble: str = ""
 
 
 class Readiness(Struct, frozen=True, kw_only=True):
@@ -112,10 +117,11 @@ class Probe:
             return heard
         return {
             actor.name: ActorHealth(
-                ready=actor.state == ActorState.ACTOR_STATE_SERVING,
+                ready=actor.state == ActorState.ACTOR_STATE_SERVING and not actor.trouble,
                 state=ActorState.Name(actor.state).removeprefix("ACTOR_STATE_").lower(),
                 processes=heard[actor.name].processes if actor.name in heard else 0,
                 restarts=actor.restarts,
+                trouble=actor.trouble,
             )
             for actor in told.actors
             if actor.name != SELF
@@ -124,9 +130,11 @@ class Probe:
     def _heard(self) -> dict[str, ActorHealth]:
         found: dict[str, ActorHealth] = {}
         for name, processes in self.presence.actors().items():
-            if name == SELF:
+            if name in (SELF, SUPERVISOR):
                 continue
             serving = [seen for seen in processes if seen.state == "serving"]
             state = "serving" if serving else processes[0].state
-            found[name] = ActorHealth(ready=bool(serving), state=state, processes=len(serving))
+            trouble = next((seen.trouble for seen in serving if seen.trouble), "")
+            well = bool(serving) and not trouble
+            found[name] = ActorHealth(ready=well, state=state, processes=len(serving), trouble=trouble)
         return found

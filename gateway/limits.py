@@ -128,6 +128,11 @@ class Limits:
         """Bytes of an HTTP request's body at most."""
         return self._settings.max_body_bytes
 
+    @property
+    def max_upload_bytes(self) -> int:
+        """Bytes of an upload's body at most."""
+        return self._settings.max_upload_bytes
+
     def connection(self) -> Places:
         """A place for a connection or an HTTP request; take it with `with`."""
         return self._connections

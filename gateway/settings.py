@@ -50,6 +50,9 @@ class LimitSettings(Struct, frozen=True, kw_only=True):
     """What the doors let through."""
 
     max_body_bytes: Count = 8 * 1024 * 1024
+    max_upload_bytes: Count = 512 * 1024 * 1024
+    """Of a body that is passed on as it comes; all others are held in memory."""
+
     max_connections: Count = 2048
     max_calls: Count = 512
     max_calls_per_connection: Count = 64

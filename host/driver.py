@@ -48,8 +48,9 @@ Launch = Callable[[str, str], Awaitable[Process]]
 class Driver:
     """Starts, watches and ends the processes of one Supervision.
 
-    changed: called with each child whose state has changed. failed: with one that is given up. gone: with the name on
-    the bus of each process that has ended; may raise RpcError. What runs here belongs to no call, whoever began it.
+    Needs a running loop. changed: called with each child whose state has changed. failed: with one that is given up.
+    gone: with the name on the bus of each process that has ended; may raise RpcError. What runs here belongs to no
+    call, whoever began it.
     """
 
     def __init__(
@@ -74,10 +75,10 @@ class Driver:
         self._kind = kind
         self._running: dict[str, tuple[str, Process]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ticking = False
 
     def start(self) -> None:
         """Begin with everything, and watch it until `end`."""
-        self._begin(self._keep_time())
         self.do(self.supervision.start(time.monotonic()))
 
     def stop(self) -> None:
@@ -99,7 +100,7 @@ class Driver:
         pulse = Pulse(beat.steps, beat.working, beat.patience_ms / 1000)
         for name, (instance, _) in self._running.items():
             if f"-{instance}-" in beat.process:
-                self.do(self.supervision.heard(name, beat.process, beat.state, time.monotonic(), pulse))
+                self.do(self.supervision.heard(name, beat.process, beat.state, time.monotonic(), pulse, beat.trouble))
                 return
 
     # ---- what is done
@@ -122,6 +123,9 @@ class Driver:
                     self._failed(self.supervision.children[name])
                 case Finished():
                     self.finished.set()
+        if not self._ticking and not self.supervision.settled:
+            self._ticking = True
+            self._begin(self._keep_time())
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, context=Context())
@@ -133,11 +137,15 @@ class Driver:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None and not self.failure.done():
             self.failure.set_exception(error)
+            for _, running in self._running.values():
+                running.kill()
 
     async def _keep_time(self) -> None:
-        while True:
+        """Tick as long as there is anything that may happen with time."""
+        while not self.supervision.settled:
             await asyncio.sleep(TICK_SECONDS)
             self.do(self.supervision.tick(time.monotonic()))
+        self._ticking = False
 
     def _kill(self, name: str, why: str) -> None:
         if name in self._running:
@@ -151,7 +159,7 @@ class Driver:
 
     def _tell(self, child: Child) -> None:
         known = {self._kind: child.name, "state": child.state.value, "pid": child.pid}
-        log.info("process.state", **known, last_exit=child.last_exit)
+        log.info("process.state", **known, last_exit=child.last_exit, trouble=child.trouble)
         self._changed(child)
 
     async def _live(self, name: str) -> None:

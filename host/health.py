@@ -80,6 +80,7 @@ def described(child: Child, now: float) -> Actor:
         pid=child.pid,
         restarts=child.restarts,
         last_exit=child.last_exit,
+        trouble=child.trouble,
     )
     actor.since.FromNanoseconds(time.time_ns() - int((now - child.since) * 1e9))
     return actor

@@ -40,6 +40,8 @@ INTERRUPTED_SECONDS = 3.0
 
 MAX_PATIENCE_MS = 2**32 - 1
 
+MAX_TROUBLE = 500
+
 REMEMBERED = 1024
 """Ended processes that are not reported again."""
 
@@ -52,8 +54,8 @@ class Heart:
     """Tells twice a second that this process lives, and how its engine does.
 
     services: asked at each beat for what is served; routed services with "[route]" appended. calls: for how many calls
-    are open. What is set as `state` is told at once. pulse: set it where there is an engine; asked at each beat.
-    seconds: between two beats.
+    are open. What is set as `state` is told at once. pulse, trouble: set them where there is an engine, or
+    something that may not be well; asked at each beat. seconds: between two beats.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Heart:
         self.actor = actor
         self.seconds = BEAT_SECONDS
         self.pulse: Callable[[], Pulse] = lambda: IDLE
+        self.trouble: Callable[[], str] = str
         self._calls = calls
         self._transport = transport
         self._services = services
@@ -117,6 +120,7 @@ class Heart:
             working=pulse.working,
             patience_ms=min(int(pulse.patience * 1000), MAX_PATIENCE_MS),
             calls=self._calls(),
+            trouble=self.trouble()[:MAX_TROUBLE],
         )
 
     def _publish(self, beat: Heartbeat) -> None:
@@ -143,6 +147,7 @@ class Seen:
     state: str
     services: tuple[str, ...]
     epoch: int
+    trouble: str = ""
 
     def serves(self, service: str, route: str = "") -> bool:
         """It takes calls of this service, under this route if it is given."""
@@ -187,7 +192,7 @@ class Roll:
 
     def heard(self, beat: Heartbeat, now: float) -> Change | None:
         """A heartbeat came; what it changes."""
-        seen = Seen(beat.process, beat.actor, beat.state, tuple(beat.services), beat.epoch)
+        seen = Seen(beat.process, beat.actor, beat.state, tuple(beat.services), beat.epoch, beat.trouble)
         before = self._seen.get(beat.process)
         self._seen[beat.process] = (seen, now)
         if before is None:

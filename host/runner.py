@@ -46,6 +46,8 @@ async def run(
                 await _serve(member, actor, service)
             await member.ready()
             await stop.wait()
+            if hasattr(actor, "leave"):
+                actor.leave()
             await member.drain(settings.supervisor.drain_seconds)
 
 

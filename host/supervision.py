@@ -70,6 +70,8 @@ class Child:
     killed: str = ""
     """Why this life of it was ended from here."""
     watchdog: Watchdog | None = None
+    trouble: str = ""
+    """What is not right with it though it serves, as it says."""
     ended: deque[float] = field(default_factory=deque)
 
 
@@ -172,6 +174,16 @@ class Supervision:
         self._stopping: int | None = None
         self._finished = False
 
+    @property
+    def stopping(self) -> bool:
+        """It was asked to stop, and may have."""
+        return self._stopping is not None
+
+    @property
+    def settled(self) -> bool:
+        """Nothing runs and nothing will be started, unless somebody asks."""
+        return all(child.state in (State.FAILED, State.STOPPED) for child in self.children.values())
+
     # ---- what happens
 
     def start(self, now: float) -> list[Effect]:
@@ -185,15 +197,18 @@ class Supervision:
         child.pid, child.watchdog, child.serve_by = pid, Watchdog(now), now + self._start_within
         return [Tell(name), *([Terminate(name)] if child.state is State.DRAINING else [])]
 
-    def heard(self, name: str, process: str, state: str, now: float, pulse: Pulse = IDLE) -> list[Effect]:
+    def heard(
+        self, name: str, process: str, state: str, now: float, pulse: Pulse = IDLE, trouble: str = ""
+    ) -> list[Effect]:
         """A process told how it is, under its name on the bus."""
         child = self.children[name]
         if child.watchdog is None or child.state not in (State.STARTING, State.SERVING):
             return []
         child.watchdog.beat(pulse, now, serves=state != State.STARTING.value)
         found = State.SERVING if state == State.SERVING.value else child.state
+        troubled, child.trouble = child.trouble != trouble, trouble
         if (child.process, child.state) == (process, found):
-            return []
+            return [Tell(name)] if troubled else []
         child.process = process
         child.served = child.served or found is State.SERVING
         return self._enter(child, found, now)
@@ -218,7 +233,7 @@ class Supervision:
         """A process has ended."""
         child = self.children[name]
         child.last_exit = f"killed: {child.killed}" if child.killed else why
-        child.pid, child.process, child.killed = 0, "", ""
+        child.pid, child.process, child.killed, child.trouble = 0, "", "", ""
         child.kill_at = child.watchdog = None
         if self._stopping is not None:
             return [*self._enter(child, State.STOPPED, now), *self._stop_next(now)]

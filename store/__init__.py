@@ -3,7 +3,9 @@
 docs/storage.md says which kind of data belongs where, and what each view promises.
 """
 
-from store.blobs import Blob, Blobs, JetStreamBlobs, MemoryBlobs
+from store.blob_rows import BlobRow
+from store.blob_writer import BlobWriter
+from store.blobs import BlobFiles, BlobLimits, NewBlob
 from store.event_log import JetStreamEventLog
 from store.events import Delivery, Event, EventLog, Page, Quarantine, Unreadable
 from store.jetstream import JetStream
@@ -50,8 +52,9 @@ __all__ = [
     "MemoryWorkQueue",
     "WorkQueue",
     # What is large
-    "Blob",
-    "Blobs",
-    "JetStreamBlobs",
-    "MemoryBlobs",
+    "BlobFiles",
+    "BlobLimits",
+    "BlobRow",
+    "BlobWriter",
+    "NewBlob",
 ]

@@ -59,6 +59,7 @@ class NativeModel:
         """Load a file; `progress` hears shares from 0 to 1, in this thread. Raises RpcError MODEL_LOAD_FAILED."""
         parameters = llama.llama_model_default_params()
         parameters.n_gpu_layers = gpu_layers
+        parameters.use_extra_bufts = not has_tile_kernels()
         self.offloaded = gpu_layers != 0 and bool(llama.llama_supports_gpu_offload())
         """Whether a part of it is on a GPU."""
         if progress is not None:
@@ -96,6 +97,16 @@ class NativeModel:
         for key in list(self.adapters):
             self.free_adapter(key)
         llama.llama_model_free(self.handle)
+
+
+def has_tile_kernels() -> bool:
+    """Whether the library was built with AMX kernels.
+
+    Compiled by GCC 12, Debian 12's, they end the process with an illegal instruction: ggml's tile configuration is
+    optimised away, because that compiler believes that `_tile_loadconfig` reads 8 of its 64 bytes. They live in the
+    extra buffer types, without which the AVX-512 kernels compute.
+    """
+    return b"AMX_INT8 = 1" in llama.llama_print_system_info()
 
 
 def _continuing(progress: Callable[[float], None]) -> Callable[[float, object], bool]:

@@ -8,8 +8,9 @@ from pathlib import Path
 from actors.llama.engine_limits import context_tokens
 from actors.llama.gguf_file import ModelHeader, read_header
 from actors.llama.settings import LlamaSettings
+from actors.model.family import not_found
 from actors.model.interface import Engine
-from bus import Code, RpcError, nearest
+from bus import RpcError
 from troupe.chat.v1 import ChatService
 from troupe.embedding.v1 import EmbeddingService
 from troupe.model.v1 import Model
@@ -18,10 +19,8 @@ FAMILY = "llama"
 SHIPPED = Path(__file__).parent / "models"
 """Models that come with Troupe."""
 ENTRIES_LIMIT = 10_000
-SHOWN = 5
-"""Names that an error about an unknown one tells."""
-
 """Models that a list may have."""
+COMPLETES_ONLY = "No chat template, text completion only."
 NO_MODELS = ("adapter", "mmproj", "imatrix", "vocab")
 """Values of general.type that say "this is only a part of something"."""
 
@@ -52,9 +51,11 @@ class Entry:
 
     @property
     def services(self) -> list[str]:
-        """Full names of what the model offers."""
-        generates = self.header is not None and not self.header.embeds_only
-        return [*([ChatService.INFO.name] if generates else []), EmbeddingService.INFO.name]
+        """Full names of what the model offers: of chat only Complete, where there is no template to chat with."""
+        if self.header is None:
+            return []
+        chat = ChatService.INFO.name if self.header.template else ChatService.INFO.methods["Complete"].full_name
+        return [*([] if self.header.embeds_only else [chat]), EmbeddingService.INFO.name]
 
 
 class Catalog:
@@ -70,13 +71,6 @@ class Catalog:
         found = _by_name(self._entry(name, path) for name, path in _files(self._models))
         models = {name: entry for name, entry in found.items() if not _is_part(entry)}
         return dict(sorted(models.items())[:ENTRIES_LIMIT])
-
-    def find(self, name: str) -> Entry:
-        """The model of a name. Raises RpcError MODEL_NOT_FOUND with the nearest names."""
-        entries = self.entries()
-        if name not in entries:
-            raise not_found("model", name, entries, "MODEL_NOT_FOUND")
-        return entries[name]
 
     def adapters_for(self, architecture: str) -> list[str]:
         """Names of adapters that were made for models of this kind."""
@@ -96,6 +90,9 @@ class Catalog:
             model.embedding_dimensions = header.embedding_dimensions
             model.adapters.extend(self.adapters_for(header.architecture))
             model.description = header.text("general.description") or header.text("general.name")
+            model.chat_template = bool(header.template) and not header.embeds_only
+            if not model.chat_template and not header.embeds_only:
+                model.note = COMPLETES_ONLY
         return model
 
     def _entry(self, name: str, path: Path) -> Entry | None:
@@ -122,20 +119,8 @@ class AdapterFolders:
         """
         files = dict(reversed(list(_files(self._folders))))
         if name not in files:
-            raise not_found("adapter", name, files, "ADAPTER_NOT_FOUND")
+            raise not_found("adapter", name, list(files), "ADAPTER_NOT_FOUND")
         await engine.load_adapter(name, files[name])
-
-
-def not_found(kind: str, name: str, known: Iterable[str], reason: str) -> RpcError:
-    """There is nothing of this name."""
-    close = nearest(name, known)
-    some = sorted(known)[:SHOWN]
-    others = f"Those there are: {', '.join(some)}." if some else f"There is no {kind} at all."
-    hint = f"Did you mean {' or '.join(close)}?" if close else others
-    metadata = {"name": name[:200], "nearest": ",".join(close)}
-    return RpcError(
-        Code.NOT_FOUND, f"There is no {kind} {name[:200]!r}. {hint}", reason=reason, metadata=metadata, field=kind
-    )
 
 
 def _files(folders: Sequence[Path]) -> Iterable[tuple[str, Path]]:

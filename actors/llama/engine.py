@@ -11,6 +11,7 @@ import numpy as np
 
 from actors.llama.adapters import adapter_key, check_adapter
 from actors.llama.binding import NativeContext, NativeModel, start_library
+from actors.llama.constraints import OBEYS, compile_constraint
 from actors.llama.embedding import Embedder, EmbeddingWork
 from actors.llama.engine_limits import cache_is_parted, cache_tokens, context_tokens, embedding_tokens, threads
 from actors.llama.gguf_file import ModelHeader, read_header
@@ -23,9 +24,11 @@ from actors.llama.slots import Slot, SlotTable
 from actors.llama.stepper import Stepper
 from actors.llama.vocabulary import Vocabulary
 from actors.model.interface import Embedding, EngineInfo, Event, Job
+from actors.model.refusals import context_exceeded
 from actors.model.stream import EventStream, Outbox
 from bus import Code, RpcError, invalid
 from bus.errors import interrupted
+from host.watchdog import Pulse
 
 Answer = TypeVar("Answer")
 
@@ -105,6 +108,10 @@ class LlamaEngine:
         """What the model is and can do."""
         return self._info
 
+    def pulse(self) -> Pulse:
+        """Whether it moves, for the process's beat."""
+        return self._stepper.pulse
+
     @property
     def steps(self) -> int:
         """Computations so far; for tests and measurements."""
@@ -136,7 +143,7 @@ class LlamaEngine:
         self._check_length(job)
         self._check_queue(job)
         key = self._adapter_key(job.adapter)
-        grammar = Grammar(job.constraint, self._vocabulary, job.markers) if job.constraint is not None else None
+        grammar = self._grammar(job)
         stream: EventStream[Event] = EventStream(self._stepper.wake)
         running = RunningJob(job, stream, key, grammar, unfinished=job.choices)
         choices = [Choice(running, number, self._sampler(running, number)) for number in range(job.choices)]
@@ -203,6 +210,10 @@ class LlamaEngine:
 
     # ---- parts
 
+    def _grammar(self, job: Job) -> Grammar | None:
+        found = compile_constraint(job.constraint) if job.constraint is not None else None
+        return Grammar(found, self._vocabulary, job.markers) if found is not None else None
+
     def _forget(self, slot: Slot) -> None:
         self._context.cut(slot.index, 0)
 
@@ -262,21 +273,8 @@ def describe(header: ModelHeader, vocabulary: Vocabulary, settings: LlamaSetting
         begins=vocabulary.begins,
         control_texts=frozenset(vocabulary.controls),
         infill=vocabulary.infill,
+        obeys=OBEYS,
     )
-
-
-def context_exceeded(prompt_tokens: int, max_tokens: int, context_tokens: int) -> RpcError:
-    """A prompt and the answer that is wanted do not fit; nothing is ever cut off in silence."""
-    # A caller who set no max_tokens is given all the room there is: only a prompt that leaves none is refused then.
-    room = context_tokens - prompt_tokens
-    more = f" and {max_tokens} more are wanted" if room > 0 else ""
-    message = (
-        f"The prompt has {prompt_tokens} tokens{more}, but the model's context holds {context_tokens}. Shorten the "
-        f"conversation{f' or lower max_tokens to {room}' if room > 0 else ''}."
-    )
-    counts = {"prompt_tokens": prompt_tokens, "max_tokens": max_tokens, "context_tokens": context_tokens}
-    metadata = {key: str(value) for key, value in counts.items()}
-    return RpcError(Code.INVALID_ARGUMENT, message, reason="CONTEXT_LENGTH_EXCEEDED", metadata=metadata)
 
 
 def _unloading() -> RpcError:

@@ -32,6 +32,19 @@ def cache_tokens(header: ModelHeader, settings: LlamaSettings) -> int:
     return max(settings.cache_tokens or 2 * context, context)
 
 
+def cache_bytes(header: ModelHeader, settings: LlamaSettings) -> int:
+    """Bytes of the cache at two per number; 0 where the file does not say what its layers are, or there is no cache."""
+    of = f"{header.architecture}."
+    layers, heads = header.number(f"{of}block_count"), header.number(f"{of}attention.head_count")
+    if not layers or not heads or header.embeds_only:
+        return 0
+    width = header.embedding_dimensions // heads
+    key = header.number(f"{of}attention.key_length") or width
+    value = header.number(f"{of}attention.value_length") or width
+    per_token = layers * (header.number(f"{of}attention.head_count_kv") or heads) * (key + value) * 2
+    return per_token * cache_tokens(header, settings)
+
+
 def cache_is_parted(header: ModelHeader, settings: LlamaSettings) -> bool:
     """There is room for as many whole contexts as slots: each slot then has a part of the cache for itself.
 

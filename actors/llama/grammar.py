@@ -8,27 +8,27 @@ from typing import Any
 import llama_cpp.llama_cpp as llama
 
 from actors.llama.binding import last_error
+from actors.llama.constraints import Gbnf
 from actors.llama.sampling import Candidates
 from actors.llama.vocabulary import Vocabulary
-from actors.model.interface import Constraint
 from bus import invalid
 
 
 class Grammar:
     """A compiled grammar. `close` frees it; gates made from it live on."""
 
-    def __init__(self, constraint: Constraint, vocabulary: Vocabulary, markers: Collection[str] = ()) -> None:
+    def __init__(self, grammar: Gbnf, vocabulary: Vocabulary, markers: Collection[str] = ()) -> None:
         """Of the control tokens only those that end a turn and `markers` may come.
 
         Raises RpcError INVALID_SCHEMA with the compiler's complaint.
         """
         last_error()
-        handle = llama.llama_sampler_init_grammar(vocabulary.handle, constraint.grammar.encode(), b"root")
+        handle = llama.llama_sampler_init_grammar(vocabulary.handle, grammar.text.encode(), b"root")
         if not handle:
             why = last_error() or "it is not well-formed"
             raise invalid(f"The requested format cannot be compiled: {why}.", "response_format", "INVALID_SCHEMA")
         self._handle: Any = handle
-        self._trigger = constraint.trigger
+        self._trigger = grammar.trigger
         self._vocabulary = vocabulary
         self._controls = vocabulary.ends | {
             vocabulary.controls[text] for text in markers if text in vocabulary.controls

@@ -81,6 +81,10 @@ class PrefillBudget:
             spent = max(seconds - (self._decode_seconds if generating else 0.0), seconds * 0.1) / prompt_tokens
             self._token_seconds += self._weight(self._token_seconds) * (spent - self._token_seconds)
 
+    def expected(self, prompt_tokens: int) -> float:
+        """Seconds that so many prompt tokens take; 0 while that is not known."""
+        return prompt_tokens * self._token_seconds
+
     def tokens(self, generating: int, prefilling: int) -> int:
         """Prompt tokens for the next step, with this many sequences generating and waiting for their first token."""
         room = self._batch - generating

@@ -24,6 +24,12 @@ from actors.model.interface import Ended, EndReason, Event, Prefilling, Tokens, 
 from actors.model.stream import Outbox
 from bus import Code, RpcError
 from bus.errors import cancelled
+from host.watchdog import Pulse
+
+PATIENCE = 4
+"""A prompt's computation may take so many times what its length lets expect."""
+FIRST_SECONDS = 60.0
+"""Where nothing lets expect anything yet: the first computation may have to read the whole file from the disk."""
 
 
 class Stepper:
@@ -61,11 +67,19 @@ class Stepper:
         self.line = WaitingLine(settings.slots, outbox)
         self.steps = 0
         self.prompt_tokens = 0
+        self._rounds = 0
+        self._working = False
+        self._patience = FIRST_SECONDS
 
     @property
     def running(self) -> int:
         """Sequences that have a slot."""
         return len(self._placed)
+
+    @property
+    def pulse(self) -> Pulse:
+        """How it does, for whoever watches; may be asked from any thread."""
+        return Pulse(self._rounds, self._working, self._patience)
 
     # ---- from any thread
 
@@ -92,12 +106,15 @@ class Stepper:
     def run(self) -> None:
         """Step until `stop`. What fails here fails all jobs; the caller ends the process or frees the model."""
         while not self._closing:
+            self._working = True
             if not self.step():
+                self._working = False
                 self._wake.wait()
 
     def step(self) -> bool:
         """One step; False if there is nothing to do until somebody wakes the engine."""
         self._wake.clear()
+        self._patience = FIRST_SECONDS  # an adapter is read, an embedding is computed
         while self._inbox:
             self._inbox.popleft()()
         self._drop_cancelled()
@@ -108,6 +125,7 @@ class Stepper:
             self._compute()
             self.steps += 1
         self._outbox.flush()
+        self._rounds += 1
         return bool(self._placed or self.line.sequences or self._embedder.busy or self._inbox)
 
     def accept(self, running: RunningJob, sequences: list[Sequence]) -> None:
@@ -199,6 +217,7 @@ class Stepper:
         tokens = self._fill(rows)
         if not tokens:
             return 0.0
+        self._patience = self._expected(rows)
         began = time.perf_counter()
         code = self._context.decode(self._batch, tokens)
         if code != 0:
@@ -207,6 +226,13 @@ class Stepper:
         for row in rows:
             self._advance(row)
         return seconds
+
+    def _expected(self, rows: list[Row[Sequence]]) -> float:
+        """Seconds to be patient with this computation; 0: it is like those before."""
+        prompt_tokens = sum(row.count for row in rows if row.count > 1)
+        if not prompt_tokens and self.steps:
+            return 0.0
+        return PATIENCE * self._budget.expected(prompt_tokens) or FIRST_SECONDS
 
     def _secure(self, group: list[Sequence]) -> None:
         """Make sure that each generating sequence may take one more cell; the youngest one makes room if need be."""

@@ -13,44 +13,46 @@ from pathlib import Path
 
 import msgspec
 
-from actors.llama.catalog import AdapterFolders, adapter_folders
+from actors.llama.catalog import FAMILY, AdapterFolders, adapter_folders
 from actors.llama.engine import LlamaEngine
-from actors.llama.launcher import Report
 from actors.llama.settings import LlamaSettings
-from actors.model.service import LlamaModel
+from actors.model.attendance import Attendance, offers
+from actors.model.launcher import Report
 from bus import RpcError
 from bus.subjects import escape
 from host import process
 from host.log import configure
 from host.member import Member
 from host.settings import Settings, load
-from troupe.chat.v1 import ChatService
-from troupe.embedding.v1 import EmbeddingService
+from host.watchdog import Pulse
 
 Tell = Callable[[Report], None]
 PROGRESS_STEP = 0.02
 """Loading is told of in steps of this share."""
+MAX_NAME = 100
+"""Of the model's name in the process's, which needs room for its instance."""
 
 
 async def serve(
     member: Member, settings: LlamaSettings, name: str, path: Path, tell: Tell, stop: asyncio.Event
 ) -> None:
-    """Load a model and serve it under its name until `stop` is set, or until its engine fails, which raises.
+    """Load a model and serve it under its names until `stop` is set, or until its engine fails, which raises.
 
     Raises RpcError MODEL_LOAD_FAILED if the file cannot be loaded. When it returns, running calls have ended or were
     cancelled, and the model is freed.
     """
-    engine = await LlamaEngine.open(path, settings, _steps(tell))
+    loading = Loading(tell, settings.load_seconds)
+    member.heart.pulse = loading.pulse
+    engine = await LlamaEngine.open(path, settings, loading.progress)
     try:
-        model = LlamaModel(engine, AdapterFolders(adapter_folders(member.settings.home, settings)))
+        member.heart.pulse = engine.pulse
+        offered = offers(engine, AdapterFolders(adapter_folders(member.settings.home, settings)))
         member.metrics.queue_depth(lambda: engine.waiting, name)
-        await member.serve(model, EmbeddingService.INFO, route=name)
-        if engine.info.generates:
-            await member.serve(model, ChatService.INFO, route=name)
-        await member.ready()
-        tell(Report("ready"))
-        await _until_stopped(engine, stop)
-        await member.drain(settings.drain_seconds)
+        async with Attendance(member, FAMILY, name, offered, settings.drain_seconds):
+            await member.ready()
+            tell(Report("ready"))
+            await _until_stopped(engine, stop)
+            await member.drain(settings.drain_seconds)
     finally:
         await engine.close()
 
@@ -62,16 +64,25 @@ async def _until_stopped(engine: LlamaEngine, stop: asyncio.Event) -> None:
         raise engine.failure.result()
 
 
-def _steps(tell: Tell) -> Callable[[float], None]:
-    told = -1.0
+class Loading:
+    """How loading goes, for the family by its reports and for the beat by its steps."""
 
-    def progress(share: float) -> None:
-        nonlocal told
-        if share - told >= PROGRESS_STEP:
-            told = share
-            tell(Report("loading", fraction=share))
+    def __init__(self, tell: Tell, patience: float) -> None:
+        self._tell = tell
+        self._patience = patience
+        self._told = -1.0
+        self._steps = 0
 
-    return progress
+    def progress(self, share: float) -> None:
+        """Share that is loaded; told in steps."""
+        if share - self._told >= PROGRESS_STEP:
+            self._told = share
+            self._steps += 1
+            self._tell(Report("loading", fraction=share))
+
+    def pulse(self) -> Pulse:
+        """Loading may stand still for long, for example while the file's last part is read."""
+        return Pulse(self._steps, working=True, patience=self._patience)
 
 
 async def run(settings: Settings, name: str, path: Path) -> int:
@@ -80,7 +91,7 @@ async def run(settings: Settings, name: str, path: Path) -> int:
     parent = await _parent(stop)
     try:
         own = settings.actor("llama", LlamaSettings)
-        async with Member(settings, "llama", process=f"llama-{escape(name)}") as member:
+        async with Member(settings, "llama", process=f"llama-{escape(name)[:MAX_NAME]}") as member:
             await serve(member, own, name, path, _print, stop)
     except RpcError as problem:
         if problem.reason == "MODEL_LOAD_FAILED":

@@ -1,6 +1,6 @@
 """Engine events as messages of the contract: deltas, finishes, usage, progress."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Generic, TypeVar
 
 from actors.model.interface import Cost, Ended, EndReason, Event, Prefilling, Queued, Tokens, TokenScore
@@ -24,7 +24,9 @@ Response = TypeVar("Response", GenerateResponse, CompleteResponse)
 class AnswerWriter(Generic[Response]):
     """Writes the responses of one call. What piles up between two reads leaves as one delta per choice and kind."""
 
-    def __init__(self, response: type[Response], parsers: Sequence[ReplyParser]) -> None:
+    def __init__(self, response: type[Response], parsers: Sequence[ReplyParser], stops: Collection[str] = ()) -> None:
+        """`stops`: the request's; an end before another text was the model's own, and is told without it."""
+        self._stops = frozenset(stops)
         self._response: type[Response] = response
         self._parsers = parsers
         self._reasoning_tokens = 0
@@ -56,7 +58,8 @@ class AnswerWriter(Generic[Response]):
         rest = parser.finish()
         if rest:
             yield self._response(delta=delta_of(event.choice, rest))
-        yield self._response(finish=Finish(choice=event.choice, reason=_reason(event, parser), stop=event.stop))
+        stop = event.stop if event.stop in self._stops else ""
+        yield self._response(finish=Finish(choice=event.choice, reason=_reason(event, parser), stop=stop))
 
     def _usage(self, cost: Cost) -> Usage:
         return Usage(

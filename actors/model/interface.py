@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from actors.model.constraint import Constraint
+
 
 @dataclass(frozen=True, slots=True)
 class SamplingSettings:
@@ -24,15 +26,6 @@ class SamplingSettings:
     seed: int | None = None
     """None draws one. Choice number n of a job uses seed + n."""
     logit_bias: Mapping[int, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Constraint:
-    """What the text must look like, as a GBNF grammar whose start is `root`."""
-
-    grammar: str
-    trigger: str = ""
-    """The grammar holds for what follows the first occurrence of this text; empty: from the first token on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +175,13 @@ class EngineInfo:
     """Spelling of every control token."""
     infill: tuple[int, int, int] | None
     """Tokens before prefix, suffix and middle of a text with a gap; None: the model cannot fill in."""
+    obeys: frozenset[str] = frozenset()
+    """Kinds of constraints that the engine can hold an answer to: see `Constraint.kinds`. Others never reach it."""
+
+    @property
+    def chats(self) -> bool:
+        """Whether conversations can be put to it: it generates and has a chat template."""
+        return self.generates and bool(self.template)
 
 
 class Engine(Protocol):

@@ -20,15 +20,9 @@ from bus import Code, RpcError, invalid
 FENCE_START, FENCE_END = "\ue0f0", "\ue0f1"
 """Private-use characters round a spelled control token; taken out of what people write."""
 
-FALLBACK_TEMPLATE = """\
-{%- for message in messages -%}
-<|im_start|>{{ message.role }}
-{{ message.content }}<|im_end|>
-{% endfor -%}
-{%- if add_generation_prompt %}<|im_start|>assistant
-{% endif -%}
-"""
-"""ChatML, for files without a template."""
+MARK = re.compile(r"<\|[A-Za-z0-9_]{2,32}\|>|<(?:start|end)_of_turn>")
+"""How templates write the bounds of turns."""
+MARKS_LIMIT = 8
 
 RESERVED = frozenset({"messages", "tools", "add_generation_prompt", "bos_token", "eos_token", "raise_exception"})
 """Variables that a caller may not set."""
@@ -42,8 +36,8 @@ class ChatTemplate:
     """A model's template, compiled once."""
 
     def __init__(self, info: EngineInfo) -> None:
-        """Raises RpcError MODEL_LOAD_FAILED for a template that is no Jinja2."""
-        source = info.template or FALLBACK_TEMPLATE
+        """Raises RpcError MODEL_LOAD_FAILED for a template that is no Jinja2. `info` has one."""
+        source = info.template
         try:
             self._template = environment().from_string(source)
         except jinja2.TemplateError as problem:
@@ -55,6 +49,8 @@ class ChatTemplate:
         self.tool_format: ToolFormat = detect_format(source) if self._knows_tools else HERMES
         self._knows_system = self._shows_system()
         self.thinks = THINK_START in source or THINK_END in source
+        self.marks = self._marks()
+        """Bounds of turns that the template writes; see `turn_marks`."""
 
     def render(
         self,
@@ -102,6 +98,13 @@ class ChatTemplate:
         except TEMPLATE_ERRORS:
             return False
 
+    def _marks(self) -> tuple[str, ...]:
+        probe = [{"role": role, "content": "Hi"} for role in ("user", "assistant", "user")]
+        try:
+            return turn_marks(self._run(probe, [], {}))
+        except TEMPLATE_ERRORS:
+            return ()
+
     def tokenize(self, text: str, engine: Engine) -> list[int]:
         """Tokens of a rendered prompt; what is fenced becomes plain text."""
         begin = self._info.begins and not text.startswith(self._info.begin_text)
@@ -120,6 +123,14 @@ class ChatTemplate:
         if isinstance(value, Sequence):
             return [self._fenced(each) for each in value]
         return value
+
+
+def turn_marks(text: str) -> tuple[str, ...]:
+    """Bounds of turns that a text has, at most 8.
+
+    A model that writes one as text has begun somebody else's turn: the answer ends before it.
+    """
+    return tuple(dict.fromkeys(MARK.findall(text)))[:MARKS_LIMIT]
 
 
 def starts_thinking(prompt: str) -> bool:

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from actors.model.answers import AnswerWriter
-from actors.model.interface import Constraint, Engine, Job, Stream
-from actors.model.prompt import ChatTemplate, starts_thinking
+from actors.model.constraint import TOOLS, Constraint, ToolUse
+from actors.model.interface import Engine, Job, Stream
+from actors.model.prompt import ChatTemplate, starts_thinking, turn_marks
 from actors.model.reply import THINK_END, ReplyParser
-from actors.model.schema import compile_schema
-from actors.model.tools import tool_constraint
 from actors.model.validation import (
     alternatives,
-    answer_schema,
+    answer_format,
     check_count,
     conversation,
     offered_tools,
@@ -62,14 +61,14 @@ class Turn:
     tools: list[dict[str, Any]]
 
 
-class LlamaModel(ChatService, EmbeddingService):
+class ServedModel(ChatService, EmbeddingService):
     """Serves one engine."""
 
     def __init__(self, engine: Engine, adapters: AdapterSource) -> None:
         """Raises RpcError MODEL_LOAD_FAILED if the model's chat template cannot be used."""
         self._engine = engine
         self._adapters = adapters
-        self._template = ChatTemplate(engine.info)
+        self._chat = ChatTemplate(engine.info) if engine.info.chats else None
 
     async def generate(self, request: GenerateRequest, ctx: Context) -> AsyncIterator[GenerateResponse]:
         """See the contract. Cancelling frees the call's slots within one engine step."""
@@ -77,7 +76,7 @@ class LlamaModel(ChatService, EmbeddingService):
         job = self._chat_job(request, turn)
         await self._ensure_adapter(request.adapter)
         parsers = [self._parser(turn) for _ in range(job.choices)]
-        writer = AnswerWriter(GenerateResponse, parsers)
+        writer = AnswerWriter(GenerateResponse, parsers, request.stop)
         with _cancelling(self._engine.submit(job)) as generation:
             async for events in generation:
                 for response in writer.write(events):
@@ -87,7 +86,7 @@ class LlamaModel(ChatService, EmbeddingService):
         """See the contract. Cancelling frees the call's slots within one engine step."""
         job = self._completion_job(request)
         await self._ensure_adapter(request.adapter)
-        writer = AnswerWriter(CompleteResponse, [ReplyParser() for _ in range(job.choices)])
+        writer = AnswerWriter(CompleteResponse, [ReplyParser() for _ in range(job.choices)], request.stop)
         with _cancelling(self._engine.submit(job)) as generation:
             for choice in range(job.choices if request.echo else 0):
                 yield CompleteResponse(delta=Delta(choice=choice, text=request.prompt))
@@ -117,7 +116,6 @@ class LlamaModel(ChatService, EmbeddingService):
     # ---- chat
 
     def _turn(self, request: GenerateRequest) -> Turn:
-        self._check_generates()
         tools = offered_tools(request.tools, request.tool_choice)
         variables = plain(request.template_variables) if request.HasField("template_variables") else {}
         text = self._template.render(conversation(request.messages), template_tools(tools), variables)
@@ -125,34 +123,47 @@ class LlamaModel(ChatService, EmbeddingService):
 
     def _chat_job(self, request: GenerateRequest, turn: Turn) -> Job:
         check_count("choices", request.choices, 0, CHOICES_LIMIT)
+        constraint = self._constraint(request, turn)
+        formatted = constraint is not None and constraint.answer is not None
         markers = self._template.tool_format.markers if turn.tools or self._template.thinks else frozenset()
         return Job(
             prompt=turn.prompt,
             max_tokens=self._room(request.max_tokens if request.HasField("max_tokens") else None, turn.prompt),
             sampling=sampling_settings(request.sampling, self._engine.info.vocabulary),
             choices=request.choices or 1,
-            stop=stop_strings(request.stop),
+            stop=_stops(request.stop, () if formatted else self._template.marks),
             alternatives=alternatives(request.logprobs, request.top_logprobs),
-            constraint=self._constraint(request, turn),
+            constraint=constraint,
             markers=markers | {"<think>", "</think>"},
             adapter=request.adapter,
         )
 
     def _constraint(self, request: GenerateRequest, turn: Turn) -> Constraint | None:
-        schema = answer_schema(request.response_format)
+        answer = answer_format(request.response_format)
+        required = request.tool_choice.mode == ToolChoice.Mode.MODE_REQUIRED
+        use = None
         if turn.tools:
-            required = request.tool_choice.mode == ToolChoice.Mode.MODE_REQUIRED
             parallel = request.parallel_tool_calls or not request.HasField("parallel_tool_calls")
-            form = self._template.tool_format
-            found = tool_constraint(form, turn.tools, required=required, parallel=parallel, answer=schema)
-        elif schema is not None:
-            found = Constraint(compile_schema(schema, "response_format.json_schema.schema"))
-        else:
+            use = ToolUse(self._template.tool_format, turn.tools, required, parallel)
+            if TOOLS not in self._engine.info.obeys and not required and not any(t["strict"] for t in turn.tools):
+                use = None  # the model calls as it has learned to
+        if answer is None and use is None:
             return None
-        if found is not None and turn.thinking and not found.trigger:
-            # Thoughts come first and are free; the grammar holds for the answer after them.
-            return Constraint(f"root ::= [ \\n]{{0,4}} constrained\n{_renamed(found.grammar)}", THINK_END)
-        return found
+        # Thoughts come first and are free.
+        return self._obeyed(Constraint(answer, use, THINK_END if turn.thinking else ""))
+
+    def _obeyed(self, constraint: Constraint) -> Constraint:
+        """The constraint, if the engine can hold an answer to it."""
+        missing = constraint.kinds - self._engine.info.obeys
+        if not missing:
+            return constraint
+        known = ", ".join(sorted(self._engine.info.obeys)) or "none"
+        field = constraint.answer.field if constraint.answer is not None else "tool_choice"
+        message = (
+            f"This model's engine cannot hold an answer to {' and '.join(sorted(missing))}; it knows: {known}. "
+            "Ask another model, or leave it out."
+        )
+        raise RpcError(Code.INVALID_ARGUMENT, message, reason="UNSUPPORTED_CONSTRAINT", field=field)
 
     def _parser(self, turn: Turn) -> ReplyParser:
         names = [str(tool["name"]) for tool in turn.tools]
@@ -165,17 +176,15 @@ class LlamaModel(ChatService, EmbeddingService):
         self._check_generates()
         check_count("choices", request.choices, 0, CHOICES_LIMIT)
         prompt = self._completion_prompt(request)
-        schema = answer_schema(request.response_format)
+        answer = answer_format(request.response_format)
         return Job(
             prompt=prompt,
             max_tokens=self._room(request.max_tokens if request.HasField("max_tokens") else COMPLETION_DEFAULT, prompt),
             sampling=sampling_settings(request.sampling, self._engine.info.vocabulary),
             choices=request.choices or 1,
-            stop=stop_strings(request.stop),
+            stop=_stops(request.stop, () if answer is not None or request.suffix else turn_marks(request.prompt)),
             alternatives=alternatives(request.logprobs, request.top_logprobs),
-            constraint=None
-            if schema is None
-            else Constraint(compile_schema(schema, "response_format.json_schema.schema")),
+            constraint=None if answer is None else self._obeyed(Constraint(answer)),
             adapter=request.adapter,
         )
 
@@ -194,6 +203,18 @@ class LlamaModel(ChatService, EmbeddingService):
         return tokens
 
     # ---- both
+
+    @property
+    def _template(self) -> ChatTemplate:
+        """The chat template. Raises RpcError where there is none to chat with."""
+        self._check_generates()
+        if self._chat is None:
+            message = (
+                "This model has no chat template, so it continues texts and does not chat: call Complete (over HTTP "
+                "/v1/completions), or put the conversation to a model that has one."
+            )
+            raise RpcError(Code.FAILED_PRECONDITION, message, reason="NO_CHAT_TEMPLATE", field="model")
+        return self._chat
 
     def _check_generates(self) -> None:
         if not self._engine.info.generates:
@@ -225,6 +246,12 @@ class LlamaModel(ChatService, EmbeddingService):
         return found
 
 
+def _stops(wanted: Sequence[str], marks: Sequence[str]) -> tuple[str, ...]:
+    """Texts before which the answer ends: the request's, and bounds of turns that the model would write as text."""
+    stops = stop_strings(wanted)
+    return (*stops, *(mark for mark in marks if mark not in stops))
+
+
 @contextmanager
 def _cancelling(work: Work) -> Iterator[Work]:
     """Give up what is left of it at the end, whatever the end is."""
@@ -232,10 +259,6 @@ def _cancelling(work: Work) -> Iterator[Work]:
         yield work
     finally:
         work.cancel()
-
-
-def _renamed(grammar: str) -> str:
-    return grammar.replace("root ::=", "constrained ::=", 1)
 
 
 def _shortened(values: Sequence[float], dimensions: int) -> Sequence[float]:

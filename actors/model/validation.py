@@ -11,6 +11,7 @@ from typing import Any
 
 from google.protobuf.struct_pb2 import Struct
 
+from actors.model.constraint import Format, GrammarFormat, PatternFormat, SchemaFormat
 from actors.model.interface import SamplingSettings
 from bus import Code, RpcError, invalid
 from troupe.chat.v1 import Message, ResponseFormat, Role, Sampling, Tool, ToolCall, ToolChoice
@@ -33,6 +34,10 @@ RANGES: Mapping[str, tuple[float, float]] = {
 }
 POSITIVE = ("top_p", "repeat_penalty")
 """Zero is excluded."""
+
+PATTERN_LIMIT = 4096
+GRAMMAR_LIMIT = 256 * 1024
+"""Characters of a pattern and of a grammar."""
 
 MAX_DEPTH = 32
 """Levels of a call's arguments; what is nested deeper is shown to the model as it is, as text."""
@@ -128,11 +133,18 @@ def template_tools(tools: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def answer_schema(form: ResponseFormat) -> object:
-    """The schema that the answer must satisfy; None: any text."""
+def answer_format(form: ResponseFormat) -> Format | None:
+    """What the answer must look like; None: any text."""
     kind = form.WhichOneof("format")
     if kind == "json":
-        return {"type": "object"}
+        return SchemaFormat({"type": "object"}, "response_format.json")
+    if kind == "pattern":
+        check_count("response_format.pattern.pattern", len(form.pattern.pattern), 1, PATTERN_LIMIT)
+        return PatternFormat(form.pattern.pattern, "response_format.pattern.pattern")
+    if kind == "grammar":
+        check_count("response_format.grammar.dialect", len(form.grammar.dialect), 1, 32)
+        check_count("response_format.grammar.grammar", len(form.grammar.grammar), 1, GRAMMAR_LIMIT)
+        return GrammarFormat(form.grammar.dialect, form.grammar.grammar, "response_format.grammar.grammar")
     if kind != "json_schema":
         return None
     check_count("response_format.json_schema.name", len(form.json_schema.name), 0, 64)
@@ -140,7 +152,7 @@ def answer_schema(form: ResponseFormat) -> object:
         raise invalid(
             "response_format.json_schema needs a schema.", "response_format.json_schema.schema", "INVALID_SCHEMA"
         )
-    return plain(form.json_schema.schema)
+    return SchemaFormat(plain(form.json_schema.schema), "response_format.json_schema.schema")
 
 
 def sampling_settings(sampling: Sampling, vocabulary: int) -> SamplingSettings:

@@ -51,3 +51,8 @@ export function storage(name) {
     return null;
   }
 }
+
+/** Letters come from a keyboard on the glass, as on phones: no pointer that hovers is there, and the one that is, is coarse. */
+export function typedByFingers() {
+  return matchMedia("(hover: none) and (pointer: coarse)").matches;
+}

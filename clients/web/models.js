@@ -3,6 +3,8 @@
 import { CHAT_SERVICE, LIST_MODELS } from "./chat.js";
 import { modelWords } from "./words.js";
 
+/** The model that every hub brings: it answers where the hub names no default. */
+const USUAL = "troupe-tiny";
 /** Models that need not be offered: they cannot answer. */
 const UNUSABLE = "MODEL_STATE_FAILED";
 /** States that pass by themselves. */
@@ -11,17 +13,21 @@ const PASSING = new Set(["MODEL_STATE_LOADING", "MODEL_STATE_DRAINING"]);
 /**
  * Keeps a <select> up to date with what the hub can chat with.
  *   select   the element
+ *   wanted       the model that the person chose at an earlier time, or ""
  *   chosen(name) called when the person has chosen
+ *   begun()      something was said already: then the model stays, even if the hub's default becomes another
  */
 export class ModelMenu {
   #select;
   #models = [];
   #wanted;
+  #begun;
   #shown = "";
 
-  constructor(select, wanted, chosen) {
+  constructor(select, { wanted, chosen, begun }) {
     this.#select = select;
     this.#wanted = wanted;
+    this.#begun = begun;
     select.addEventListener("change", () => {
       this.#wanted = select.value;
       chosen(select.value);
@@ -60,16 +66,24 @@ export class ModelMenu {
       option.title = model.error ?? model.description ?? "";
       return option;
     });
+    const before = this.#begun() ? this.name : "";
     this.#select.replaceChildren(...options);
     this.#select.disabled = options.length === 0;
-    this.#select.value = this.#preferred();
+    this.#choose(before);
   }
 
-  /** What was chosen before, else what is ready, else the first that can be had. */
-  #preferred() {
+  /** Choose for a conversation that begins. */
+  startAnew() {
+    this.#choose("");
+  }
+
+  /** The model of before, else the one that was chosen, the hub's default, the usual one, one that is ready, any. */
+  #choose(before) {
     const usable = this.#models.filter((model) => model.state !== UNUSABLE);
-    const wanted = usable.find((model) => model.name === this.#wanted);
+    const named = (name) => usable.find((model) => model.name === name);
     const ready = usable.find((model) => model.state === "MODEL_STATE_READY");
-    return (wanted ?? ready ?? usable[0])?.name ?? "";
+    const standard = usable.find((model) => model.default);
+    const found = named(before) ?? named(this.#wanted) ?? standard ?? named(USUAL) ?? ready ?? usable[0];
+    this.#select.value = found?.name ?? "";
   }
 }

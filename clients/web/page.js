@@ -1,6 +1,6 @@
 /** The chat page: what it shows and what its keys and buttons do. */
 
-import { copyText, nextFrame, socketAddress, storage } from "./browser.js";
+import { copyText, nextFrame, socketAddress, storage, typedByFingers } from "./browser.js";
 import { Chat, newConversation } from "./chat.js";
 import { ModelMenu } from "./models.js";
 import { HistorySheet, SettingsSheet } from "./sheets.js";
@@ -24,6 +24,8 @@ class Page {
   #settings = this.#store.settings();
   #conversation = newConversation();
   #chats = new Map();
+  /** Conversations that were deleted while they were answered: their end brings them back no more. */
+  #gone = new Set();
   #paint = null;
   #look = 0;
   #pinned = true;
@@ -34,7 +36,11 @@ class Page {
   constructor() {
     this.#settings.language ||= preferredLanguage(navigator.languages);
     this.#wire = new Wire({ url: socketAddress(), key: this.#store.key(), onstate: (state) => this.#connection(state) });
-    this.#models = new ModelMenu(byId("model"), this.#settings.model, (model) => this.#changeSettings({ model }));
+    this.#models = new ModelMenu(byId("model"), {
+      wanted: this.#settings.model,
+      chosen: (model) => this.#changeSettings({ model }),
+      begun: () => this.#conversation.turns.length > 0,
+    });
     this.#view = new TurnsView(byId("turns"), this);
     new HistorySheet(this.#store, this);
     new SettingsSheet(this.#settings, this.#store.key(), {
@@ -85,10 +91,22 @@ class Page {
     this.#showConversation();
   };
 
-  /** A conversation was deleted; null: all were. */
+  /** A conversation is deleted; null: all are. Answers under way are stopped, and what there is of them is kept. */
   removed = (id) => {
-    for (const [running, chat] of this.#chats) if (id === null || id === running) chat.stop();
+    for (const [running, chat] of this.#chats) {
+      if (id !== null && id !== running) continue;
+      this.#store.saveChat(chat.conversation);
+      this.#gone.add(running);
+      chat.stop();
+    }
     if (id === null || id === this.#conversation.id) this.#newChat();
+  };
+
+  /** A conversation is had back after all. shown: it was the one on the page. */
+  restored = (chat, shown) => {
+    this.#gone.delete(chat.id);
+    this.#store.saveChat(settled(chat));
+    if (shown) this.opened(chat);
   };
 
   // ---- beginning
@@ -98,6 +116,7 @@ class Page {
     byId("composer").addEventListener("submit", (event) => (event.preventDefault(), this.#ask(message.value)));
     message.addEventListener("input", () => this.#fitMessage());
     message.addEventListener("keydown", (event) => this.#typed(event));
+    message.enterKeyHint = typedByFingers() ? "enter" : "send";
     document.addEventListener("keydown", (event) => event.key === "Escape" && this.#escape());
     byId("stop").addEventListener("click", () => this.#stop());
     byId("new-chat").addEventListener("click", () => this.#newChat());
@@ -172,15 +191,21 @@ class Page {
     if (this.#answering && !document.querySelector("dialog[open]")) this.#stop();
   }
 
-  /** An input method uses Enter for itself while it composes, for example Vietnamese letters. */
+  /**
+   * An input method uses Enter for itself while it composes, for example Vietnamese letters. Where fingers type there is no
+   * Shift + Enter: Enter makes a new line there, and the button sends.
+   */
   #typed(event) {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    if (typedByFingers() && !event.ctrlKey && !event.metaKey) return;
     event.preventDefault();
     this.#ask(byId("message").value);
   }
 
   #newChat() {
     this.#conversation = newConversation();
+    this.#models.startAnew();
+    this.#showSuggestions();
     this.#showConversation();
     byId("message").focus();
   }
@@ -191,7 +216,7 @@ class Page {
     this.#painted();
     if (turn.state === "running") return;
     this.#chats.delete(conversation.id);
-    this.#store.saveChat(conversation);
+    if (!this.#gone.has(conversation.id)) this.#store.saveChat(conversation);
     this.#refreshModels();
   }
 

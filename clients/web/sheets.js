@@ -40,7 +40,10 @@ function showTemperature(temperature) {
   byId("temperature-value").textContent = temperature === null ? "" : temperature.toFixed(1);
 }
 
-/** Earlier chats: `opened(chat)` when one was chosen, `removed(id)` when one was deleted (null: all were). */
+/**
+ * Earlier chats: `opened(chat)` when one was chosen, `removed(id)` before one is deleted (null: all are), `restored(chat, shown)`
+ * when one is had back, which goes until the sheet is closed.
+ */
 export class HistorySheet {
   #store;
   #page;
@@ -73,7 +76,7 @@ export class HistorySheet {
     const name = made("span");
     name.append(title);
     open.append(name, time(chat.updated, locale));
-    const remove = button("×", () => this.#remove(chat.id));
+    const remove = button("×", () => this.#remove(chat.id, row));
     remove.className = "icon-button";
     remove.setAttribute("aria-label", say("remove", { title }));
     const row = made("li");
@@ -87,10 +90,27 @@ export class HistorySheet {
     if (chat) this.#page.opened(chat);
   }
 
-  #remove(id) {
-    this.#store.removeChat(id);
+  /** Delete a chat; its row offers it back, and has the focus that its button had. */
+  #remove(id, row) {
+    const shown = id === this.#page.current();
     this.#page.removed(id);
-    this.#fill();
+    const chat = this.#store.chat(id);
+    this.#store.removeChat(id);
+    const title = titleOf(chat) || this.#page.say("untitled");
+    const words = made("span", "removed");
+    words.append(this.#page.say("removed", { title }));
+    const undo = button(this.#page.say("undo"), () => this.#restore(chat, shown, row));
+    undo.className = "quiet";
+    undo.setAttribute("aria-label", this.#page.say("undoRemove", { title }));
+    row.replaceChildren(words, undo);
+    undo.focus();
+  }
+
+  #restore(chat, shown, row) {
+    this.#page.restored(chat, shown);
+    const again = this.#row(chat);
+    row.replaceWith(again);
+    again.querySelector(".open-chat").focus();
   }
 
   #removeAll() {
@@ -98,6 +118,7 @@ export class HistorySheet {
     this.#store.removeAllChats();
     this.#page.removed(null);
     this.#fill();
+    byId("history").querySelector("[value=close]").focus();
   }
 }
 

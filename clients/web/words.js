@@ -42,10 +42,17 @@ const EXPLAINED = new Set([
   "ENGINE_CRASHED", "SHUTTING_DOWN", "DEADLINE_EXCEEDED", "VERSION_MISMATCH",
 ]);
 
+/** Where the words say all that there is to know, and the hub's log tells nobody more. */
+const CLEAR = new Set([
+  "MODEL_NOT_FOUND", "CONTEXT_LENGTH_EXCEEDED", "MESSAGE_TOO_LARGE", "RATE_LIMITED", "TOO_MANY_CALLS", "QUEUE_FULL",
+  "VERSION_MISMATCH",
+]);
+
 function errorWords({ error, model }, say) {
   const name = EXPLAINED.has(error.reason) ? error.reason : "otherError";
   const words = say(name, { message: error.message, model, wait: waitWords(error, say) });
-  return error.reference ? `${words} ${say("reference", { reference: error.reference })}` : words;
+  const more = error.reference && !CLEAR.has(error.reason);
+  return more ? `${words} ${say("reference", { reference: error.reference })}` : words;
 }
 
 function waitWords({ retryAfter }, say) {
@@ -63,14 +70,15 @@ export function usageWords({ promptTokens = 0, cachedTokens = 0, completionToken
   return { words: parts.join(" · "), title: say("usageTitle", counts) };
 }
 
-const MODEL_STATES = {
+const MODEL_NOTES = {
   MODEL_STATE_AVAILABLE: "modelAvailable",
   MODEL_STATE_LOADING: "modelLoading",
   MODEL_STATE_FAILED: "modelFailed",
   MODEL_STATE_DRAINING: "modelDraining",
 };
 
-/** A model's name with its state, where that matters to who chooses. */
-export function modelWords({ name, state }, say) {
-  return say(MODEL_STATES[state] ?? "modelReady", { name });
+/** A model's name, whether it is the hub's default, and its state where that matters to who chooses. */
+export function modelWords({ name, state, default: standard }, say) {
+  const notes = [standard && "modelDefault", MODEL_NOTES[state]].filter(Boolean).map((note) => say(note));
+  return notes.length > 0 ? `${name} (${notes.join(", ")})` : name;
 }

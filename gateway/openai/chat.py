@@ -4,22 +4,20 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
-from gateway.openai import body
+from gateway.http.exchange import Exchange
+from gateway.http.stream import ResponseStream, unless_gone
+from gateway.openai.answer import DONE, fingerprint, fresh_id, now
 from gateway.openai.chat_request import generate_request
 from gateway.openai.chunks import FINISH_REASONS, ChatChunks, logprobs_of, progress_comment, usage_of
-from gateway.openai.endpoint import Exchange, fingerprint, fresh_id, now
 from gateway.openai.responses import AnswerMessage, ChatChoice, ChatCompletion, FunctionCallOut, ToolCallOut, UsageOut
 from gateway.openai.sampling import check_stream_options
 from gateway.openai.schema import ChatRequest
-from gateway.openai.sse import DONE, EventStream, unless_gone
 from troupe.chat.v1 import ChatServiceClient, Delta, GenerateRequest, GenerateResponse, TokenLogprob
-
-_decoder = msgspec.json.Decoder(ChatRequest)
 
 
 async def chat_completions(exchange: Exchange) -> None:
     """Answer a conversation, whole or as a stream. A client that goes away cancels the call in both."""
-    asked = body.decode(_decoder, exchange.body)
+    asked: ChatRequest = exchange.request
     with_usage = check_stream_options(asked)
     request = generate_request(asked)
     if asked.stream:
@@ -35,7 +33,7 @@ def _call(exchange: Exchange, request: GenerateRequest) -> AsyncIterator[Generat
 
 
 async def _stream(exchange: Exchange, request: GenerateRequest, chunks: ChatChunks, with_usage: bool) -> None:
-    async def produce(stream: EventStream) -> None:
+    async def produce(stream: ResponseStream) -> None:
         usage = UsageOut(prompt_tokens=0, completion_tokens=0, total_tokens=0)
         async for response in _call(exchange, request):
             kind = response.WhichOneof("event")

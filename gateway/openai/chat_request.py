@@ -20,7 +20,8 @@ from gateway.openai.schema import (
     TextPart,
     ToolDefinition,
 )
-from troupe.chat.v1 import GenerateRequest, Message, Part, Reference, Role, Tool, ToolCall, ToolChoice
+from troupe.blob.v1 import Reference
+from troupe.chat.v1 import GenerateRequest, Message, Part, Role, Tool, ToolCall, ToolChoice
 
 _ROLES = {
     "system": Role.ROLE_SYSTEM,

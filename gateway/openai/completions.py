@@ -9,25 +9,23 @@ from typing import Any
 import msgspec
 
 from bus import invalid
-from gateway.openai import body
+from gateway.http.exchange import Exchange
+from gateway.http.stream import ResponseStream, unless_gone
+from gateway.openai.answer import DONE, fingerprint, fresh_id, now
 from gateway.openai.chunks import FINISH_REASONS, progress_comment, usage_of
 from gateway.openai.embeddings import texts_of
-from gateway.openai.endpoint import Exchange, fingerprint, fresh_id, now
 from gateway.openai.errors import unsupported
 from gateway.openai.responses import Completion, LegacyLogprobs, TextChoice, UsageOut
 from gateway.openai.sampling import check_stream_options, response_format_of, sampling_of, stops_of
 from gateway.openai.schema import CompletionRequest
-from gateway.openai.sse import DONE, EventStream, unless_gone
 from troupe.chat.v1 import ChatServiceClient, CompleteRequest, CompleteResponse, Delta, TokenLogprob, Usage
 
 MAX_PROMPTS = 16
 
-_decoder = msgspec.json.Decoder(CompletionRequest)
-
 
 async def completions(exchange: Exchange) -> None:
     """Continue one or several texts, whole or as a stream. Choice `i` of prompt `p` has the index `p * n + i`."""
-    asked = body.decode(_decoder, exchange.body)
+    asked: CompletionRequest = exchange.request
     with_usage = check_stream_options(asked)
     requests = complete_requests(asked)
     with ExitStack() as places:
@@ -176,7 +174,7 @@ async def _stream(
         found = _completion(answer_id, created, asked.model, choices, usage)
         return b"data: " + msgspec.json.encode(found) + b"\n\n"
 
-    async def follow(stream: EventStream, request: CompleteRequest, number: int) -> None:
+    async def follow(stream: ResponseStream, request: CompleteRequest, number: int) -> None:
         null = None if with_usage else msgspec.UNSET
         async for response in _call(exchange, request):
             choice = _piece(response, gathering, number)
@@ -187,7 +185,7 @@ async def _stream(
             if stream.full:
                 await stream.room()
 
-    async def produce(stream: EventStream) -> None:
+    async def produce(stream: ResponseStream) -> None:
         await _together(*(follow(stream, request, number) for number, request in enumerate(requests)))
         if with_usage:
             stream.write(event([], gathering.usage))

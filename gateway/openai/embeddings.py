@@ -4,22 +4,18 @@ import base64
 import sys
 from array import array
 
-import msgspec
-
 from bus import invalid
-from gateway.openai import body
-from gateway.openai.endpoint import Exchange, no_answer
+from gateway.http.exchange import Exchange
+from gateway.http.stream import unless_gone
+from gateway.openai.answer import no_answer
 from gateway.openai.responses import Embedding, EmbeddingList, EmbeddingUsage
 from gateway.openai.schema import EmbeddingRequest
-from gateway.openai.sse import unless_gone
 from troupe.embedding.v1 import EmbeddingServiceClient, EmbedRequest
-
-_decoder = msgspec.json.Decoder(EmbeddingRequest)
 
 
 async def embeddings(exchange: Exchange) -> None:
     """One vector for each text, as numbers or as base64 of little-endian 32-bit floats."""
-    asked = body.decode(_decoder, exchange.body)
+    asked: EmbeddingRequest = exchange.request
     request = EmbedRequest(model=asked.model, inputs=texts_of(asked.input, "input"), dimensions=asked.dimensions or 0)
     vectors, tokens = await unless_gone(exchange.receive, _embed(exchange, request))
     as_base64 = asked.encoding_format == "base64"

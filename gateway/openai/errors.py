@@ -1,12 +1,12 @@
 """OpenAI's error shape for every error of the hub."""
 
 import re
-from typing import Any
 
-import msgspec
+from msgspec import Struct
 
 from bus import Code, RpcError
-from gateway.errors import headers_of, status_of
+from gateway.http.errors import status_of
+from gateway.http.problem import Dialect
 from gateway.openai.responses import ErrorBody, ErrorDetail
 
 _CODE_OF_REASON = {
@@ -66,21 +66,19 @@ def _param_of(error: RpcError) -> str | None:
     return _PARAM_OF_FIELD.get(field, field) or _PARAM_OF_REASON.get(error.reason)
 
 
-def encoded(error: RpcError) -> bytes:
-    """The body as JSON."""
-    return msgspec.json.encode(error_body(error))
+class OpenAI:
+    """The dialect of everything under /v1."""
+
+    name = "OpenAI"
+    media_type = "application/json"
+    error_type: type[Struct] = ErrorBody
+
+    def error(self, error: RpcError) -> ErrorBody:
+        """The body."""
+        return error_body(error)
 
 
-async def send_error(send: Any, error: RpcError) -> None:
-    """Answer an HTTP request with the error, over an ASGI `send` that has sent nothing yet."""
-    body = encoded(error)
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        *headers_of(error),
-    ]
-    await send({"type": "http.response.start", "status": status_of(error), "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+OPENAI: Dialect = OpenAI()
 
 
 def unsupported(param: str, message: str) -> RpcError:

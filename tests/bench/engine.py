@@ -21,7 +21,7 @@ import psutil
 from google.protobuf.json_format import ParseDict
 
 import rivals
-from actors.llama.launcher import Subprocess, SubprocessLauncher
+from actors.model.launcher import Subprocess, SubprocessLauncher
 from bus.channel import Channel
 from bus.transports.nats import NatsTransport
 from stage import Stage, free_port, reachable, stage
@@ -81,7 +81,7 @@ async def troupe(running: Stage, model: Path) -> AsyncIterator[Contender]:
         "TROUPE_ACTORS_LLAMA_CONTEXT": str(CONTEXT),
         "TROUPE_ACTORS_LLAMA_CACHE_TOKENS": str(CONTEXT * SLOTS),
     }
-    process = await SubprocessLauncher(environment).launch("model", model)
+    process = await SubprocessLauncher("actors.llama.worker", environment).launch("model", model, "bench")
     watch = asyncio.create_task(_ready(process))
     await asyncio.wait_for(watch, 120)
     transport = await NatsTransport.connect(environment["NATS_URL"], "bench")
@@ -99,7 +99,8 @@ async def troupe(running: Stage, model: Path) -> AsyncIterator[Contender]:
         return first
 
     yield Contender("Troupe", process.pid, ask)
-    await process.stop(5)
+    process.terminate()
+    await process.ended()
     await transport.close()
 
 
@@ -107,7 +108,7 @@ async def _ready(process: Subprocess) -> None:
     async for report in process.reports():
         if report.state == "ready":
             return
-    raise RuntimeError(f"the model's process does not serve: {process.ending}")
+    raise RuntimeError(f"the model's process does not serve: {await process.ended()}")
 
 
 @asynccontextmanager

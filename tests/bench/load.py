@@ -5,17 +5,17 @@ python load.py ws|grpc PORT STREAMS COUNT INTERVAL_MS
 
 import array
 import asyncio
-import base64
 import functools
 import json
 import os
 import resource
 import sys
 import time
-from typing import Any, cast
+from typing import Any
 
 import uvloop
 
+from plain_socket import PlainSocket
 from troupe.echo.v1 import RepeatRequest, RepeatResponse
 from troupe.rpc.v1 import Credit, Frame, Open
 
@@ -67,76 +67,31 @@ def request(count: int, interval_ms: float) -> RepeatRequest:
     return asked
 
 
-class Stream(asyncio.Protocol):
-    """One WebSocket with one call, parsed by hand: the client shall cost as little as possible."""
+class Stream(PlainSocket):
+    """One WebSocket with one call."""
 
     def __init__(self, tally: Tally, number: int, asked: RepeatRequest) -> None:
+        super().__init__()
         self._tally = tally
         self._call_id = f"bench-{os.getpid()}-{number}"
         self._asked = asked
-        self._buffer = b""
-        self._upgraded = False
         self._granted = WINDOW
         self._received = 0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
-        key = base64.b64encode(os.urandom(16)).decode()
-        self._transport.write(
-            f"GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n"
-            f"Sec-WebSocket-Protocol: troupe.v1.binary\r\n\r\n".encode()
-        )
 
     def begin(self) -> None:
         opening = Open(protocol_version=1, method=METHOD, initial_credit=WINDOW)
         payload = [self._asked.SerializeToString()]
-        self.send(Frame(open=opening, sequence=1, payload=payload, half_close=True))
+        self.send(Frame(call_id=self._call_id, open=opening, sequence=1, payload=payload, half_close=True))
 
-    def send(self, frame: Frame) -> None:
-        frame.call_id = self._call_id
-        data = frame.SerializeToString()
-        # A mask of zeros is a mask; it leaves the bytes as they are.
-        head = (
-            bytes([0x82, 0x80 | len(data)]) if len(data) < 126 else bytes([0x82, 0xFE, len(data) >> 8, len(data) & 255])
-        )
-        self._transport.write(head + b"\0\0\0\0" + data)
-
-    def data_received(self, data: bytes) -> None:
-        buffer = self._buffer + data
-        if not self._upgraded:
-            head, found, buffer = buffer.partition(b"\r\n\r\n")
-            if not found:
-                self._buffer = head
-                return
-            assert b" 101 " in head.split(b"\r\n")[0], head
-            self._upgraded = True
-            self.begin()
-        self._buffer = self._parse(buffer)
-
-    def _parse(self, buffer: bytes) -> bytes:
-        at = 0
-        while len(buffer) - at >= 2:
-            size, head = buffer[at + 1] & 0x7F, 2
-            if size == 126:
-                size, head = int.from_bytes(buffer[at + 2 : at + 4]), 4
-            elif size == 127:
-                size, head = int.from_bytes(buffer[at + 2 : at + 10]), 10
-            if len(buffer) - at < head + size:
-                break
-            if buffer[at] & 15 == 2:
-                self._frame(Frame.FromString(buffer[at + head : at + head + size]))
-            at += head + size
-        return buffer[at:]
-
-    def _frame(self, frame: Frame) -> None:
+    def on_frame(self, frame: Frame) -> None:
         self._tally.frames += 1
         for payload in frame.payload:
             self._tally.take(payload)
         self._received += len(frame.payload)
         if self._granted - self._received <= WINDOW // 2:
             self._granted = self._received + WINDOW
-            self.send(Frame(credit=Credit(granted=self._granted, consumed=self._received)))
+            credit = Credit(granted=self._granted, consumed=self._received)
+            self.send(Frame(call_id=self._call_id, credit=credit))
         if frame.HasField("close"):
             assert frame.close.status.code == 0, frame.close
             self._tally.ended()

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -56,21 +57,32 @@ Run = Callable[..., Awaitable[Ended]]
 def environment(home: Path) -> dict[str, str]:
     """A shell's environment without settings of whoever runs the tests."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("TROUPE_", "NATS_"))}
-    return {**kept, "TROUPE_HOME": str(home), "PYTHONUTF8": "1"}
+    return {**kept, "TROUPE_HOME": str(home), "TROUPE_ACTORS_WEIGHTS_FETCH": "false", "PYTHONUTF8": "1"}
+
+
+TroupeIn = Callable[..., Run]
 
 
 @pytest.fixture
-def troupe(tmp_path: Path) -> Run:
+def troupe(troupe_in: TroupeIn) -> Run:
     """Run `troupe` with these arguments in a process of its own; `given` is its stdin, `env` joins its environment."""
+    return troupe_in("-m", "cli")
 
+
+@pytest.fixture
+def troupe_in(tmp_path: Path) -> TroupeIn:
+    """As `troupe`, for any program that Python is asked to run by these arguments."""
+    return partial(_running, tmp_path)
+
+
+def _running(folder: Path, *python: str) -> Run:
     async def run(*arguments: str, given: str = "", env: dict[str, str] | None = None) -> Ended:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            "-m",
-            "cli",
+            *python,
             *arguments,
-            cwd=tmp_path,
-            env=environment(tmp_path / "home") | (env or {}),
+            cwd=folder,
+            env=environment(folder / "home") | (env or {}),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -1,51 +1,38 @@
-"""How states of actors become lines."""
-
 import asyncio
-from collections.abc import Iterator
-from typing import Any
+from http.client import HTTPException
 
 import pytest
 
-from cli import readiness
-from cli.readiness import changes, follow, readyz, states
+from cli.readiness import MAX_BODY, get
 
 
-def told(**actors: str) -> dict[str, Any]:
-    return {"actors": {name: {"state": state} for name, state in actors.items()}}
+async def answering(answer: bytes) -> tuple[int, bytes]:
+    """What `get` makes of an answer."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"GET /readyz ")
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        return await asyncio.to_thread(get, f"http://127.0.0.1:{port}", "/readyz", 10.0)
+    finally:
+        server.close()
+        await server.wait_closed()
 
 
-def test_only_what_changed_is_told() -> None:
-    assert changes({"echo": "serving", "llama": "serving"}, {"echo": "serving", "llama": "backing_off"}) == [
-        "  llama: backing off"
-    ]
+async def test_status_and_body_are_given_also_while_something_is_missing() -> None:
+    assert await answering(b"HTTP/1.1 503 -\r\ncontent-length: 2\r\n\r\n{}") == (503, b"{}")
 
 
-@pytest.mark.parametrize("answer", [None, "text", {}, {"actors": None}])
-def test_an_answer_without_actors_tells_nothing(answer: Any) -> None:
-    assert states(answer) == {}
+async def test_a_body_is_read_up_to_a_bound() -> None:
+    _, body = await answering(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n" + bytes(MAX_BODY + 1000))
+    assert len(body) == MAX_BODY
 
 
-def test_nobody_there_is_no_error() -> None:
-    assert readyz("http://127.0.0.1:1") is None
-
-
-async def test_a_change_is_told_once_and_what_was_known_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readiness, "LOOK_EVERY_SECONDS", 0.0)
-    looks: Iterator[Any] = iter(
-        [told(echo="serving"), None, told(echo="failed"), told(echo="failed"), told(echo="serving")]
-    )
-    lines: list[str] = []
-    recovered = asyncio.Event()
-
-    def tell(line: str) -> None:
-        lines.append(line)
-        if line.endswith("serving"):
-            recovered.set()
-
-    following = asyncio.create_task(
-        follow("http://hub", tell, known={"echo": "serving"}, look=lambda _: next(looks, None))
-    )
-    async with asyncio.timeout(20):
-        await recovered.wait()
-    following.cancel()
-    assert lines == ["  echo: failed", "  echo: serving"]
+async def test_what_is_no_http_is_an_error() -> None:
+    with pytest.raises(HTTPException):
+        await answering(b"SSH-2.0\r\n")

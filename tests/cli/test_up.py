@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from bus.testing import NatsServer
@@ -108,6 +109,40 @@ async def test_a_hub_starts_answers_and_stops_at_ctrl_c(troupe: Run, tmp_path: P
         assert await process.wait() == 0
     alive = await troupe("alive", "echo", env={"TROUPE_HOME": str(tmp_path / "hub")})
     assert alive.code == 1
+
+
+async def said(process: asyncio.subprocess.Process, words: str) -> str:
+    """The line that has these words."""
+    assert process.stdout is not None
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while line := (await process.stdout.readline()).decode():
+            if words in line:
+                return line.strip()
+    raise AssertionError(f"the hub ended without {words!r}")
+
+
+async def test_the_terminal_tells_what_is_restarted_and_what_a_stop_waits_for(tmp_path: Path) -> None:
+    async with up(tmp_path, "--http-port", "0", "--grpc-port", "0", "--actors", "echo") as (process, target):
+        children = psutil.Process(process.pid).children()
+        next(child for child in children if "gateway" in child.cmdline()).suspend()
+        line = await said(process, "gateway:")
+        assert line.startswith("gateway: killed: it was stopped and told nothing for ")
+        assert line.endswith("; it is started again.")
+        assert await said(process, "gateway:") == "gateway: serves again."
+        call = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "cli", "call", "Repeat", '{"text": "x", "count": 20, "interval": "0.2s"}'),
+            *("--target", target),
+            env=shell(tmp_path / "hub"), stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        assert call.stdout is not None
+        for _ in range(8):  # the gateway has told of it meanwhile
+            assert await call.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        line = await said(process, "Stopping")
+        assert line == "Stopping; waits for 1 answer, at most 10 s. Ctrl-C again stops at once."
+        told = (await call.communicate())[0].splitlines()
+        assert len(told) == 12
+        assert await process.wait() == 0
 
 
 async def test_an_unknown_actor_is_refused_before_anything_starts(troupe: Run) -> None:

@@ -8,7 +8,9 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import FieldInfo, fields
 
+from actors.blobs import BlobSettings
 from actors.llama.settings import LlamaSettings
+from actors.models.actor import ModelsSettings
 from actors.registry import ACTORS
 from cli.__main__ import COMMANDS
 from gateway.settings import ROOMS
@@ -27,7 +29,12 @@ def sections() -> dict[str, type[Struct]]:
         for found in fields(Settings)
         if isinstance(found.type, type) and issubclass(found.type, Struct)
     }
-    return {**own, **ROOMS, "actors.llama": LlamaSettings}
+    actors: dict[str, type[Struct]] = {
+        "actors.blobs": BlobSettings,
+        "actors.llama": LlamaSettings,
+        "actors.models": ModelsSettings,
+    }
+    return {**own, **ROOMS, **actors}
 
 
 def default(found: FieldInfo) -> object:

@@ -126,7 +126,8 @@ test("errors say what to do", () => {
   assert.match(endWords(failed({ reason: "MODEL_NOT_FOUND" }), en), /“tiny”.*Choose another/);
   assert.match(endWords(failed({ reason: "QUEUE_FULL", retryAfter: 2200 }), en), /Wait 3 s and try again/);
   assert.match(endWords(failed({ reason: "RATE_LIMITED", retryAfter: null }), vi), /chờ giây lát/);
-  assert.equal(endWords(failed({ reason: "SOMETHING", reference: "r1" }), en), "That did not work: m Reference: r1");
+  assert.equal(endWords(failed({ reason: "SOMETHING", reference: "r1" }), en), "That did not work: m Whoever runs the hub can look it up: troupe logs r1");
+  assert.doesNotMatch(endWords(failed({ reason: "QUEUE_FULL", reference: "r1" }), en), /r1/);
   assert.match(endWords({ state: "interrupted", text: "a" }, en), /interrupted.*rest of it is lost/);
   assert.equal(endWords({ state: "done", text: "a" }, en), "");
 });
@@ -136,6 +137,8 @@ test("costs are told in tokens and tokens per second", () => {
   assert.equal(usageWords(usage, en, "en").words, "41 tokens · 80 tokens/s");
   assert.equal(usageWords({ completionTokens: 1 }, vi, "vi").words, "1 token");
   assert.equal(modelWords({ name: "m", state: "MODEL_STATE_AVAILABLE" }, en), "m (loads when asked)");
+  assert.equal(modelWords({ name: "m", state: "MODEL_STATE_READY" }, en), "m");
+  assert.equal(modelWords({ name: "m", state: "MODEL_STATE_LOADING", default: true }, vi), "m (mặc định, đang nạp)");
 });
 
 test("a chat is called by its first words", () => {

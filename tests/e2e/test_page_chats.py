@@ -31,11 +31,41 @@ async def test_chats_are_kept_found_again_and_deleted(visitor: Any, stage: Any) 
     await expect(answers(page)).to_have_text("Answer to Where is the bus?")
     await page.get_by_role("button", name="Earlier chats").click()
     await page.get_by_role("button", name="Delete “Where is the bus?”").click()
-    await expect(page.locator("#chats li")).to_have_count(1)
+    assert len(await kept(page)) == 1
     page.on("dialog", lambda dialog: asyncio.ensure_future(dialog.accept()))
     await page.get_by_role("button", name="Delete all").click()
     await expect(page.get_by_text("There are no earlier chats.")).to_be_visible()
-    assert await page.evaluate("Object.keys(localStorage).filter((key) => key.startsWith('troupe.chat.'))") == []
+    await expect(page.locator("#history [value=close]")).to_be_focused()
+    assert await kept(page) == []
+
+
+async def kept(page: Any) -> Any:
+    return await page.evaluate("Object.keys(localStorage).filter((key) => key.startsWith('troupe.chat.'))")
+
+
+async def test_a_chat_that_was_deleted_by_mistake_is_had_back(visitor: Any, stage: Any) -> None:
+    page = await visitor.visit(stage.url)
+    await ask(page, "Keep me")
+    stage.prompter.say("Half an ans")
+    await expect(answers(page)).to_have_text("Half an ans")
+    await page.get_by_role("button", name="Earlier chats").click()
+    await page.get_by_role("button", name="Delete “Keep me”").press("Enter")
+    await stage.prompter.cancelled.wait()
+    undo = page.get_by_role("button", name="Undo: keep “Keep me”")
+    await expect(undo).to_be_focused()
+    await expect(page.get_by_text("Deleted: Keep me")).to_be_visible()
+    await expect(answers(page)).to_have_count(0)
+    assert await kept(page) == []
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("button", name="Keep me").first).to_be_focused()
+    await page.keyboard.press("Escape")
+    await expect(answers(page)).to_have_text("Half an ans")
+    await page.get_by_role("button", name="Earlier chats").click()
+    await page.get_by_role("button", name="Delete “Keep me”").click()
+    await page.get_by_role("button", name="Close").click()
+    await page.reload()
+    await expect(page.get_by_role("heading", name="What would you like to know?")).to_be_visible()
+    assert await kept(page) == []
 
 
 async def test_a_new_chat_can_be_held_while_an_answer_is_made_in_another(visitor: Any, stage: Any) -> None:
@@ -110,6 +140,26 @@ async def test_settings_reach_the_model_and_stay(visitor: Any, stage: Any) -> No
     assert request.sampling.temperature == pytest.approx(0.3)
     assert (request.messages[0].role, request.messages[0].parts[0].text) == (Role.ROLE_SYSTEM, "Trả lời ngắn gọn.")
     assert await page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(24, 22, 20)"
+
+
+async def test_a_new_chat_has_the_hubs_default_model_and_one_that_began_keeps_its_own(visitor: Any, stage: Any) -> None:
+    ready, services = ModelState.MODEL_STATE_READY, ["troupe.chat.v1.ChatService"]
+    stage.listed.models.insert(0, Model(name="aardvark", services=services, state=ready))
+    page = await visitor.visit(stage.url)
+    menu = page.get_by_label("Model", exact=True)
+    await expect(menu).to_have_value("troupe-tiny")  # and not the first that is ready
+    await ask(page, "Hello")
+    stage.listed.models.append(Model(name="words", services=services, state=ready, default=True))
+    stage.prompter.say("Hi.")
+    stage.prompter.end()
+    await expect(menu.locator("option").nth(2)).to_have_text("words (default)")
+    await expect(menu).to_have_value("troupe-tiny")
+    await page.get_by_role("button", name="New chat").click()
+    await expect(menu).to_have_value("words")
+    await expect(page.locator("#suggestions")).to_be_hidden()
+    await menu.select_option("aardvark")
+    await page.get_by_role("button", name="New chat").click()
+    await expect(menu).to_have_value("aardvark")
 
 
 async def test_models_can_be_chosen_and_what_cannot_be_loaded_is_not_offered(visitor: Any, stage: Any) -> None:

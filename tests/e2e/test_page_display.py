@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import expect
 
 from .page_steps import answered, answers, ask
@@ -78,6 +79,71 @@ async def test_every_control_has_a_name_and_nothing_is_wider_than_a_phone(visito
         assert nameless == []
         await page.keyboard.press("Escape")
         await expect(page.locator("dialog[open]")).to_have_count(0)
+
+
+PHONE: dict[str, Any] = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
+
+
+async def shown_in_full(visitor: Any, stage: Any, **context: Any) -> Any:
+    """A page with an answer that has everything in it."""
+    page = await visitor.visit(stage.url, **context)
+    await ask(page, "Hello")
+    if context.get("is_mobile"):
+        await page.get_by_role("button", name="Send").click()
+    stage.prompter.say(
+        "# One\n\n| a | b |\n|---|---|\n| c | d |\n\n```sh\ntroupe up\n```\n\n1. [x](https://troupe.example/)"
+    )
+    stage.prompter.end()
+    await answered(page)
+    return page
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("context", [{}, PHONE], ids=["desk", "phone"])
+async def test_axe_finds_nothing(visitor: Any, stage: Any, scheme: Any, context: dict[str, Any]) -> None:
+    page = await shown_in_full(visitor, stage, color_scheme=scheme, **context)
+    assert await violations(page) == []
+    for opener in ["Settings", "Earlier chats"]:
+        await page.get_by_role("button", name=opener).click()
+        assert await violations(page) == []
+        await page.keyboard.press("Escape")
+
+
+async def violations(page: Any) -> list[str]:
+    found = await Axe().run(page)
+    return [f"{each['id']}: {each['nodes'][0]['html']}" for each in found.response["violations"]]
+
+
+async def test_fingers_find_everything_at_least_44_pixels_large(visitor: Any, stage: Any) -> None:
+    page = await shown_in_full(visitor, stage, **PHONE)
+    assert await page.evaluate(SMALL) == []
+    for opener in ["Settings", "Earlier chats"]:
+        await page.get_by_role("button", name=opener).click()
+        assert await page.evaluate(SMALL) == []
+        await page.keyboard.press("Escape")
+
+
+# A box to tick is as large as the label that ticks it; a link in a text is part of it.
+SMALL = """() => [...document.querySelectorAll("button, select, input, textarea, summary")]
+  .map((each) => each.type === "checkbox" ? each.closest("label") : each)
+  .filter((each) => each.checkVisibility())
+  .filter((each) => { const { width, height } = each.getBoundingClientRect(); return width < 44 || height < 44; })
+  .map((each) => `${each.outerHTML.slice(0, 120)} ${JSON.stringify(each.getBoundingClientRect())}`)"""
+
+
+async def test_where_fingers_type_enter_makes_a_new_line_and_the_button_sends(visitor: Any, stage: Any) -> None:
+    page = await visitor.visit(stage.url, **PHONE)
+    await expect(page.locator("#model")).to_be_enabled()
+    field = page.get_by_role("textbox")
+    await field.tap()
+    await page.keyboard.type("one")
+    await page.keyboard.press("Enter")
+    await page.keyboard.type("hai")
+    assert await field.input_value() == "one\nhai"
+    await page.get_by_role("button", name="Send").tap()
+    await expect(page.get_by_role("article", name="You")).to_have_text("one\nhai")
+    stage.prompter.end()
+    await answered(page)
 
 
 NAMELESS = """() => [...document.querySelectorAll("button, select, input, textarea, a[href]")]

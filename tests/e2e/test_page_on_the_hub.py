@@ -80,6 +80,7 @@ async def running_hub(home: Path, *options: str) -> AsyncIterator[RunningHub]:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "cli", "up", "--home", str(home), "--http-port", str(port), "--grpc-port",
         str(free_port()), *options, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, "TROUPE_ACTORS_WEIGHTS_FETCH": "false"},
     )  # fmt: skip
     printed = bytearray()
     try:

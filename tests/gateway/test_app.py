@@ -11,7 +11,7 @@ import uvicorn
 import websockets
 
 from gateway.app import create_app, uvicorn_config
-from gateway.http_protocol import LOOKS, MAX_HEAD_BYTES, StallWatch
+from gateway.http.protocol import LOOKS, MAX_HEAD_BYTES, StallWatch
 from gateway.hub import Hub
 from gateway.settings import AuthSettings, KeySettings
 from host.settings import SettingsError
@@ -85,13 +85,22 @@ async def test_the_page_and_its_files_are_served_and_nothing_above_them(http: ht
         assert (await http.get(path)).status_code == 404
 
 
-@pytest.mark.parametrize("path", ["/v1/nothing", "/nothing", "/v1"])
-async def test_an_unknown_path_is_told_in_openais_shape(http: httpx.AsyncClient, path: str) -> None:
+@pytest.mark.parametrize("path", ["/v1/nothing", "/v1"])
+async def test_an_unknown_path_under_v1_is_told_in_openais_shape(http: httpx.AsyncClient, path: str) -> None:
     response = await http.get(path)
     assert response.status_code == 404
     error = response.json()["error"]
     assert (error["type"], error["code"]) == ("invalid_request_error", "route_not_found")
     assert path in error["message"]
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/v1x", "/web/nothing.js"])
+async def test_an_unknown_path_elsewhere_is_told_as_a_problem(http: httpx.AsyncClient, path: str) -> None:
+    response = await http.get(path)
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
+    assert (problem["status"], problem["reason"], problem["title"]) == (404, "ROUTE_NOT_FOUND", "Not Found")
+    assert path in problem["detail"]
 
 
 async def test_a_wrong_method_is_told_with_the_right_one(http: httpx.AsyncClient) -> None:
@@ -101,16 +110,17 @@ async def test_a_wrong_method_is_told_with_the_right_one(http: httpx.AsyncClient
     assert response.json()["error"]["code"] == "http_method_not_allowed"
 
 
-async def test_what_nobody_foresaw_is_a_500_in_openais_shape(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_nobody_foresaw_is_a_500_with_a_reference(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken(*_: Any, **__: Any) -> bytes:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("gateway.app.gather", broken)
+    monkeypatch.setattr("gateway.http.state.gather", broken)
     transport = httpx.ASGITransport(create_app(hub), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         response = await client.get("/metrics")
     assert response.status_code == 500
-    assert response.json()["error"]["type"] == "server_error"
+    assert response.json()["reason"] == "INTERNAL"
+    assert response.json()["reference"]
 
 
 async def test_a_key_with_an_unknown_scope_does_not_start(hub: Hub) -> None:
@@ -140,8 +150,11 @@ async def test_the_openapi_document_names_every_route_and_resolves(http: httpx.A
         "/v1/models",
         "/v1/models/{model}",
         "/healthz",
+        "/health",
         "/readyz",
         "/metrics",
+        "/version",
+        "/openapi.json",
     }
     schemas = document["components"]["schemas"]
     assert {name.removeprefix("#/components/schemas/") for name in references(document)} <= set(schemas)
@@ -168,7 +181,7 @@ async def test_every_route_of_the_document_is_really_there(http: httpx.AsyncClie
 async def test_a_head_that_never_ends_is_cut(port: int) -> None:
     filler = b"x-filler: " + b"a" * 8000 + b"\r\n"
     answer = await exchange(port, b"GET / HTTP/1.1\r\nhost: localhost\r\n", *[filler] * (MAX_HEAD_BYTES // 8000 + 2))
-    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.startswith(b"HTTP/1.1 431 ")
     assert b"head is over" in answer
 
 
@@ -190,7 +203,7 @@ async def test_a_body_does_not_count_as_head(port: int) -> None:
 
 
 async def test_a_connection_that_says_nothing_is_closed(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.http_protocol.HEAD_SECONDS", 0.05)
+    monkeypatch.setattr("gateway.http.protocol.HEAD_SECONDS", 0.05)
     assert await exchange(port, b"GET / HT") == b""
     assert await exchange(port) == b""
 
@@ -208,7 +221,7 @@ async def test_a_connection_that_says_nothing_is_closed(port: int, monkeypatch: 
 async def test_noise_is_answered_with_a_typed_400(port: int, noise: bytes) -> None:
     head, _, body = (await exchange(port, noise)).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 ")
-    assert json.loads(body)["error"]["reason"] == "INVALID_HTTP"
+    assert json.loads(body)["reason"] == "INVALID_HTTP"
 
 
 async def test_http_1_0_gets_its_answer_without_chunks_and_needs_no_host(port: int) -> None:
@@ -229,7 +242,7 @@ async def test_an_encoded_body_is_named_as_such(http: httpx.AsyncClient) -> None
 async def test_whoever_takes_the_websocket_for_a_page_is_told(http: httpx.AsyncClient) -> None:
     response = await http.get("/ws")
     assert (response.status_code, response.headers["upgrade"]) == (426, "websocket")
-    assert response.json()["error"]["reason"] == "UPGRADE_REQUIRED"
+    assert response.json()["reason"] == "UPGRADE_REQUIRED"
 
 
 @pytest.mark.parametrize(
@@ -241,7 +254,7 @@ async def test_a_refused_handshake_says_why(port: int, path: str, origin: str, s
     with pytest.raises(websockets.InvalidStatus) as caught:
         await websockets.connect(f"ws://127.0.0.1:{port}{path}", additional_headers=headers, proxy=None)
     assert caught.value.response.status_code == status
-    assert json.loads(caught.value.response.body)["error"]["reason"] == reason
+    assert json.loads(caught.value.response.body)["reason"] == reason
 
 
 async def upgraded(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -256,7 +269,7 @@ async def upgraded(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWrite
 
 
 async def test_a_client_that_pings_and_reads_nothing_is_cut(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.http_protocol.MAX_WAITING_BYTES", 1000)
+    monkeypatch.setattr("gateway.http.protocol.MAX_WAITING_BYTES", 1000)
     _, writer = await upgraded(port)
     ping = b"\x89\xfd\0\0\0\0" + b"x" * 125
     with pytest.raises(ConnectionError):
@@ -266,7 +279,7 @@ async def test_a_client_that_pings_and_reads_nothing_is_cut(port: int, monkeypat
 
 
 async def test_a_message_of_endless_parts_ends_its_connection(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.http_protocol.MAX_FRAGMENTS", 100)
+    monkeypatch.setattr("gateway.http.protocol.MAX_FRAGMENTS", 100)
     reader, writer = await upgraded(port)
     writer.write(b"\x01\x80\0\0\0\0" + b"\0\x80\0\0\0\0" * 200)
     assert b"more than 100 fragments" in await reader.read()

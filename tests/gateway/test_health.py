@@ -91,6 +91,34 @@ async def test_without_a_supervisor_those_that_are_heard_count(stage: Any, hub: 
     assert (found.actors["llama"].state, found.actors["llama"].processes) == ("serving", 1)
 
 
+async def test_a_supervisor_that_does_not_answer_is_no_actor(stage: Any, hub: Hub) -> None:
+    presence = Presence(hub.transport)
+    await presence.start()
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    presence.subscribe(lambda change: heard.put_nowait(change.seen.actor))
+    hearts = [Heart(MemoryTransport(stage.broker), actor) for actor in ("supervisor", "echo")]
+    for heart in hearts:
+        heart.state = "serving"
+        heart.start()
+        await heard.get()
+    found = await Probe(hub, presence).readiness()
+    assert (found.ready, list(found.actors)) == (True, ["echo"])
+    for heart in hearts:
+        await heart.stop()
+    await presence.stop()
+
+
+async def test_an_actor_that_serves_and_has_trouble_is_not_ready_and_says_why(stage: Any, hub: Hub) -> None:
+    supervisor = Supervisor(llama=ActorState.ACTOR_STATE_SERVING)
+    await stage.server.add(supervisor, HealthService.INFO)
+    probe = Probe(hub, Presence(hub.transport))
+    assert (await probe.readiness()).ready
+    supervisor.actors[0].trouble = "tiny is started again."
+    found = await probe.readiness()
+    assert (found.ready, found.actors["llama"].ready, found.actors["llama"].state) == (False, False, "serving")
+    assert found.actors["llama"].trouble == "tiny is started again."
+
+
 async def test_an_empty_hub_is_not_ready(hub: Hub) -> None:
     found = await Probe(hub, Presence(hub.transport)).readiness()
     assert not found.ready

@@ -1,6 +1,7 @@
 import asyncio
 import json
 import random
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -606,3 +607,23 @@ def deliver(relay: Any, frame: Frame) -> None:
     """A frame of the responder's, as from the bus."""
     frame.call_id, frame.epoch = relay.call_id, relay.protocol.epoch
     relay.deliver(Message("", frame.SerializeToString(), relay.peer), 0.0)
+
+
+async def test_a_short_message_does_not_wait_in_the_systems_buffers_either(gateway: Any, stage: Any) -> None:
+    """A client that takes little at a time: what it has not taken waits in the hub, where calls take turns."""
+    port = int(gateway.websocket_url.removesuffix("/ws").rpartition(":")[2])
+    with socket.socket() as plain:
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+        plain.connect(("127.0.0.1", port))
+        binary = [websockets.Subprotocol("troupe.v1.binary")]
+        async with websockets.connect(
+            gateway.websocket_url, sock=plain, subprotocols=binary, compression=None, max_queue=1, close_timeout=0.1
+        ) as slow:
+            document = RepeatRequest(text="x" * 32_000, count=110)
+            await send(slow, opening("document", "Repeat", document, initial_credit=1024))
+            passed = (await receive(slow)).ByteSize()
+            await stage.server.idle()
+            await send(slow, opening("sound", "Echo", EchoRequest(text="x" * 640)))
+            while (frame := await receive(slow)).call_id != "sound":
+                passed += frame.ByteSize()
+    assert passed < 512 * 1024

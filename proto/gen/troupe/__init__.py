@@ -8,16 +8,24 @@ if TYPE_CHECKING:
 
 def services() -> "dict[str, ServiceInfo]":
     """Every service of the contract by its full name."""
+    from troupe.blob.v1.blob_service_bus import BlobFileService
+    from troupe.blob.v1.blob_service_bus import BlobService
     from troupe.chat.v1.chat_service_bus import ChatService
     from troupe.echo.v1.echo_service_bus import EchoService
     from troupe.embedding.v1.embedding_service_bus import EmbeddingService
+    from troupe.family.v1.family_service_bus import FamilyService
     from troupe.health.v1.health_service_bus import HealthService
     from troupe.model.v1.model_service_bus import ModelService
+    from troupe.weights.v1.weights_service_bus import WeightsService
 
     return {
+        'troupe.blob.v1.BlobFileService': BlobFileService.INFO,
+        'troupe.blob.v1.BlobService': BlobService.INFO,
         'troupe.chat.v1.ChatService': ChatService.INFO,
         'troupe.echo.v1.EchoService': EchoService.INFO,
         'troupe.embedding.v1.EmbeddingService': EmbeddingService.INFO,
+        'troupe.family.v1.FamilyService': FamilyService.INFO,
         'troupe.health.v1.HealthService': HealthService.INFO,
         'troupe.model.v1.ModelService': ModelService.INFO,
+        'troupe.weights.v1.WeightsService': WeightsService.INFO,
     }

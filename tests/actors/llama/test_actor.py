@@ -9,30 +9,33 @@ from typing import Self
 import pytest
 
 from actors.llama.actor import LlamaActor
-from actors.llama.launcher import Report
 from actors.llama.settings import LlamaSettings
+from actors.model.launcher import Report
 from bus import RpcError
 from bus.channel import Channel
 from bus.server import Server
 from bus.transports.memory import MemoryBroker, MemoryTransport
-from troupe.model.v1 import (
-    GetModelRequest,
+from troupe.family.v1 import (
+    DescribeModelRequest,
+    FamilyService,
+    FamilyServiceClient,
     ListModelsRequest,
-    LoadModelRequest,
-    LoadModelResponse,
-    Model,
-    ModelService,
-    ModelServiceClient,
-    ModelState,
-    UnloadModelRequest,
+    StartModelRequest,
+    StartModelResponse,
+    StopModelRequest,
 )
+from troupe.model.v1 import Model, ModelState
+
+NO_PID = 1 << 23
+"""No process has such a number."""
 
 
 class FakeProcess:
     """A process that says what it is told to say."""
 
-    def __init__(self) -> None:
+    def __init__(self, pid: int) -> None:
         self.said: asyncio.Queue[Report | None] = asyncio.Queue()
+        self.pid = pid
         self.ending = ""
         self.stopped = False
 
@@ -48,9 +51,16 @@ class FakeProcess:
         while (report := await self.said.get()) is not None:
             yield report
 
-    async def stop(self, grace: float) -> None:
+    async def ended(self) -> str:
+        return self.ending
+
+    def terminate(self) -> None:
         self.stopped = True
-        self.ending = self.ending or "it ended with code 0"
+        self.end("it ended with code 0")
+
+    def kill(self) -> None:
+        self.stopped = True
+        self.end("it was ended by SIGKILL")
 
 
 class FakeLauncher:
@@ -61,8 +71,8 @@ class FakeLauncher:
         self._started = asyncio.Condition()
         self.processes: list[FakeProcess] = []
 
-    async def launch(self, name: str, path: Path) -> FakeProcess:
-        process = FakeProcess()
+    async def launch(self, name: str, path: Path, instance: str) -> FakeProcess:
+        process = FakeProcess(NO_PID + len(self.processes))
         self.processes.append(process)
         self._script(process, len(self.processes))
         async with self._started:
@@ -91,23 +101,30 @@ class Stage:
         self.actor = LlamaActor(LlamaSettings(**given), home, launcher)  # type: ignore[arg-type]
         broker = MemoryBroker()
         self.server = Server(MemoryTransport(broker))
-        self.client = ModelServiceClient(Channel(MemoryTransport(broker)))
+        self.client = FamilyServiceClient(Channel(MemoryTransport(broker)))
 
     async def __aenter__(self) -> Self:
         await self.actor.__aenter__()
-        await self.server.add(self.actor, ModelService.INFO)
+        await self.server.add(self.actor, FamilyService.INFO, "llama")
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.server.drain(1)
         await self.actor.__aexit__()
 
-    async def load(self, name: str) -> list[LoadModelResponse]:
+    async def load(self, name: str) -> list[StartModelResponse]:
+        request = StartModelRequest(family="llama", model=name)
         async with asyncio.timeout(5):
-            return [response async for response in self.client.load_model(LoadModelRequest(name=name))]
+            return [response async for response in self.client.start_model(request)]
+
+    async def stop(self, name: str) -> None:
+        await self.client.stop_model(StopModelRequest(family="llama", model=name))
+
+    async def models(self) -> list[Model]:
+        return list((await self.client.list_models(ListModelsRequest(family="llama"))).models)
 
     async def model(self, name: str) -> Model:
-        return (await self.client.get_model(GetModelRequest(name=name))).model
+        return (await self.client.describe_model(DescribeModelRequest(family="llama", model=name))).model
 
     async def until(self, name: str, state: ModelState) -> Model:
         async with asyncio.timeout(5):
@@ -129,7 +146,7 @@ def home(models: Path, tmp_path: Path) -> Path:
 
 async def test_the_list_names_what_can_be_called(home: Path) -> None:
     async with Stage(home, FakeLauncher(serving)) as stage:
-        models = (await stage.client.list_models(ListModelsRequest())).models
+        models = await stage.models()
     assert [model.name for model in models] == ["broken", "fixture", "fixture-b", "troupe-tiny"]
     fixture = models[1]
     assert (fixture.architecture, fixture.quantization, fixture.family) == ("llama", "Q8_0", "llama")
@@ -140,23 +157,26 @@ async def test_the_list_names_what_can_be_called(home: Path) -> None:
     assert fixture.context_tokens == 2048 and fixture.size_bytes > 0 and fixture.modified.seconds > 0
 
 
-async def test_the_list_can_be_of_one_service(home: Path) -> None:
-    async with Stage(home, FakeLauncher(serving)) as stage:
-        some = await stage.client.list_models(ListModelsRequest(service="troupe.embedding.v1.EmbeddingService"))
-        none = await stage.client.list_models(ListModelsRequest(service="troupe.image.v1.ImageService"))
-    assert len(some.models) == 4
-    assert len(none.models) == 0
+async def test_what_a_model_needs_is_told_from_its_file(home: Path) -> None:
+    async with Stage(home, FakeLauncher(serving), cache_tokens=4096) as stage:
+        request = DescribeModelRequest(family="llama", model="fixture")
+        answer = await stage.client.describe_model(request)
+        broken = await stage.client.describe_model(DescribeModelRequest(family="llama", model="broken"))
+    needs = answer.needs
+    assert needs.weights_bytes == answer.model.size_bytes > 0
+    assert needs.cache_bytes % 4096 == 0 and needs.cache_bytes > 0
+    assert (broken.needs.weights_bytes, broken.needs.cache_bytes) == (0, 0)
 
 
 async def test_a_damaged_file_is_listed_with_what_is_wrong_and_cannot_be_loaded(home: Path) -> None:
     async with Stage(home, FakeLauncher(serving)) as stage:
         model = await stage.model("broken")
         assert model.state == ModelState.MODEL_STATE_FAILED
-        assert "incomplete" in model.error
+        assert "incomplete" in model.error and not model.services
         with pytest.raises(RpcError) as refusal:
             await stage.load("broken")
     assert refusal.value.reason == "MODEL_LOAD_FAILED"
-    assert "incomplete" in refusal.value.message
+    assert refusal.value.message == model.error
     assert stage.launcher.processes == []
 
 
@@ -238,13 +258,15 @@ async def test_a_model_that_crashes_comes_back(home: Path) -> None:
 
 
 async def test_a_model_that_keeps_crashing_is_given_up_with_the_reason(home: Path) -> None:
-    def crashing(process: FakeProcess, _: int) -> None:
+    def crashing(process: FakeProcess, number: int) -> None:
         process.say(Report("ready"))
-        process.end("it was ended by SIGSEGV")
+        if number > 1:
+            process.end("it was ended by SIGSEGV")
 
     launcher = FakeLauncher(crashing)
     async with Stage(home, launcher) as stage:
         await stage.load("fixture")
+        launcher.processes[0].end("it was ended by SIGSEGV")
         model = await stage.until("fixture", ModelState.MODEL_STATE_FAILED)
     assert "SIGSEGV" in model.error
     assert len(launcher.processes) == 3
@@ -274,7 +296,7 @@ async def test_unloading_ends_the_process_and_may_be_repeated(home: Path) -> Non
     async with Stage(home, FakeLauncher(serving)) as stage:
         await stage.load("fixture")
         for _ in range(2):
-            await stage.client.unload_model(UnloadModelRequest(name="fixture"))
+            await stage.stop("fixture")
         assert stage.launcher.processes[0].stopped
         assert (await stage.model("fixture")).state == ModelState.MODEL_STATE_AVAILABLE
         assert (await stage.load("fixture"))[-1].model.state == ModelState.MODEL_STATE_READY

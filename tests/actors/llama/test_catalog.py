@@ -33,7 +33,7 @@ def test_adapters_are_no_models(models: Path) -> None:
 
 def test_of_equal_names_the_first_folder_counts(models: Path, tmp_path: Path) -> None:
     shutil.copy(models / "fixture-b.gguf", tmp_path / "fixture.gguf")
-    assert catalog(tmp_path, models).find("fixture").path.parent == tmp_path
+    assert catalog(tmp_path, models).entries()["fixture"].path.parent == tmp_path
 
 
 def test_a_folder_that_is_not_there_is_empty(tmp_path: Path) -> None:
@@ -42,9 +42,8 @@ def test_a_folder_that_is_not_there_is_empty(tmp_path: Path) -> None:
 
 def test_a_name_is_no_path(models: Path, tmp_path: Path) -> None:
     (tmp_path / "inner").mkdir()
-    with pytest.raises(RpcError) as refusal:
-        catalog(tmp_path / "inner").find(str(models / "fixture"))
-    assert refusal.value.reason == "MODEL_NOT_FOUND"
+    shutil.copy(models / "fixture.gguf", tmp_path / "inner" / "a.gguf")
+    assert str(models / "fixture") not in catalog(tmp_path / "inner").entries()
 
 
 def test_folders_of_the_settings_come_after_those_of_the_home(tmp_path: Path) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from actors.llama.binding import NativeContext
-from actors.llama.engine import LlamaEngine, context_exceeded
+from actors.llama.engine import LlamaEngine
+from actors.model.constraint import Constraint, GrammarFormat, PatternFormat, SchemaFormat
 from actors.model.interface import (
-    Constraint,
     EndReason,
     SamplingSettings,
 )
-from actors.model.schema import compile_schema
+from actors.model.refusals import context_exceeded
 from bus import RpcError
 
 from .engine_jobs import (
@@ -180,7 +180,7 @@ SCHEMAS: dict[str, Any] = {
 @pytest.mark.parametrize("name", SCHEMAS)
 @pytest.mark.parametrize("seed", range(4))
 async def test_a_schema_is_held_whatever_the_model_wants(engine: LlamaEngine, name: str, seed: int) -> None:
-    constraint = Constraint(compile_schema(SCHEMAS[name]))
+    constraint = Constraint(SchemaFormat(SCHEMAS[name]))
     sampling = SamplingSettings(temperature=1.2, seed=seed)
     answer = await ask(engine, "Hello", 400, constraint=constraint, sampling=sampling, ignore_end=False)
     assert answer.end().reason is EndReason.STOP
@@ -197,7 +197,7 @@ async def test_a_schema_is_held_whatever_the_model_wants(engine: LlamaEngine, na
 
 async def test_greedy_under_a_grammar_takes_the_likeliest_token_it_allows(engine: LlamaEngine) -> None:
     answer = await ask(
-        engine, "Hello", 8, constraint=Constraint("root ::= [a-f]{20}"), alternatives=engine.info.vocabulary
+        engine, "Hello", 8, constraint=Constraint(PatternFormat("[a-f]{20}")), alternatives=engine.info.vocabulary
     )
     for score in answer.scores():
         allowed = [each for each in score.alternatives if len(each.token) == 1 and each.token in b"abcdef"]
@@ -207,7 +207,7 @@ async def test_greedy_under_a_grammar_takes_the_likeliest_token_it_allows(engine
 async def test_a_grammar_waits_for_its_trigger(engine: LlamaEngine) -> None:
     token = engine.tokenize("<tool_call>", control=True)
     free = await ask(engine, "Hello", 10, sampling=SamplingSettings(temperature=1, seed=1))
-    constraint = Constraint('root ::= "xyz"', trigger="<tool_call>")
+    constraint = Constraint(GrammarFormat("gbnf", 'root ::= "xyz"'), after="<tool_call>")
     waiting = await ask(engine, "Hello", 10, sampling=SamplingSettings(temperature=1, seed=1), constraint=constraint)
     assert waiting.text() == free.text()
     forced = SamplingSettings(temperature=0, logit_bias={token[0]: 100.0})
@@ -217,7 +217,7 @@ async def test_a_grammar_waits_for_its_trigger(engine: LlamaEngine) -> None:
 
 async def test_a_grammar_that_is_none_is_refused(engine: LlamaEngine) -> None:
     with pytest.raises(RpcError) as refusal:
-        engine.submit(job(engine, "Hello", constraint=Constraint('root ::= "a" (')))
+        engine.submit(job(engine, "Hello", constraint=Constraint(GrammarFormat("gbnf", 'root ::= "a" ('))))
     assert refusal.value.reason == "INVALID_SCHEMA"
 
 

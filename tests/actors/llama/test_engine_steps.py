@@ -1,13 +1,16 @@
 """Cancelling, waiting and closing, with each step of the engine made by the test."""
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
 
+from actors.llama.binding import Batch
 from actors.llama.engine import LlamaEngine
 from actors.llama.schedule import RowGrouping
 from actors.llama.settings import LlamaSettings
+from actors.llama.stepper import FIRST_SECONDS
 from actors.model.interface import (
     Cost,
     Ended,
@@ -117,3 +120,45 @@ async def test_a_seed_gives_the_same_text_whatever_others_draw(models: Path, mon
     first, second = await draw(42, 1, 2), await draw(42, 3, 4)
     assert first[0] == second[0]
     assert len({*first, *second}) == 5
+
+
+async def test_an_engine_tells_that_it_moves_and_when_it_has_no_work(engine: LlamaEngine) -> None:
+    await collect(engine.submit(job(engine, "Hello", 20)))
+    assert engine.pulse().steps >= 20
+    while engine.pulse().working:
+        await asyncio.sleep(0)
+
+
+async def test_a_computation_that_does_not_return_is_work_that_does_not_move(
+    engine: LlamaEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await collect(engine.submit(job(engine, "Hello", 3)))
+    entered, leave = threading.Event(), threading.Event()
+    decode = engine._context.decode
+
+    def hanging(batch: Batch, tokens: int) -> int:
+        entered.set()
+        leave.wait()
+        return decode(batch, tokens)
+
+    monkeypatch.setattr(engine._context, "decode", hanging)
+    stream = engine.submit(job(engine, "Xin chào", 3))
+    await asyncio.to_thread(entered.wait)
+    first, second = engine.pulse(), engine.pulse()
+    assert first.working and second.working
+    assert first.steps == second.steps
+    assert first.patience > 0
+    leave.set()
+    await collect(stream)
+
+
+async def test_reading_a_prompt_asks_for_patience_by_its_length_and_writing_asks_for_none(stepped: LlamaEngine) -> None:
+    stream = stepped.submit(job(stepped, "a " * 200, 5))
+    assert stepped.pulse().patience == FIRST_SECONDS
+    asked = []
+    while stepped.step():
+        asked.append(stepped.pulse().patience)
+    assert asked[0] == FIRST_SECONDS
+    assert 0 < asked[1] < FIRST_SECONDS
+    assert asked[-1] == 0
+    assert await outcome(stream) == "complete"

@@ -4,21 +4,33 @@ import asyncio
 import os
 import shutil
 import signal
+import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from actors.llama.actor import LlamaActor
-from actors.llama.launcher import Subprocess, SubprocessLauncher
 from actors.llama.settings import LlamaSettings
-from bus import RpcError
-from bus.channel import Channel
-from bus.server import Server
-from host.embedded import EmbeddedServer, connect
+from actors.model.launcher import Subprocess, SubprocessLauncher
+from actors.models.actor import ModelsActor, ModelsSettings
+from bus import RpcError, subjects
+from bus.transports import Message
+from host.embedded import EmbeddedServer
+from host.member import Member
 from host.settings import load
 from troupe.chat.v1 import ChatServiceClient, CompleteRequest
-from troupe.model.v1 import LoadModelRequest, ModelService, ModelServiceClient, ModelState, UnloadModelRequest
+from troupe.family.v1 import FamilyService
+from troupe.model.v1 import (
+    GetModelRequest,
+    LoadModelRequest,
+    ModelService,
+    ModelServiceClient,
+    ModelState,
+    UnloadModelRequest,
+)
 
 SETTINGS = LlamaSettings(preload=[], threads=1)
 
@@ -27,12 +39,12 @@ class RememberingLauncher(SubprocessLauncher):
     """Keeps the processes that it started."""
 
     def __init__(self, home: Path) -> None:
-        super().__init__({"TROUPE_HOME": str(home), "TROUPE_CONFIG": "", "NATS_URL": ""})
+        super().__init__("actors.llama.worker", {"TROUPE_HOME": str(home), "TROUPE_CONFIG": "", "NATS_URL": ""})
         self.processes: list[Subprocess] = []
         self._started = asyncio.Condition()
 
-    async def launch(self, name: str, path: Path) -> Subprocess:
-        process = await super().launch(name, path)
+    async def launch(self, name: str, path: Path, instance: str) -> Subprocess:
+        process = await super().launch(name, path, instance)
         self.processes.append(process)
         async with self._started:
             self._started.notify_all()
@@ -46,11 +58,12 @@ class RememberingLauncher(SubprocessLauncher):
 class Hub:
     """A bus, the family's actor, and clients."""
 
-    def __init__(self, home: Path, channel: Channel, launcher: RememberingLauncher) -> None:
+    def __init__(self, home: Path, member: Member, launcher: RememberingLauncher) -> None:
         self.home = home
+        self.member = member
         self.launcher = launcher
-        self.models = ModelServiceClient(channel)
-        self.chat = ChatServiceClient(channel)
+        self.models = ModelServiceClient(member.channel)
+        self.chat = ChatServiceClient(member.channel)
 
     async def load(self, name: str) -> ModelState:
         async with asyncio.timeout(30):
@@ -71,21 +84,22 @@ async def hub(models: Path, tmp_path: Path) -> AsyncIterator[Hub]:
     shutil.copytree(models, tmp_path / "models")
     async with EmbeddedServer(tmp_path):
         settings = load(environ={"TROUPE_HOME": str(tmp_path)})
-        transport = await connect(settings, "test")
         launcher = RememberingLauncher(tmp_path)
-        server = Server(transport)
-        async with LlamaActor(SETTINGS, tmp_path, launcher) as actor:
-            await server.add(actor, ModelService.INFO)
-            yield Hub(tmp_path, Channel(transport), launcher)
-            await server.drain(1)
-        await transport.close()
+        async with Member(settings, "llama") as member, LlamaActor(SETTINGS, tmp_path, launcher, member) as actor:
+            await member.serve(actor, FamilyService.INFO, "llama")
+            front = ModelsActor(ModelsSettings(families=["llama"]), member.channel, member.transport, patience=0)
+            await front.start()
+            await member.serve(front, ModelService.INFO)
+            yield Hub(tmp_path, member, launcher)
+            await front.stop()
+            await member.drain(1)
 
 
 async def test_a_loaded_model_answers_under_its_name_until_it_is_unloaded(hub: Hub) -> None:
     assert await hub.load("fixture") == ModelState.MODEL_STATE_READY
     assert await hub.complete("fixture")
     await hub.models.unload_model(UnloadModelRequest(name="fixture"))
-    assert hub.launcher.processes[0].ending == "it ended with code 0"
+    assert await hub.launcher.processes[0].ended() == "it ended with code 0"
     with pytest.raises(RpcError) as refusal:
         await hub.complete("fixture")
     assert refusal.value.reason == "NO_RESPONDERS"
@@ -113,19 +127,73 @@ async def test_a_file_that_llama_cpp_refuses_fails_with_a_sentence_and_nothing_e
 
 
 async def test_a_process_ends_when_its_parent_closes_its_input(hub: Hub) -> None:
-    process = await hub.launcher.launch("fixture", hub.home / "models" / "fixture.gguf")
+    process = await hub.launcher.launch("fixture", hub.home / "models" / "fixture.gguf", "abc")
     said = []
     async with asyncio.timeout(30):
         async for report in process.reports():
             said.append(report.state)
             if report.state == "ready":
-                await process.stop(5)
+                process.terminate()
     assert said[-1] == "ready"
-    assert process.ending == "it ended with code 0"
+    assert await process.ended() == "it ended with code 0"
 
 
 async def test_a_process_without_a_bus_ends_with_a_sentence(models: Path, tmp_path: Path) -> None:
-    process = await RememberingLauncher(tmp_path).launch("fixture", models / "fixture.gguf")
+    process = await RememberingLauncher(tmp_path).launch("fixture", models / "fixture.gguf", "abc")
     async with asyncio.timeout(30):
         assert [report async for report in process.reports()] == []
-    assert process.ending == "it ended with code 1"
+    assert await process.ended() == "it ended with code 1"
+
+
+async def test_a_process_that_was_stopped_is_replaced_in_three_seconds_and_its_callers_are_told(hub: Hub) -> None:
+    await hub.load("fixture")
+    first, began = hub.launcher.processes[0], time.monotonic()
+    gone: asyncio.Queue[Message] = asyncio.Queue()
+    await hub.member.transport.subscribe(subjects.GONE, gone.put_nowait)
+    os.kill(first.pid, signal.SIGSTOP)
+    async with asyncio.timeout(30):
+        assert "llama-fixture-" in (await gone.get()).subject
+        await hub.launcher.wait_for(2)
+    assert time.monotonic() - began < 3 * patience()
+    model = (await hub.models.get_model(GetModelRequest(name="fixture"))).model
+    assert model.state == ModelState.MODEL_STATE_LOADING
+    assert model.error.startswith("killed: it was stopped and told nothing for ")
+    assert hub.member.heart.trouble() == f"fixture is started again: {model.error}."
+    assert await hub.load("fixture") == ModelState.MODEL_STATE_READY
+    assert hub.member.heart.trouble() == ""
+    assert await hub.complete("fixture")
+
+
+def patience() -> float:
+    """How many times longer a loaded machine may take."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends children with their parent on Linux")
+async def test_a_stopped_model_does_not_outlive_a_killed_family(hub: Hub) -> None:
+    text = (
+        "import asyncio, pathlib, sys\n"
+        "from actors.model.launcher import SubprocessLauncher\n"
+        "async def main():\n"
+        "    launcher = SubprocessLauncher('actors.llama.worker')\n"
+        "    process = await launcher.launch('fixture', pathlib.Path(sys.argv[1]), 'abc')\n"
+        "    print(process.pid, flush=True)\n"
+        "    async for report in process.reports():\n"
+        "        print(report.state, flush=True)\n"
+        "asyncio.run(main())\n"
+    )
+    family = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", text, str(hub.home / "models" / "fixture.gguf")),
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "TROUPE_HOME": str(hub.home), "TROUPE_CONFIG": "", "NATS_URL": ""},
+    )
+    assert family.stdout is not None
+    async with asyncio.timeout(30):
+        worker = psutil.Process(int(await family.stdout.readline()))
+        while (await family.stdout.readline()) != b"ready\n":
+            pass
+    worker.suspend()
+    family.kill()
+    await family.communicate()
+    _, alive = await asyncio.to_thread(psutil.wait_procs, [worker], 10)
+    assert alive == []

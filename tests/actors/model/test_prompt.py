@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from actors.model.interface import EngineInfo
-from actors.model.prompt import FENCE_END, FENCE_START, ChatTemplate, starts_thinking
+from actors.model.prompt import FENCE_END, FENCE_START, ChatTemplate, starts_thinking, turn_marks
 from actors.model.tools import HERMES, LLAMA, MISTRAL, MISTRAL_NAMED
 from bus import RpcError
 
@@ -16,7 +16,17 @@ CLOCK = {
 }
 
 
-def template(source: str = "", **info: Any) -> ChatTemplate:
+CHATML = """\
+{%- for message in messages -%}
+<|im_start|>{{ message.role }}
+{{ message.content }}<|im_end|>
+{% endfor -%}
+{%- if add_generation_prompt %}<|im_start|>assistant
+{% endif -%}
+"""
+
+
+def template(source: str = CHATML, **info: Any) -> ChatTemplate:
     given: dict[str, Any] = {
         "context_tokens": 100,
         "embedding_tokens": 100,
@@ -32,9 +42,12 @@ def template(source: str = "", **info: Any) -> ChatTemplate:
     return ChatTemplate(EngineInfo(template=source, **{**given, **info}))
 
 
-def test_a_file_without_a_template_gets_chatml() -> None:
-    text = template().render(HELLO)
-    assert text == "<|im_start|>user\nXin chào<|im_end|>\n<|im_start|>assistant\n"
+def test_the_marks_of_turns_are_those_that_the_template_writes() -> None:
+    assert template().marks == ("<|im_start|>", "<|im_end|>")
+    assert template("{{ messages | length }}").marks == ()
+    assert template("{{ raise_exception('no') }}").marks == ()
+    assert turn_marks("<start_of_turn>user <b> <| |> <|ab|>" * 2) == ("<start_of_turn>", "<|ab|>")
+    assert len(turn_marks("".join(f"<|mark{number}|>" for number in range(99)))) == 8
 
 
 def test_a_template_has_what_templates_expect() -> None:

@@ -15,7 +15,7 @@ from google.protobuf.json_format import ParseDict
 from actors.llama.catalog import SHIPPED, AdapterFolders
 from actors.llama.engine import LlamaEngine
 from actors.llama.settings import LlamaSettings
-from actors.model.service import LlamaModel
+from actors.model.service import ServedModel
 from bus import RpcError
 from bus.channel import Channel
 from bus.server import Server
@@ -57,7 +57,7 @@ async def serve(path: Path, folder: Path, **settings: Any) -> tuple[Hub, MemoryB
     broker = MemoryBroker()
     engine = await LlamaEngine.open(path, LlamaSettings(**{"threads": 1, **settings}))
     server = Server(MemoryTransport(broker))
-    model = LlamaModel(engine, AdapterFolders([folder]))
+    model = ServedModel(engine, AdapterFolders([folder]))
     await server.add(model, ChatService.INFO, route="model")
     await server.add(model, EmbeddingService.INFO, route="model")
     channel = Channel(MemoryTransport(broker))

@@ -51,6 +51,7 @@ from troupe.model.v1 import (
     LoadModelResponse,
     Model,
     ModelService,
+    ModelState,
     UnloadModelRequest,
     UnloadModelResponse,
 )
@@ -199,7 +200,8 @@ class EmbeddingActor(EmbeddingService):
 
 class ModelActor(ModelService):
     async def list_models(self, request: ListModelsRequest, ctx: Context) -> ListModelsResponse:
-        return ListModelsResponse(models=[self._model(MODEL), self._model("org/other")])
+        broken = Model(name="broken", state=ModelState.MODEL_STATE_FAILED, error="broken is incomplete.")
+        return ListModelsResponse(models=[broken, self._model(MODEL), self._model("org/other")])
 
     def _model(self, name: str) -> Model:
         model = Model(name=name, owner="troupe")

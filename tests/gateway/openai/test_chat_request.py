@@ -5,12 +5,13 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 
 from bus import RpcError
-from gateway.openai import body
-from gateway.openai.chat import _decoder
+from gateway.http.body import JsonBody
 from gateway.openai.chat_request import generate_request
+from gateway.openai.schema import ChatRequest
 from troupe.chat.v1 import GenerateRequest, Role, ToolChoice
 
 MODEL = "scripted"
+CHAT = JsonBody(ChatRequest)
 WEATHER: Any = {
     "type": "function",
     "function": {
@@ -28,7 +29,7 @@ def said(text: str) -> Any:
 
 def translated(**fields: Any) -> GenerateRequest:
     request = {"model": MODEL, "messages": said("Hi"), **fields}
-    return generate_request(body.decode(_decoder, json.dumps(request).encode()))
+    return generate_request(CHAT.decode(json.dumps(request).encode()))
 
 
 def refused(**fields: Any) -> RpcError:

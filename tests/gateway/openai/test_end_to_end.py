@@ -52,7 +52,7 @@ class Port(BaseModel):
 
 @pytest.fixture(scope="module")
 def hub_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """A NATS server and the llama actor, each a process."""
+    """A NATS server, the llama actor and the front of all models, each a process."""
     home = tmp_path_factory.mktemp("home")
     server = NatsServer(home / "nats")
     server.start()
@@ -62,12 +62,18 @@ def hub_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]
         "TROUPE_HTTP_PORT": "0",
         "TROUPE_LOG_LEVEL": "warning",
     }
-    log = (home / "llama.log").open("wb")
-    command = [sys.executable, "-m", "actors", "llama"]
-    actor = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment}, stdout=log, stderr=log)
+    log = (home / "actors.log").open("wb")
+    actors = [
+        subprocess.Popen(
+            [sys.executable, "-m", "actors", name], cwd=ROOT, env={**os.environ, **environment}, stdout=log, stderr=log
+        )
+        for name in ("llama", "models")
+    ]
     yield load(None, environment)
-    actor.terminate()
-    actor.wait(30)
+    for actor in actors:
+        actor.terminate()
+    for actor in actors:
+        actor.wait(30)
     log.close()
     server.stop()
 

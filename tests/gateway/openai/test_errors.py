@@ -8,7 +8,7 @@ import pytest
 
 from bus import Code, RpcError
 from gateway.access import hash_key, new_key
-from gateway.errors import status_of
+from gateway.http.errors import status_of
 from gateway.openai.errors import error_body
 from gateway.settings import AuthSettings, KeySettings, LimitSettings
 

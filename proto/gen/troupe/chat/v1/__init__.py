@@ -11,11 +11,12 @@ from .chat_service_pb2 import Finish as Finish
 from .chat_service_pb2 import FinishReason as FinishReason
 from .chat_service_pb2 import GenerateRequest as GenerateRequest
 from .chat_service_pb2 import GenerateResponse as GenerateResponse
+from .chat_service_pb2 import GrammarFormat as GrammarFormat
 from .chat_service_pb2 import JsonFormat as JsonFormat
 from .chat_service_pb2 import JsonSchemaFormat as JsonSchemaFormat
 from .chat_service_pb2 import Message as Message
 from .chat_service_pb2 import Part as Part
-from .chat_service_pb2 import Reference as Reference
+from .chat_service_pb2 import PatternFormat as PatternFormat
 from .chat_service_pb2 import ResponseFormat as ResponseFormat
 from .chat_service_pb2 import Role as Role
 from .chat_service_pb2 import Sampling as Sampling

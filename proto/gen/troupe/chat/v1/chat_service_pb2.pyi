@@ -1,4 +1,5 @@
 from google.protobuf import struct_pb2 as _struct_pb2
+from troupe.blob.v1 import blob_service_pb2 as _blob_service_pb2
 from troupe.rpc.v1 import frame_pb2 as _frame_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -56,22 +57,10 @@ class Part(_message.Message):
     AUDIO_FIELD_NUMBER: _ClassVar[int]
     FILE_FIELD_NUMBER: _ClassVar[int]
     text: str
-    image: Reference
-    audio: Reference
-    file: Reference
-    def __init__(self, text: _Optional[str] = ..., image: _Optional[_Union[Reference, _Mapping]] = ..., audio: _Optional[_Union[Reference, _Mapping]] = ..., file: _Optional[_Union[Reference, _Mapping]] = ...) -> None: ...
-
-class Reference(_message.Message):
-    __slots__ = ("uri", "media_type", "detail", "filename")
-    URI_FIELD_NUMBER: _ClassVar[int]
-    MEDIA_TYPE_FIELD_NUMBER: _ClassVar[int]
-    DETAIL_FIELD_NUMBER: _ClassVar[int]
-    FILENAME_FIELD_NUMBER: _ClassVar[int]
-    uri: str
-    media_type: str
-    detail: str
-    filename: str
-    def __init__(self, uri: _Optional[str] = ..., media_type: _Optional[str] = ..., detail: _Optional[str] = ..., filename: _Optional[str] = ...) -> None: ...
+    image: _blob_service_pb2.Reference
+    audio: _blob_service_pb2.Reference
+    file: _blob_service_pb2.Reference
+    def __init__(self, text: _Optional[str] = ..., image: _Optional[_Union[_blob_service_pb2.Reference, _Mapping]] = ..., audio: _Optional[_Union[_blob_service_pb2.Reference, _Mapping]] = ..., file: _Optional[_Union[_blob_service_pb2.Reference, _Mapping]] = ...) -> None: ...
 
 class Tool(_message.Message):
     __slots__ = ("name", "description", "parameters", "strict")
@@ -114,14 +103,18 @@ class ToolChoice(_message.Message):
     def __init__(self, mode: _Optional[_Union[ToolChoice.Mode, str]] = ..., names: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ResponseFormat(_message.Message):
-    __slots__ = ("text", "json", "json_schema")
+    __slots__ = ("text", "json", "json_schema", "pattern", "grammar")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     JSON_FIELD_NUMBER: _ClassVar[int]
     JSON_SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    PATTERN_FIELD_NUMBER: _ClassVar[int]
+    GRAMMAR_FIELD_NUMBER: _ClassVar[int]
     text: TextFormat
     json: JsonFormat
     json_schema: JsonSchemaFormat
-    def __init__(self, text: _Optional[_Union[TextFormat, _Mapping]] = ..., json: _Optional[_Union[JsonFormat, _Mapping]] = ..., json_schema: _Optional[_Union[JsonSchemaFormat, _Mapping]] = ...) -> None: ...
+    pattern: PatternFormat
+    grammar: GrammarFormat
+    def __init__(self, text: _Optional[_Union[TextFormat, _Mapping]] = ..., json: _Optional[_Union[JsonFormat, _Mapping]] = ..., json_schema: _Optional[_Union[JsonSchemaFormat, _Mapping]] = ..., pattern: _Optional[_Union[PatternFormat, _Mapping]] = ..., grammar: _Optional[_Union[GrammarFormat, _Mapping]] = ...) -> None: ...
 
 class TextFormat(_message.Message):
     __slots__ = ()
@@ -142,6 +135,20 @@ class JsonSchemaFormat(_message.Message):
     strict: bool
     description: str
     def __init__(self, name: _Optional[str] = ..., schema: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., strict: _Optional[bool] = ..., description: _Optional[str] = ...) -> None: ...
+
+class PatternFormat(_message.Message):
+    __slots__ = ("pattern",)
+    PATTERN_FIELD_NUMBER: _ClassVar[int]
+    pattern: str
+    def __init__(self, pattern: _Optional[str] = ...) -> None: ...
+
+class GrammarFormat(_message.Message):
+    __slots__ = ("dialect", "grammar")
+    DIALECT_FIELD_NUMBER: _ClassVar[int]
+    GRAMMAR_FIELD_NUMBER: _ClassVar[int]
+    dialect: str
+    grammar: str
+    def __init__(self, dialect: _Optional[str] = ..., grammar: _Optional[str] = ...) -> None: ...
 
 class Sampling(_message.Message):
     __slots__ = ("temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "repeat_penalty", "seed", "logit_bias")

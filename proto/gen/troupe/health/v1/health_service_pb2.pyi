@@ -29,7 +29,7 @@ ACTOR_STATE_DRAINING: ActorState
 ACTOR_STATE_STOPPED: ActorState
 
 class Actor(_message.Message):
-    __slots__ = ("name", "state", "process", "pid", "restarts", "last_exit", "since")
+    __slots__ = ("name", "state", "process", "pid", "restarts", "last_exit", "since", "trouble")
     NAME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     PROCESS_FIELD_NUMBER: _ClassVar[int]
@@ -37,6 +37,7 @@ class Actor(_message.Message):
     RESTARTS_FIELD_NUMBER: _ClassVar[int]
     LAST_EXIT_FIELD_NUMBER: _ClassVar[int]
     SINCE_FIELD_NUMBER: _ClassVar[int]
+    TROUBLE_FIELD_NUMBER: _ClassVar[int]
     name: str
     state: ActorState
     process: str
@@ -44,7 +45,8 @@ class Actor(_message.Message):
     restarts: int
     last_exit: str
     since: _timestamp_pb2.Timestamp
-    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[ActorState, str]] = ..., process: _Optional[str] = ..., pid: _Optional[int] = ..., restarts: _Optional[int] = ..., last_exit: _Optional[str] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    trouble: str
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[ActorState, str]] = ..., process: _Optional[str] = ..., pid: _Optional[int] = ..., restarts: _Optional[int] = ..., last_exit: _Optional[str] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., trouble: _Optional[str] = ...) -> None: ...
 
 class CheckRequest(_message.Message):
     __slots__ = ()

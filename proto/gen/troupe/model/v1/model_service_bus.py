@@ -15,7 +15,11 @@ from troupe.model.v1.model_service_pb2 import UnloadModelResponse
 
 
 class ModelService(Protocol):
-    """ModelService lists, loads and unloads models."""
+    """ModelService lists, loads and unloads the models of all families. Every model has a qualified name, "family/name", for
+    example "llama/troupe-tiny", that is its alone. Its bare name, "troupe-tiny", is another one for it, unless a family that
+    comes earlier ([actors.models] families, then by name) has a model of this name too: then the bare name means the earlier
+    family's, and lists show the later one under its qualified name, with a sentence in `note`.
+    """
 
     INFO: ClassVar[ServiceInfo] = ServiceInfo(
         'troupe.model.v1.ModelService',
@@ -28,16 +32,18 @@ class ModelService(Protocol):
     )
 
     async def list_models(self, request: ListModelsRequest, ctx: Context) -> ListModelsResponse:
-        """ListModels answers with every model that can be called, by name."""
+        """ListModels answers with every model that can be called, by name. A family that is away hides no other's: its own
+        models are listed as they were last known, UNAVAILABLE, with the reason.
+        """
         raise RpcError.unimplemented('troupe.model.v1.ModelService/ListModels')
 
     async def get_model(self, request: GetModelRequest, ctx: Context) -> GetModelResponse:
-        """GetModel answers with one model. Unknown names are NOT_FOUND (MODEL_NOT_FOUND) with the nearest ones."""
+        """GetModel answers with one model, by either name. Unknown names are NOT_FOUND (MODEL_NOT_FOUND) with the nearest ones."""
         raise RpcError.unimplemented('troupe.model.v1.ModelService/GetModel')
 
     def load_model(self, request: LoadModelRequest, ctx: Context) -> AsyncIterator[LoadModelResponse]:
         """LoadModel starts a process for the model and tells its progress; it ends when the model is served. Loading what is
-        loaded does nothing.
+        loaded does nothing. Fails with MODEL_NOT_FOUND, MODEL_LOAD_FAILED, FAMILY_UNAVAILABLE.
         """
         raise RpcError.unimplemented('troupe.model.v1.ModelService/LoadModel')
 
@@ -47,22 +53,28 @@ class ModelService(Protocol):
 
 
 class ModelServiceClient:
-    """ModelService lists, loads and unloads models."""
+    """ModelService lists, loads and unloads the models of all families. Every model has a qualified name, "family/name", for
+    example "llama/troupe-tiny", that is its alone. Its bare name, "troupe-tiny", is another one for it, unless a family that
+    comes earlier ([actors.models] families, then by name) has a model of this name too: then the bare name means the earlier
+    family's, and lists show the later one under its qualified name, with a sentence in `note`.
+    """
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
 
     def list_models(self, request: ListModelsRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[ListModelsResponse]:
-        """ListModels answers with every model that can be called, by name."""
+        """ListModels answers with every model that can be called, by name. A family that is away hides no other's: its own
+        models are listed as they were last known, UNAVAILABLE, with the reason.
+        """
         return self._caller.unary(ModelService.INFO.methods['ListModels'], request, timeout, metadata)
 
     def get_model(self, request: GetModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[GetModelResponse]:
-        """GetModel answers with one model. Unknown names are NOT_FOUND (MODEL_NOT_FOUND) with the nearest ones."""
+        """GetModel answers with one model, by either name. Unknown names are NOT_FOUND (MODEL_NOT_FOUND) with the nearest ones."""
         return self._caller.unary(ModelService.INFO.methods['GetModel'], request, timeout, metadata)
 
     def load_model(self, request: LoadModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> StreamCall[LoadModelResponse]:
         """LoadModel starts a process for the model and tells its progress; it ends when the model is served. Loading what is
-        loaded does nothing.
+        loaded does nothing. Fails with MODEL_NOT_FOUND, MODEL_LOAD_FAILED, FAMILY_UNAVAILABLE.
         """
         return self._caller.server_stream(ModelService.INFO.methods['LoadModel'], request, timeout, metadata)
 

@@ -1,0 +1,271 @@
+"""A family of models as an actor: its list, what starts and stops them, and the names they are served under.
+
+What differs between families is a `Shelf`: which models there are, what they need, and how one is brought to life.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+import structlog
+
+from actors.model.names import Names
+from actors.model.watchers import Watchers
+from bus import Code, Context, RpcError, ServiceInfo, nearest
+from troupe.family.v1 import (
+    AttendModelRequest,
+    AttendModelResponse,
+    DescribeModelRequest,
+    DescribeModelResponse,
+    FamilyService,
+    ListModelsRequest,
+    ListModelsResponse,
+    NameModelsRequest,
+    NameModelsResponse,
+    Needs,
+    StartModelRequest,
+    StartModelResponse,
+    StopModelRequest,
+    StopModelResponse,
+    WatchModelsRequest,
+    WatchModelsResponse,
+)
+from troupe.model.v1 import Model, ModelState
+from troupe.rpc.v1 import Progress
+
+NAMING_SECONDS = 5.0
+"""How long a model that serves may take to follow a change of its names."""
+SHOWN = 5
+"""Names that an error about an unknown one tells."""
+
+log = structlog.get_logger(__name__)
+
+
+class Entry(Protocol):
+    """A model that a family knows. Two entries that are equal are the same model, unchanged."""
+
+    @property
+    def name(self) -> str:
+        """Its name within the family."""
+
+    @property
+    def error(self) -> str:
+        """Why it cannot be loaded, as a sentence; empty: nothing is known against it."""
+
+
+class Life(Protocol):
+    """What serves one model, from start to stop and again."""
+
+    state: ModelState
+    error: str
+    fraction: float
+    """Share that is loaded."""
+    on_change: Callable[[], None]
+    """To be called whenever state, error or fraction have changed."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether loading is over, one way or the other."""
+
+    async def start(self) -> None:
+        """Begin to load, unless it is loading or loaded already."""
+
+    def changes(self) -> AsyncIterator[None]:
+        """Yields at once and after each change, until loading is over."""
+
+    async def stop(self) -> None:
+        """Let it finish its calls and end. Harmless when it does not run."""
+
+
+Known = TypeVar("Known", bound=Entry)
+
+
+class Shelf(Protocol[Known]):
+    """What a family's models are."""
+
+    def entries(self) -> Mapping[str, Known]:
+        """All models by name, looked up anew. May read files: it is called in a thread, one call at a time."""
+
+    def describe(self, entry: Known) -> Model:
+        """What the contract says of it; state and names are left out. May read files, as `entries`."""
+
+    def needs(self, entry: Known) -> Needs:
+        """What it takes while it runs."""
+
+    def life(self, entry: Known) -> Life:
+        """What will serve it; not started."""
+
+
+class Family(FamilyService, Generic[Known]):
+    """Serves FamilyService for a shelf.
+
+    An async context: entering begins to load what `preload` names, leaving ends what serves.
+    """
+
+    def __init__(self, family: str, shelf: Shelf[Known], preload: Sequence[str] = ()) -> None:
+        self.family = family
+        self._shelf = shelf
+        self._preload = preload
+        self._entries: dict[str, Known] = {}
+        self._models: dict[str, Model] = {}
+        self._lives: dict[str, tuple[Known, Life]] = {}
+        self._names = Names(family)
+        self._watchers = Watchers(self._seen)
+        self._looking = asyncio.Lock()
+
+    def routes(self, service: ServiceInfo) -> list[str]:
+        """FamilyService is served under the family's name."""
+        return [self.family]
+
+    async def __aenter__(self) -> Self:
+        await self._look()
+        for name in self._preload:
+            try:
+                await self._life(await self._find(name)).start()
+            except RpcError as problem:
+                log.warning("model.preload", model=name, error=problem.message)
+        return self
+
+    def leave(self) -> None:
+        """End the calls that would last for ever: who watches, and processes that ask for their names."""
+        self._watchers.close()
+        self._names.close()
+
+    async def __aexit__(self, *_: object) -> None:
+        self.leave()
+        await asyncio.gather(*(life.stop() for _, life in self._lives.values()))
+
+    async def list_models(self, request: ListModelsRequest, ctx: Context) -> ListModelsResponse:
+        """See the contract."""
+        await self._look()
+        return ListModelsResponse(models=self._seen().values())
+
+    async def describe_model(self, request: DescribeModelRequest, ctx: Context) -> DescribeModelResponse:
+        """See the contract."""
+        entry = await self._find(request.model)
+        return DescribeModelResponse(model=self._model(entry.name), needs=self._shelf.needs(entry))
+
+    async def start_model(self, request: StartModelRequest, ctx: Context) -> AsyncIterator[StartModelResponse]:
+        """See the contract. Callers that ask for the same model share one loading; it goes on if they leave."""
+        entry = await self._find(request.model)
+        if entry.error:
+            raise load_failed(entry.name, entry.error)
+        life = self._life(entry)
+        await life.start()
+        async for _ in life.changes():
+            if not life.settled:
+                yield StartModelResponse(progress=_progress(entry.name, life))
+        if life.state != ModelState.MODEL_STATE_READY:
+            raise load_failed(entry.name, life.error or f"The model {entry.name} was unloaded meanwhile.")
+        await self._named(entry.name)
+        yield StartModelResponse(model=self._model(entry.name))
+
+    async def stop_model(self, request: StopModelRequest, ctx: Context) -> StopModelResponse:
+        """See the contract."""
+        entry = await self._find(request.model)
+        if entry.name in self._lives:
+            await self._lives[entry.name][1].stop()
+        return StopModelResponse()
+
+    async def watch_models(self, request: WatchModelsRequest, ctx: Context) -> AsyncIterator[WatchModelsResponse]:
+        """See the contract."""
+        async for response in self._watchers.watch():
+            yield response
+
+    async def name_models(self, request: NameModelsRequest, ctx: Context) -> NameModelsResponse:
+        """See the contract."""
+        self._names.withhold(request.withheld)
+        return NameModelsResponse()
+
+    async def attend_model(self, request: AttendModelRequest, ctx: Context) -> AttendModelResponse:
+        """See the contract."""
+        self._names.note(request.model, request.names)
+        self._watchers.tell()
+        return AttendModelResponse(names=await self._names.differing(request.model, request.names))
+
+    # ---- what is known
+
+    async def _look(self, *, anew: bool = True) -> None:
+        """See what there is; with `anew`, describe also what has not changed."""
+        async with self._looking:
+            entries, models = await asyncio.to_thread(self._read, {} if anew else self._entries)
+        self._entries, self._models = entries, models
+        self._watchers.tell()
+
+    def _read(self, known: Mapping[str, Known]) -> tuple[dict[str, Known], dict[str, Model]]:
+        entries = dict(self._shelf.entries())
+        models = {
+            name: self._models[name] if known.get(name) == entry else self._shelf.describe(entry)
+            for name, entry in entries.items()
+        }
+        return entries, models
+
+    async def _find(self, name: str) -> Known:
+        await self._look(anew=False)
+        if name not in self._entries:
+            raise not_found("model", name, list(self._entries), "MODEL_NOT_FOUND")
+        return self._entries[name]
+
+    def _seen(self) -> dict[str, Model]:
+        return {name: self._model(name) for name in self._models}
+
+    def _model(self, name: str) -> Model:
+        """A model as it is now."""
+        model = Model()
+        model.CopyFrom(self._models[name])
+        model.family = self.family
+        model.state = ModelState.MODEL_STATE_FAILED if model.error else ModelState.MODEL_STATE_AVAILABLE
+        if name in self._lives:
+            life = self._lives[name][1]
+            model.state, model.error = life.state, model.error or life.error
+        if model.state == ModelState.MODEL_STATE_READY:
+            model.served_names.extend(self._names.served(name))
+        return model
+
+    # ---- what serves
+
+    def _life(self, entry: Known) -> Life:
+        known = self._lives.get(entry.name)
+        if known is None or (known[0] != entry and known[1].settled and not _serves(known[1])):
+            life = self._shelf.life(entry)
+            life.on_change = lambda: self._changed(entry.name, life)
+            self._lives[entry.name] = known = (entry, life)
+        return known[1]
+
+    def _changed(self, name: str, life: Life) -> None:
+        if life.state in (ModelState.MODEL_STATE_AVAILABLE, ModelState.MODEL_STATE_FAILED):
+            self._names.forget(name)
+        self._watchers.tell()
+
+    async def _named(self, name: str) -> None:
+        try:
+            async with asyncio.timeout(NAMING_SECONDS):
+                await self._names.settled(name)
+        except TimeoutError:
+            log.warning("model.unnamed", model=name, names=self._names.wanted(name), served=self._names.served(name))
+
+
+def _serves(life: Life) -> bool:
+    return life.state in (ModelState.MODEL_STATE_READY, ModelState.MODEL_STATE_DRAINING)
+
+
+def _progress(name: str, life: Life) -> Progress:
+    note = f"Loading {name}." if not life.error else f"Loading {name} again: {life.error}."
+    return Progress(state=Progress.STATE_LOADING, fraction=life.fraction, note=note)
+
+
+def load_failed(name: str, why: str) -> RpcError:
+    """A model cannot be served. `why` is a sentence that names it or its file."""
+    return RpcError(Code.FAILED_PRECONDITION, why, reason="MODEL_LOAD_FAILED", metadata={"model": name})
+
+
+def not_found(kind: str, name: str, known: Sequence[Any], reason: str) -> RpcError:
+    """There is nothing of this name."""
+    close = nearest(name, known)
+    some = sorted(known)[:SHOWN]
+    others = f"Those there are: {', '.join(some)}." if some else f"There is no {kind} at all."
+    hint = f"Did you mean {' or '.join(close)}?" if close else others
+    metadata = {"name": name[:200], "nearest": ",".join(close)}
+    return RpcError(
+        Code.NOT_FOUND, f"There is no {kind} {name[:200]!r}. {hint}", reason=reason, metadata=metadata, field=kind
+    )

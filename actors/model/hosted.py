@@ -1,0 +1,121 @@
+"""A model that its family's own process serves: for engines that never block, or that compute in another place."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import Context
+
+import structlog
+
+from actors.model.attendance import Attendance, offers
+from actors.model.interface import Engine
+from actors.model.service import AdapterSource
+from bus import Code, RpcError
+from host.member import Member
+from troupe.model.v1 import ModelState
+
+OpenEngine = Callable[[Callable[[float], None]], Awaitable[Engine]]
+"""Makes the engine; is given what to call with the share that is loaded. Raises RpcError MODEL_LOAD_FAILED."""
+
+log = structlog.get_logger(__name__)
+
+
+class NoAdapters:
+    """For engines that take none."""
+
+    async def ensure(self, name: str, engine: Engine) -> None:
+        """Raises RpcError ADAPTER_NOT_FOUND."""
+        message = f"There is no adapter {name[:200]!r}: this model takes none."
+        raise RpcError(Code.NOT_FOUND, message, reason="ADAPTER_NOT_FOUND", field="adapter")
+
+
+class HostedModel:
+    """Opens an engine, serves it under the names that its family wants, and closes it. Implements `family.Life`.
+
+    grace: seconds for running calls when it is stopped.
+    """
+
+    def __init__(
+        self,
+        member: Member,
+        family: str,
+        name: str,
+        open_engine: OpenEngine,
+        adapters: AdapterSource | None = None,
+        grace: float = 10.0,
+    ) -> None:
+        self.name = name
+        self.state = ModelState.MODEL_STATE_AVAILABLE
+        self.error = ""
+        self.fraction = 0.0
+        self.on_change: Callable[[], None] = lambda: None
+        self._member = member
+        self._family = family
+        self._open = open_engine
+        self._adapters = adapters or NoAdapters()
+        self._grace = grace
+        self._changed = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._leave = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def settled(self) -> bool:
+        """See `Life`."""
+        return self.state != ModelState.MODEL_STATE_LOADING
+
+    async def start(self) -> None:
+        """See `Life`. An unloading that is under way is awaited first."""
+        async with self._turn:
+            if self._task is None or self._task.done():
+                self._leave.clear()
+                self._set(ModelState.MODEL_STATE_LOADING)
+                # In a context of its own: it belongs to the model, not to the call that asked for it first.
+                self._task = asyncio.create_task(self._run(), name=f"model {self.name}", context=Context())
+
+    async def changes(self) -> AsyncIterator[None]:
+        """See `Life`. Changes may be joined."""
+        yield
+        while not self.settled:
+            changed = self._changed
+            await changed.wait()
+            yield
+
+    async def stop(self) -> None:
+        """See `Life`. One that is still loading is given up."""
+        async with self._turn:
+            task, self._task = self._task, None
+            if task is not None and not task.done():
+                if not self.settled:
+                    task.cancel()
+                self._set(ModelState.MODEL_STATE_DRAINING)
+                self._leave.set()
+                await asyncio.gather(task, return_exceptions=True)
+            self._set(ModelState.MODEL_STATE_AVAILABLE)
+
+    async def _run(self) -> None:
+        try:
+            engine = await self._open(self._loaded)
+            try:
+                offered = offers(engine, self._adapters)
+                async with Attendance(self._member, self._family, self.name, offered, self._grace):
+                    self._set(ModelState.MODEL_STATE_READY)
+                    await self._leave.wait()
+            finally:
+                await engine.close()
+        except RpcError as problem:
+            log.warning("model.failed", model=self.name, error=problem.message)
+            self._set(ModelState.MODEL_STATE_FAILED, problem.message)
+
+    def _loaded(self, fraction: float) -> None:
+        self.fraction = fraction
+        self._notify()
+
+    def _set(self, state: ModelState, error: str = "") -> None:
+        self.state, self.error = state, error
+        self.fraction = 1.0 if state == ModelState.MODEL_STATE_READY else 0.0
+        self._notify()
+
+    def _notify(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+        self.on_change()

@@ -1,0 +1,227 @@
+"""One model's process from start to end: loading, serving, crashing, hanging, coming back, giving up.
+
+What is decided is in host/supervision.py, as for the hub's own processes; here is what a model's states make of it.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from actors.model.launcher import Launcher, Report, WorkerProcess
+from actors.model.process_watch import ProcessWatch
+from host.driver import Driver, Process
+from host.supervision import Child, State, Supervision
+from troupe.model.v1 import ModelState
+
+STATES = {
+    State.STARTING: ModelState.MODEL_STATE_LOADING,
+    State.SERVING: ModelState.MODEL_STATE_READY,
+    State.BACKING_OFF: ModelState.MODEL_STATE_LOADING,
+    State.FAILED: ModelState.MODEL_STATE_FAILED,
+    State.DRAINING: ModelState.MODEL_STATE_DRAINING,
+    State.STOPPED: ModelState.MODEL_STATE_AVAILABLE,
+}
+
+log = structlog.get_logger(__name__)
+
+
+class ProcessSettings(Protocol):
+    """What a family's settings say of its processes."""
+
+    @property
+    def load_seconds(self) -> float:
+        """A model that does not serve after this time has failed."""
+
+    @property
+    def drain_seconds(self) -> float:
+        """For running calls, when a model is unloaded."""
+
+    @property
+    def max_restarts(self) -> int:
+        """More within the window, and the model is left alone."""
+
+    @property
+    def restart_window_seconds(self) -> float:
+        """The window."""
+
+
+class ModelProcess:
+    """Watches over the process of one model. One for one: what happens to it concerns no other model.
+
+    watch: without it nothing is heard of the process but what it prints, so that it must not serve for long.
+    """
+
+    def __init__(
+        self, name: str, path: Path, launcher: Launcher, settings: ProcessSettings, watch: ProcessWatch | None = None
+    ) -> None:
+        self.name = name
+        self.path = path
+        self.state = ModelState.MODEL_STATE_AVAILABLE
+        self.error = ""
+        self.fraction = 0.0
+        self.restarts = 0
+        self.on_change: Callable[[], None] = lambda: None
+        self._launcher = launcher
+        self._settings = settings
+        self._watch = watch
+        self._changed = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._driver: Driver | None = None
+        self._leave: Callable[[], None] = lambda: None
+        self._refusal = ""
+
+    @property
+    def settled(self) -> bool:
+        """Whether loading is over, one way or the other."""
+        return self.state != ModelState.MODEL_STATE_LOADING
+
+    async def start(self) -> None:
+        """Begin to load, unless it is loading or loaded already; an unloading that is under way is awaited first."""
+        async with self._turn:
+            if self._driver is not None and self._driver.supervision.stopping:
+                await self._over(self._driver)
+            if self._driver is None:
+                await self._begin()
+
+    async def changes(self) -> AsyncIterator[None]:
+        """Yields at once and then after each change of state or fraction, until loading is over.
+
+        Changes may be joined.
+        """
+        yield
+        while not self.settled:
+            changed = self._changed
+            await changed.wait()
+            yield
+
+    async def stop(self) -> None:
+        """Let it finish its calls and end. Harmless when it does not run; it goes on if who asked for it leaves."""
+        async with self._turn:
+            if self._driver is not None:
+                if not self._driver.supervision.stopping:
+                    self._driver.stop()
+                await self._over(self._driver)
+            self._set(ModelState.MODEL_STATE_AVAILABLE)
+
+    async def _begin(self) -> None:
+        settings, self._refusal = self._settings, ""
+        supervision = Supervision(
+            [[self.name]],
+            max_restarts=settings.max_restarts,
+            window=settings.restart_window_seconds,
+            drain=settings.drain_seconds,
+            start_within=settings.load_seconds,
+            must_serve=True,
+        )
+        gone: Callable[[str], Awaitable[None]] | None = None
+        if self._watch is not None:
+            await self._watch.start()
+            gone = self._watch.gone
+        driver = Driver(
+            supervision, self._launch, changed=self._take_state, failed=self._give_up, gone=gone, kind="model"
+        )
+        driver.failure.add_done_callback(self._broke)
+        self._driver = driver
+        if self._watch is not None:
+            self._leave = self._watch.follow(driver, self._trouble)
+        driver.start()
+
+    async def _over(self, driver: Driver) -> None:
+        """Return when an unloading has come to its end."""
+        await driver.finished.wait()
+        await driver.end()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._leave()
+        self._driver = None
+
+    def _trouble(self) -> str:
+        restarts = self.state == ModelState.MODEL_STATE_LOADING and self.error
+        return f"{self.name} is started again: {self.error}." if restarts else ""
+
+    # ---- what happens
+
+    async def _launch(self, name: str, instance: str) -> Process:
+        return _Reporting(await self._launcher.launch(name, self.path, instance), self._take_report)
+
+    def _take_report(self, report: Report) -> None:
+        driver = self._driver
+        if driver is None:
+            return
+        if report.state == "ready":
+            process = driver.supervision.children[self.name].process
+            driver.do(driver.supervision.heard(self.name, process, State.SERVING.value, time.monotonic()))
+        elif report.state == "failed":
+            self._refusal = report.error
+            driver.supervision.cannot(self.name, report.error)
+        elif self.state == ModelState.MODEL_STATE_LOADING:
+            self.fraction = report.fraction
+            self._notify()
+
+    def _take_state(self, child: Child) -> None:
+        self.restarts = child.restarts
+        if child.state is State.SERVING and self.state != ModelState.MODEL_STATE_READY:
+            log.info("model.loaded", model=self.name)
+        if child.state is State.BACKING_OFF:
+            log.warning("model.restarted", model=self.name, error=child.last_exit)
+        lost = child.last_exit if child.state in (State.STARTING, State.BACKING_OFF) else ""
+        self._set(STATES[child.state], self._why(child) if child.state is State.FAILED else lost)
+
+    def _give_up(self, child: Child) -> None:
+        self._forget()
+        log.error("model.failed", model=self.name, error=self.error)
+
+    def _why(self, child: Child) -> str:
+        """Why it has failed, as a sentence."""
+        if self._refusal:
+            return self._refusal
+        if child.doomed:
+            return f"{self.name} was not loaded within {self._settings.load_seconds:g} s."
+        if not child.served:
+            return f"{self.path.name} cannot be loaded: {child.last_exit} while the model was read."
+        return f"{self.name} keeps ending ({child.last_exit}); load it again when the cause is mended."
+
+    def _broke(self, failure: "asyncio.Future[None]") -> None:
+        """This itself has failed: a model that nobody watches is not served as if it were."""
+        if not failure.cancelled() and (error := failure.exception()) is not None:
+            log.error("model.unwatched", model=self.name, exc_info=error)
+            self._forget()
+            self._set(ModelState.MODEL_STATE_FAILED, f"{self.name} is watched no longer ({error!r}); load it again.")
+
+    def _set(self, state: ModelState, error: str = "") -> None:
+        self.state, self.error = state, error
+        self.fraction = 1.0 if state == ModelState.MODEL_STATE_READY else 0.0
+        self._notify()
+
+    def _notify(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+        self.on_change()
+
+
+class _Reporting:
+    """A process whose reports are taken until its end."""
+
+    def __init__(self, process: WorkerProcess, take: Callable[[Report], None]) -> None:
+        self._process = process
+        self._take = take
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def ended(self) -> str:
+        async for report in self._process.reports():
+            self._take(report)
+        return await self._process.ended()
+
+    def terminate(self) -> None:
+        self._process.terminate()
+
+    def kill(self) -> None:
+        self._process.kill()

@@ -1,0 +1,57 @@
+"""What a family hears of its models' processes on the bus, and what it tells of them."""
+
+import time
+from collections.abc import Callable
+
+from bus import subjects
+from bus.transports import Transport
+from host.driver import Driver
+from host.liveness import WATCHER_BEAT_SECONDS, Presence
+from host.member import Member
+from troupe.rpc.v1 import Heartbeat
+
+
+class ProcessWatch:
+    """Hands every beat to the drivers that follow. An async context, within the member's."""
+
+    def __init__(self, member: Member) -> None:
+        self._transport: Transport = member.transport
+        self._presence = Presence(member.transport)
+        self._followed: dict[Driver, Callable[[], str]] = {}
+        self._started = False
+        member.heart.seconds = WATCHER_BEAT_SECONDS
+        member.heart.trouble = self._trouble
+
+    async def start(self) -> None:
+        """Begin to listen. Starting twice does nothing."""
+        if not self._started:
+            self._started = True
+            self._presence.listen(self._heard)
+            await self._presence.start()
+
+    async def stop(self) -> None:
+        """Listen no longer."""
+        if self._started:
+            await self._presence.stop()
+
+    def follow(self, driver: Driver, trouble: Callable[[], str]) -> Callable[[], None]:
+        """Let a driver hear every beat; what is returned ends it. trouble: what the family is to tell of it, if any."""
+        self._followed[driver] = trouble
+        return lambda: self._forget(driver)
+
+    def _forget(self, driver: Driver) -> None:
+        self._followed.pop(driver, None)
+
+    def _trouble(self) -> str:
+        return " ".join(filter(None, (trouble() for trouble in self._followed.values())))
+
+    async def gone(self, process: str) -> None:
+        """Tell everyone that a process has ended, so that nobody waits for it. Raises RpcError."""
+        self._transport.publish(subjects.gone(process), b"")
+
+    def _heard(self, beat: Heartbeat) -> None:
+        for driver in list(self._followed):
+            if beat.process == self._transport.process:
+                driver.supervision.heard_itself(time.monotonic())
+            else:
+                driver.heard(beat)

@@ -1,0 +1,219 @@
+"""Serves ModelService for all families: asks them, follows what they tell, and relays loading.
+
+It holds nothing that is loaded, so its end and its return disturb nobody.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import msgspec
+import structlog
+
+from actors.models.directory import Directory, family_unavailable
+from bus import Code, Context, RpcError
+from bus.channel import Channel
+from bus.transports import Transport
+from host.liveness import BEAT_SECONDS, Change, Lost, Presence
+from troupe.family import v1 as families
+from troupe.model.v1 import (
+    GetModelRequest,
+    GetModelResponse,
+    ListModelsRequest,
+    ListModelsResponse,
+    LoadModelRequest,
+    LoadModelResponse,
+    Model,
+    ModelService,
+    UnloadModelRequest,
+    UnloadModelResponse,
+)
+
+DEFAULT = "troupe-tiny"
+"""The model that answers who names none."""
+LIST_SECONDS = 2.0
+"""A family that has not said within this time what it has does not hold up the list of the others."""
+AGAIN_SECONDS = 1.0
+"""Until a family that is away is tried again, unless it is heard before."""
+GONE = frozenset({"NO_RESPONDERS", "SHUTTING_DOWN", "PEER_LOST", "INTERRUPTED"})
+"""Reasons of a family's process that is not there."""
+ROUTE = f"{families.FamilyService.INFO.name}["
+
+log = structlog.get_logger(__name__)
+
+
+class ModelsSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The section [actors.models]."""
+
+    families: list[str] = msgspec.field(default_factory=list)
+    """Families in the order of their claim on names that several have; those that are not named follow by name."""
+
+
+class ModelsActor(ModelService):
+    """Families are those that the settings name and those whose heartbeats are heard."""
+
+    def __init__(
+        self,
+        settings: ModelsSettings,
+        channel: Channel,
+        transport: Transport,
+        *,
+        default: str = DEFAULT,
+        patience: float = BEAT_SECONDS * 1.1,
+    ) -> None:
+        """default: the model that answers who names none. patience: seconds until everyone alive was heard."""
+        self._patience = patience
+        self._settings = settings
+        self._client = families.FamilyServiceClient(channel)
+        self._presence = Presence(transport)
+        self._directory = Directory(settings.families, default)
+        self._following: dict[str, asyncio.Task[None]] = {}
+        self._told: dict[str, tuple[str, ...]] = {}
+        self._naming = asyncio.Lock()
+        self._heard = asyncio.Event()
+
+    async def start(self) -> None:
+        """Find the families; those that answer are known when this returns."""
+        self._presence.subscribe(self._noticed)
+        await self._presence.start()
+        for family in self._settings.families:
+            self._meet(family)
+        await asyncio.sleep(self._patience)
+        await self._refresh()
+
+    async def stop(self) -> None:
+        """Follow nobody any more."""
+        following, self._following = list(self._following.values()), {}
+        for task in following:
+            task.cancel()
+        await asyncio.gather(*following, return_exceptions=True)
+        await self._presence.stop()
+
+    async def list_models(self, request: ListModelsRequest, ctx: Context) -> ListModelsResponse:
+        """See the contract."""
+        await self._refresh()
+        return ListModelsResponse(models=self._directory.listed(request.service))
+
+    async def get_model(self, request: GetModelRequest, ctx: Context) -> GetModelResponse:
+        """See the contract."""
+        await self._refresh()
+        return GetModelResponse(model=self._directory.shown(*self._directory.find(request.name)))
+
+    async def load_model(self, request: LoadModelRequest, ctx: Context) -> AsyncIterator[LoadModelResponse]:
+        """See the contract."""
+        family, model = await self._find(request.name)
+        await self._tell_names()
+        starting = families.StartModelRequest(family=family, model=model.name)
+        try:
+            async for response in self._client.start_model(starting):
+                if response.HasField("progress"):
+                    yield LoadModelResponse(progress=response.progress)
+                else:
+                    yield LoadModelResponse(model=self._noted(family, response.model))
+        except RpcError as error:
+            raise _of_family(family, error) from error
+
+    async def unload_model(self, request: UnloadModelRequest, ctx: Context) -> UnloadModelResponse:
+        """See the contract. Unloading what is not loaded does nothing."""
+        family, model = await self._find(request.name)
+        try:
+            await self._client.stop_model(families.StopModelRequest(family=family, model=model.name))
+        except RpcError as error:
+            raise _of_family(family, error) from error
+        return UnloadModelResponse()
+
+    # ---- what there is
+
+    async def _find(self, name: str) -> tuple[str, Model]:
+        try:
+            return self._directory.find(name)
+        except RpcError:
+            await self._refresh()  # it may have come a moment ago
+            return self._directory.find(name)
+
+    def _noted(self, family: str, model: Model) -> Model:
+        self._directory.change(family, families.WatchModelsResponse(models=[model]))
+        return self._directory.shown(family, model)
+
+    async def _refresh(self) -> None:
+        """Ask what every family has now, except for those that are away: their return is noticed by itself."""
+        asked = [family for family in self._directory.families if not self._directory.missing(family)]
+        await asyncio.gather(*(self._ask(family) for family in asked))
+        await self._tell_names()
+
+    async def _ask(self, family: str) -> None:
+        try:
+            found = await self._client.list_models(families.ListModelsRequest(family=family), timeout=LIST_SECONDS)
+        except RpcError as error:
+            self._directory.lost(family, _why(family, error))
+            self._begin_to_follow(family)  # a watch that it holds open may be as dead
+        else:
+            self._directory.replace(family, found.models)
+
+    # ---- families come and go
+
+    def _noticed(self, change: Change) -> None:
+        served = [name for name in change.seen.services if name.startswith(ROUTE)]
+        if served and not isinstance(change, Lost) and change.seen.state == "serving":
+            for name in served:
+                self._meet(name[len(ROUTE) : -1])
+            self._heard.set()
+
+    def _meet(self, family: str) -> None:
+        self._directory.meet(family)
+        if family not in self._following:
+            self._begin_to_follow(family)
+
+    def _begin_to_follow(self, family: str) -> None:
+        before = self._following.get(family)
+        if before is not None:
+            before.cancel()
+        self._following[family] = asyncio.create_task(self._follow(family), name=f"family {family}")
+
+    async def _follow(self, family: str) -> None:
+        while True:
+            try:
+                async for change in self._client.watch_models(families.WatchModelsRequest(family=family)):
+                    if change.whole:
+                        self._told.pop(family, None)  # it may have been started anew
+                    self._directory.change(family, change)
+                    await self._tell_names()
+            except RpcError as error:
+                self._directory.lost(family, _why(family, error))
+                log.info("family.lost", family=family, error=error.message)
+            self._heard.clear()
+            try:
+                async with asyncio.timeout(AGAIN_SECONDS):
+                    await self._heard.wait()
+            except TimeoutError:
+                continue
+
+    # ---- names
+
+    async def _tell_names(self) -> None:
+        """Tell the families whose bare names are theirs, where that has changed."""
+        async with self._naming:
+            await asyncio.gather(*(self._tell(family) for family in self._directory.families))
+
+    async def _tell(self, family: str) -> None:
+        withheld = tuple(self._directory.withheld(family))
+        if self._directory.away(family) or self._told.get(family) == withheld:
+            return
+        try:
+            request = families.NameModelsRequest(family=family, withheld=withheld)
+            await self._client.name_models(request, timeout=LIST_SECONDS)
+        except RpcError as error:
+            log.warning("family.unnamed", family=family, error=error.message)
+        else:
+            self._told[family] = withheld
+
+
+def _why(family: str, error: RpcError) -> str:
+    late = error.code is Code.DEADLINE_EXCEEDED
+    why = f"it did not answer within {LIST_SECONDS:g} s" if late else "its process does not answer"
+    return f"The family {family} is away ({why})."
+
+
+def _of_family(family: str, error: RpcError) -> RpcError:
+    """A family's error as the caller gets it; that nobody serves the family is no word for callers."""
+    gone = error.code is Code.UNAVAILABLE and error.reason in GONE
+    return family_unavailable(family, "Its process does not answer.") if gone else error

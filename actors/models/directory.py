@@ -1,0 +1,164 @@
+"""All families' models by name: which name means which, and what is known of those whose family is away.
+
+It never awaits: what families say goes in, lists and answers come out.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from actors.model.names import qualified
+from bus import Code, RpcError, nearest
+from troupe.family.v1 import WatchModelsResponse
+from troupe.model.v1 import Model, ModelState
+
+SHOWN = 5
+"""Names that an error about an unknown one tells."""
+
+
+@dataclass(slots=True)
+class _Family:
+    """What a family said last. away: why it does not answer now, as a sentence; empty: it does."""
+
+    models: dict[str, Model] = field(default_factory=dict)
+    heard: bool = False
+    away: str = ""
+
+
+class Directory:
+    """first: families in the order of their claim on bare names; others follow by name. default: see Model.default."""
+
+    def __init__(self, first: Sequence[str] = (), default: str = "") -> None:
+        self._first = list(first)
+        self._default = default
+        self._families: dict[str, _Family] = {}
+
+    @property
+    def families(self) -> list[str]:
+        """In the order of their claim on bare names."""
+        listed = [name for name in self._first if name in self._families]
+        return [*listed, *sorted(self._families.keys() - set(listed))]
+
+    def away(self, family: str) -> bool:
+        """Whether a family does not answer now, or never has."""
+        known = self._families.get(family)
+        return known is None or bool(known.away) or not known.heard
+
+    def missing(self, family: str) -> bool:
+        """Whether a family was told to be lost and has not come back."""
+        return bool(self._families[family].away)
+
+    def meet(self, family: str) -> None:
+        """There is a family of this name."""
+        self._families.setdefault(family, _Family())
+
+    def replace(self, family: str, models: Iterable[Model]) -> None:
+        """These are all models of a family."""
+        self._families[family] = _Family({model.name: model for model in models}, heard=True)
+
+    def change(self, family: str, change: WatchModelsResponse) -> None:
+        """What a watched family tells."""
+        if change.whole:
+            self.replace(family, change.models)
+            return
+        known = self._families.setdefault(family, _Family())
+        known.away = ""
+        known.models |= {model.name: model for model in change.models}
+        for name in change.removed:
+            known.models.pop(name, None)
+
+    def lost(self, family: str, why: str) -> None:
+        """A family does not answer now; `why` is a sentence."""
+        self._families.setdefault(family, _Family()).away = why
+
+    def withheld(self, family: str) -> list[str]:
+        """Models of a family whose bare name is an earlier family's."""
+        before = self.families[: self.families.index(family)]
+        taken = {name for earlier in before for name in self._families[earlier].models}
+        return sorted(taken & self._families[family].models.keys())
+
+    def listed(self, service: str = "") -> list[Model]:
+        """All models as callers see them, by name; only those that offer a service or method, if one is given."""
+        shown = [self.shown(family, model) for family, model in self._all()]
+        return sorted((model for model in shown if _offers(model, service)), key=lambda model: model.name)
+
+    def shown(self, family: str, model: Model) -> Model:
+        """A family's model as callers see it."""
+        shown = Model()
+        shown.CopyFrom(model)
+        shown.family = family
+        shown.qualified_name = qualified(family, model.name)
+        owner = self._owner(model.name)
+        if owner != family:
+            shown.name = shown.qualified_name
+        shown.default = shown.name == self._default
+        shown.note = " ".join(filter(None, [model.note, self._clash(family, model.name, owner)]))
+        away = self._families[family].away
+        if away:
+            shown.state, shown.error = ModelState.MODEL_STATE_UNAVAILABLE, away
+            del shown.served_names[:]
+        return shown
+
+    def find(self, name: str) -> tuple[str, Model]:
+        """Which model of which family a name means.
+
+        Raises RpcError NOT_FOUND (MODEL_NOT_FOUND) with the nearest names, and UNAVAILABLE (FAMILY_UNAVAILABLE) while a
+        family has not said yet what it has.
+        """
+        family, _, rest = name.partition("/")
+        if family in self._families and rest in self._families[family].models:
+            return family, self._families[family].models[rest]
+        for known in self.families:
+            if name in self._families[known].models:
+                return known, self._families[known].models[name]
+        self._check_heard()
+        raise self._not_found(name)
+
+    def _all(self) -> Iterator[tuple[str, Model]]:
+        for family in self.families:
+            for model in self._families[family].models.values():
+                yield family, model
+
+    def _owner(self, name: str) -> str:
+        """The family whose model a bare name means."""
+        return next(family for family in self.families if name in self._families[family].models)
+
+    def _clash(self, family: str, name: str, owner: str) -> str:
+        others = [each for each in self.families if each != family and name in self._families[each].models]
+        if not others:
+            return ""
+        if owner == family:
+            theirs = " and ".join(qualified(each, name) for each in others)
+            return f"{name} means this model; there is also {theirs}."
+        return f"{name} means {qualified(owner, name)}; this one is called by its full name."
+
+    def _check_heard(self) -> None:
+        silent = [family for family in self.families if not self._families[family].heard]
+        if silent or not self._families:
+            raise family_unavailable(silent[0] if silent else "", "It has not said yet which models it has.")
+
+    def _not_found(self, name: str) -> RpcError:
+        known = [model.name for model in self.listed()]
+        close = nearest(name, [*known, *(qualified(family, model.name) for family, model in self._all())])
+        some = sorted(known)[:SHOWN]
+        others = f"Those there are: {', '.join(some)}." if some else "There is no model at all."
+        hint = f"Did you mean {' or '.join(close)}?" if close else others
+        return RpcError(
+            Code.NOT_FOUND,
+            f"There is no model {name[:200]!r}. {hint}",
+            reason="MODEL_NOT_FOUND",
+            metadata={"name": name[:200], "nearest": ",".join(close)},
+            field="model",
+        )
+
+
+def family_unavailable(family: str, why: str) -> RpcError:
+    """A family cannot be asked now. `why` is a sentence."""
+    who = f"The family {family}" if family else "Every family of models"
+    message = f"{who} is away: {why} It is started again by itself; try again in a moment."
+    metadata = {"family": family} if family else {}
+    return RpcError(Code.UNAVAILABLE, message, reason="FAMILY_UNAVAILABLE", metadata=metadata, retry_after=1.0)
+
+
+def _offers(model: Model, service: str) -> bool:
+    """Whether a model offers a service, or a method of one."""
+    return not service or service in model.services or service.partition("/")[0] in model.services

@@ -1,0 +1,27 @@
+"""A line for every call at every door: who called what, how it ended, how long it took. Never what was said."""
+
+from typing import Any
+
+import structlog
+
+from bus import Code, RpcError
+
+REFUSALS = frozenset({Code.UNAUTHENTICATED, Code.PERMISSION_DENIED, Code.RESOURCE_EXHAUSTED})
+FAULTS = frozenset({Code.UNKNOWN, Code.INTERNAL, Code.UNAVAILABLE, Code.DATA_LOSS, Code.DEADLINE_EXCEEDED})
+
+log = structlog.get_logger("access")
+
+
+def told(error: RpcError | None) -> dict[str, str]:
+    """What a line says of how a call ended. The message is left out: it may repeat somebody's words."""
+    if error is None:
+        return {"code": "OK"}
+    found = {"code": error.code.name, "reason": error.reason, "reference": error.reference}
+    return found | ({"field": error.field} if error.field else {})
+
+
+def write(door: str, error: RpcError | None, **fields: Any) -> None:
+    """Write the line. Refusals and faults are warnings; fields that are empty are left out."""
+    given = {name: value for name, value in fields.items() if value not in ("", None)}
+    level = log.warning if error is not None and error.code in REFUSALS | FAULTS else log.info
+    level("call", door=door, **given, **told(error))

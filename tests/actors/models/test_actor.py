@@ -1,0 +1,295 @@
+"""Two families behind one front, in memory and on a real NATS server: both are listed, loaded and called."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.models.actor import ModelsActor, ModelsSettings
+from bus import Code, RpcError
+from bus.channel import Channel
+from bus.testing import NatsServer
+from bus.transports import Transport
+from bus.transports.memory import MemoryBroker, MemoryTransport
+from bus.transports.nats import NatsTransport
+from host.member import Member
+from host.settings import Settings
+from troupe.chat.v1 import ChatServiceClient, GenerateRequest, Role
+from troupe.embedding.v1 import EmbeddingServiceClient, EmbedRequest
+from troupe.family.v1 import FamilyService
+from troupe.model.v1 import (
+    GetModelRequest,
+    ListModelsRequest,
+    LoadModelRequest,
+    LoadModelResponse,
+    Model,
+    ModelService,
+    ModelServiceClient,
+    ModelState,
+    UnloadModelRequest,
+)
+
+from .words import WordsActor
+
+Make = Callable[[str], Awaitable[Transport]]
+AVAILABLE, READY = ModelState.MODEL_STATE_AVAILABLE, ModelState.MODEL_STATE_READY
+UNAVAILABLE = ModelState.MODEL_STATE_UNAVAILABLE
+COLOURS, NUMBERS = "red green blue", "one two three four"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    server = NatsServer(tmp_path_factory.mktemp("nats"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["memory", "nats"])
+async def make(request: pytest.FixtureRequest) -> Make:
+    if request.param == "memory":
+        broker = MemoryBroker()
+
+        async def in_memory(process: str) -> Transport:
+            return MemoryTransport(broker, process)
+
+        return in_memory
+    url = request.getfixturevalue("server").url
+
+    async def on_nats(process: str) -> Transport:
+        return await NatsTransport.connect(url, process)
+
+    return on_nats
+
+
+class Company:
+    """Families and a front, each a process of its own on one bus, and clients."""
+
+    def __init__(self, make: Make, home: Path, stack: AsyncExitStack) -> None:
+        self.home = home
+        self._make = make
+        self._stack = stack
+        self._lives: dict[str, AsyncExitStack] = {}
+
+    async def open(self) -> None:
+        transport = await self._make("client")
+        self._stack.push_async_callback(transport.close)
+        channel = Channel(transport)
+        self._stack.push_async_callback(channel.close)
+        self.models = ModelServiceClient(channel)
+        self.chat = ChatServiceClient(channel)
+        self.embedding = EmbeddingServiceClient(channel)
+
+    def words(self, family: str, **lists: str) -> None:
+        folder = self.home / family
+        folder.mkdir(exist_ok=True)
+        for name, words in lists.items():
+            (folder / f"{name}.words").write_text(words)
+
+    async def family(self, name: str, preload: tuple[str, ...] = ()) -> Member:
+        life = self._lives[name] = await self._stack.enter_async_context(AsyncExitStack())
+        member = await life.enter_async_context(
+            Member(Settings(home=self.home), name, transport=await self._make(f"{name}-1"))
+        )
+        actor = await life.enter_async_context(WordsActor(name, self.home / name, member, preload))
+        for route in actor.routes(FamilyService.INFO):
+            await member.serve(actor, FamilyService.INFO, route)
+        await member.ready()
+        return member
+
+    async def front(self, *families: str, default: str = "", patience: float = 0.0) -> None:
+        life = self._lives["models"] = await self._stack.enter_async_context(AsyncExitStack())
+        member = await life.enter_async_context(
+            Member(Settings(home=self.home), "models", transport=await self._make("models-1"))
+        )
+        settings = ModelsSettings(families=list(families))
+        actor = ModelsActor(settings, member.channel, member.transport, default=default, patience=patience)
+        await actor.start()
+        life.push_async_callback(actor.stop)
+        await member.serve(actor, ModelService.INFO)
+        await member.ready()
+
+    async def end(self, name: str) -> None:
+        """It leaves as a process does that is asked to."""
+        await self._lives.pop(name).aclose()
+
+    async def listed(self, service: str = "") -> dict[str, Model]:
+        answer = await self.models.list_models(ListModelsRequest(service=service))
+        return {model.name: model for model in answer.models}
+
+    async def load(self, name: str) -> list[LoadModelResponse]:
+        return [response async for response in self.models.load_model(LoadModelRequest(name=name))]
+
+    async def says(self, model: str, text: str, tokens: int = 3) -> str:
+        request = GenerateRequest(model=model, max_tokens=tokens)
+        request.messages.add(role=Role.ROLE_USER).parts.add(text=text)
+        return "".join([response.delta.text async for response in self.chat.generate(request)])
+
+    async def until(self, true: Callable[[dict[str, Model]], bool]) -> dict[str, Model]:
+        """Look again and again: the front follows within a moment."""
+        while not true(listed := await self.listed()):
+            await asyncio.sleep(0.01)
+        return listed
+
+
+def names(listed: dict[str, Model], name: str) -> list[str]:
+    """Names under which a model is served; empty for one that is not listed."""
+    return list(listed[name].served_names) if name in listed else []
+
+
+@pytest.fixture
+async def company(make: Make, tmp_path: Path) -> AsyncIterator[Company]:
+    async with asyncio.timeout(60), AsyncExitStack() as stack:
+        company = Company(make, tmp_path, stack)
+        await company.open()
+        company.words("colours", small=COLOURS, rainbow="violet indigo")
+        company.words("numbers", small=NUMBERS, primes="2 3 5 7")
+        yield company
+
+
+async def test_both_families_are_listed_loaded_and_called(company: Company) -> None:
+    await company.family("colours")
+    await company.family("numbers")
+    await company.front("numbers", "colours", default="small")
+    listed = await company.listed()
+    assert list(listed) == ["colours/small", "primes", "rainbow", "small"]
+    assert {name: model.family for name, model in listed.items()} == {
+        "colours/small": "colours", "primes": "numbers", "rainbow": "colours", "small": "numbers",
+    }  # fmt: skip
+    assert [name for name, model in listed.items() if model.default] == ["small"]
+    *progress, last = await company.load("primes")
+    assert (last.model.state, last.model.qualified_name) == (READY, "numbers/primes")
+    assert list(last.model.served_names) == ["numbers/primes", "primes"]
+    assert all(each.progress.note == "Loading primes." for each in progress)
+    assert (await company.load("rainbow"))[-1].model.state == READY
+    assert await company.says("primes", "2 3") == "5 7 ?"
+    assert await company.says("rainbow", "violet") == "indigo ? violet"
+
+
+async def test_two_models_with_one_name_are_both_reached(company: Company) -> None:
+    await company.family("colours")
+    await company.family("numbers")
+    await company.front("numbers", patience=1.1)
+    assert (await company.load("small"))[-1].model.family == "numbers"
+    assert (await company.load("colours/small"))[-1].model.name == "colours/small"
+    for name, words in (("small", "two three four"), ("numbers/small", "two three four"), ("colours/small", "? ? ?")):
+        assert await company.says(name, "one") == words.replace("? ? ?", "red green blue")
+    listed = await company.listed()
+    assert "means numbers/small" in listed["colours/small"].note
+    assert list(listed["colours/small"].served_names) == ["colours/small"]
+    assert (await company.models.get_model(GetModelRequest(name="numbers/small"))).model.name == "small"
+
+
+async def test_a_bare_name_goes_over_to_the_family_that_comes_first_when_it_gets_such_a_model(company: Company) -> None:
+    await company.family("colours")
+    await company.family("numbers")
+    await company.front("colours", "numbers")
+    assert await company.load("primes")
+    assert await company.says("primes", "2", tokens=1) == "3"
+    company.words("colours", primes="magenta")
+    await company.until(lambda listed: names(listed, "numbers/primes") == ["numbers/primes"])
+    assert await company.load("primes")
+    assert await company.says("primes", "x", tokens=1) == "magenta"
+    assert await company.says("numbers/primes", "2", tokens=1) == "3"
+
+
+async def test_an_embedding_is_of_the_family_that_is_named(company: Company) -> None:
+    await company.family("colours")
+    await company.front("colours")
+    await company.load("small")
+    vector, usage = [
+        answer async for answer in company.embedding.embed(EmbedRequest(model="small", inputs=["red red"]))
+    ]
+    assert list(vector.values) == [0, 1, 0, 0]
+    assert usage.tokens == 2
+
+
+async def test_a_family_that_is_not_there_yet_is_found_by_its_heartbeat(company: Company) -> None:
+    await company.family("colours")
+    await company.front("colours")
+    await company.family("numbers")
+    listed = await company.until(lambda listed: "primes" in listed)
+    assert listed["numbers/small"].family == "numbers"
+
+
+async def test_what_a_family_loads_by_itself_gets_its_bare_name_too(company: Company) -> None:
+    await company.front("colours")
+    await company.family("colours", preload=("small",))
+    await company.until(lambda listed: "small" in names(listed, "small"))
+    assert await company.says("small", "red", tokens=1) == "green"
+
+
+async def test_one_family_ends_and_the_other_goes_on_answering(company: Company) -> None:
+    await company.family("colours")
+    await company.family("numbers")
+    await company.front("colours", "numbers")
+    await company.load("rainbow")
+    await company.load("primes")
+    await company.end("numbers")
+    listed = await company.until(lambda listed: listed["primes"].state == UNAVAILABLE)
+    assert "numbers is away" in listed["primes"].error
+    assert listed["rainbow"].state == READY
+    assert await company.says("rainbow", "violet", tokens=1) == "indigo"
+    with pytest.raises(RpcError, match="numbers is away") as refusal:
+        await company.load("primes")
+    assert (refusal.value.code, refusal.value.reason) == (Code.UNAVAILABLE, "FAMILY_UNAVAILABLE")
+    await company.family("numbers")
+    await company.until(lambda listed: listed["primes"].state == AVAILABLE)
+    await company.load("primes")
+    assert await company.says("primes", "2", tokens=1) == "3"
+
+
+async def test_a_front_that_is_started_anew_disturbs_nothing_that_is_loaded(company: Company) -> None:
+    await company.family("colours")
+    await company.front("colours")
+    await company.load("small")
+    await company.end("models")
+    assert await company.says("small", "red", tokens=1) == "green"
+    await company.front("colours")
+    listed = await company.listed()
+    assert (listed["small"].state, list(listed["small"].served_names)) == (READY, ["colours/small", "small"])
+
+
+async def test_an_unloaded_model_is_not_served_and_its_family_goes_on(company: Company) -> None:
+    await company.family("colours")
+    await company.front("colours")
+    await company.load("small")
+    await company.load("rainbow")
+    for _ in range(2):
+        await company.models.unload_model(UnloadModelRequest(name="colours/small"))
+    assert (await company.listed())["small"].state == AVAILABLE
+    with pytest.raises(RpcError) as refusal:
+        await company.says("small", "red")
+    assert refusal.value.reason == "NO_RESPONDERS"
+    assert await company.says("rainbow", "violet", tokens=1) == "indigo"
+
+
+async def test_a_file_that_comes_is_listed_at_once_and_a_broken_one_says_why(company: Company) -> None:
+    await company.family("colours")
+    await company.front("colours")
+    company.words("colours", late="grey", empty="", odd="unreadable")
+    listed = await company.listed()
+    assert listed["late"].state == AVAILABLE
+    assert (listed["empty"].state, listed["empty"].error) == (ModelState.MODEL_STATE_FAILED, "empty is empty.")
+    for name, words in (("empty", "empty is empty."), ("odd", "odd cannot be loaded: it is unreadable.")):
+        with pytest.raises(RpcError) as refusal:
+            await company.load(name)
+        assert (refusal.value.reason, refusal.value.message) == ("MODEL_LOAD_FAILED", words)
+
+
+async def test_an_unknown_model_is_refused_with_names_of_both_families(company: Company) -> None:
+    await company.family("colours")
+    await company.family("numbers")
+    await company.front("colours", "numbers")
+    calls: list[Any] = [
+        company.load("rainbo"),
+        company.models.get_model(GetModelRequest(name="rainbo")),
+        company.models.unload_model(UnloadModelRequest(name="rainbo")),
+    ]
+    for call in calls:
+        with pytest.raises(RpcError, match="Did you mean rainbow") as refusal:
+            await call
+        assert refusal.value.reason == "MODEL_NOT_FOUND"

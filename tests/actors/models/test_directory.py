@@ -1,0 +1,95 @@
+"""Names of models of several families: which one a name means, and what is told of it."""
+
+import pytest
+
+from actors.models.directory import Directory
+from bus import Code, RpcError
+from troupe.family.v1 import WatchModelsResponse
+from troupe.model.v1 import Model, ModelState
+
+READY, UNAVAILABLE = ModelState.MODEL_STATE_READY, ModelState.MODEL_STATE_UNAVAILABLE
+
+
+def models(*names: str) -> list[Model]:
+    return [Model(name=name, state=READY, services=["a.v1.A"], served_names=[name]) for name in names]
+
+
+@pytest.fixture
+def directory() -> Directory:
+    found = Directory(["zulu"], default="small")
+    for family, names in (("alpha", ["small", "other"]), ("zulu", ["small", "large"])):
+        found.meet(family)
+        found.replace(family, models(*names))
+    return found
+
+
+def test_of_equal_names_the_family_that_the_settings_put_first_has_the_bare_one(directory: Directory) -> None:
+    assert directory.families == ["zulu", "alpha"]
+    assert [model.name for model in directory.listed()] == ["alpha/small", "large", "other", "small"]
+    for name, family in {"small": "zulu", "zulu/small": "zulu", "alpha/small": "alpha", "alpha/other": "alpha"}.items():
+        found, model = directory.find(name)
+        assert (found, model.name) == (family, name.rpartition("/")[2])
+    assert (directory.withheld("zulu"), directory.withheld("alpha")) == ([], ["small"])
+
+
+def test_a_clash_is_told_with_both_full_names(directory: Directory) -> None:
+    theirs, _, other, ours = directory.listed()
+    assert "alpha/small" in ours.note and "means this model" in ours.note
+    assert "means zulu/small" in theirs.note
+    assert other.note == ""
+    assert [model.qualified_name for model in (theirs, other)] == ["alpha/small", "alpha/other"]
+
+
+def test_without_an_order_families_have_their_claim_by_name() -> None:
+    found = Directory()
+    for family in ("b", "a"):
+        found.replace(family, models("m"))
+    assert found.find("m")[0] == "a"
+
+
+def test_the_default_is_marked_once(directory: Directory) -> None:
+    assert [model.name for model in directory.listed() if model.default] == ["small"]
+
+
+def test_a_list_can_be_of_a_service_or_of_a_method(directory: Directory) -> None:
+    directory.replace("alpha", [Model(name="base", services=["a.v1.A/Do"])])
+    assert [model.name for model in directory.listed("a.v1.A")] == ["large", "small"]
+    assert [model.name for model in directory.listed("a.v1.A/Do")] == ["base", "large", "small"]
+    assert directory.listed("b.v1.B") == []
+
+
+def test_a_family_that_is_away_hides_no_other_and_its_models_say_why(directory: Directory) -> None:
+    directory.lost("alpha", "The family alpha is away.")
+    states = {model.name: (model.state, model.error, list(model.served_names)) for model in directory.listed()}
+    assert states["other"] == (UNAVAILABLE, "The family alpha is away.", [])
+    assert states["large"] == (READY, "", ["large"])
+    directory.change("alpha", WatchModelsResponse(whole=True, models=models("other")))
+    assert directory.find("other")[1].state == READY
+    assert [model.note for model in directory.listed() if model.name == "small"] == [""]
+
+
+def test_changes_are_taken_one_by_one(directory: Directory) -> None:
+    changed = Model(name="other", state=ModelState.MODEL_STATE_LOADING)
+    directory.change("alpha", WatchModelsResponse(models=[changed], removed=["small"]))
+    assert directory.find("other")[1].state == ModelState.MODEL_STATE_LOADING
+    assert directory.withheld("alpha") == []
+
+
+def test_an_unknown_name_is_refused_with_the_nearest_ones(directory: Directory) -> None:
+    with pytest.raises(RpcError, match="Did you mean") as refusal:
+        directory.find("smal")
+    assert (refusal.value.code, refusal.value.reason, refusal.value.field) == (
+        Code.NOT_FOUND, "MODEL_NOT_FOUND", "model",
+    )  # fmt: skip
+    assert refusal.value.metadata["nearest"].split(",")[0] == "small"
+    with pytest.raises(RpcError, match="Those there are: alpha/small, large"):
+        directory.find("#")
+
+
+def test_while_a_family_has_said_nothing_yet_an_unknown_name_may_be_its(directory: Directory) -> None:
+    directory.meet("late")
+    with pytest.raises(RpcError, match="late") as refusal:
+        directory.find("nobody's")
+    assert (refusal.value.code, refusal.value.reason) == (Code.UNAVAILABLE, "FAMILY_UNAVAILABLE")
+    with pytest.raises(RpcError, match="Every family"):
+        Directory().find("x")

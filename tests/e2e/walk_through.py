@@ -1,0 +1,122 @@
+"""A page of the documentation that is followed to the letter, in a copy of the repository.
+
+A page marks its blocks: `<!-- file: PATH -->` is written, `<!-- insert: PATH after: NAME -->` goes to a table's head,
+`<!-- home: PATH -->` lies in the hub's home, `<!-- call -->` and `<!-- output -->` are a call and what it prints.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).parents[2]
+COPIED = ("actors", "bus", "cli", "clients", "gateway", "host", "proto", "store")
+FILES = ("buf.yaml", "buf.gen.yaml", "pyproject.toml")
+BLOCK = re.compile(r"<!-- (?P<kind>[a-z]+)(?:: (?P<what>.*?))? -->\n```[a-z]*\n(?P<text>.*?)```", re.DOTALL)
+READY_SECONDS = 60
+
+
+class Page:
+    """A page and the copy that its steps were done in."""
+
+    def __init__(self, name: str, copy: Path) -> None:
+        self.copy = copy
+        self._text = (ROOT / "docs" / name).read_text()
+
+    def blocks(self, kind: str) -> list[tuple[str, str]]:
+        """What the blocks of a kind are about, and their texts."""
+        return [(found["what"] or "", found["text"]) for found in BLOCK.finditer(self._text) if found["kind"] == kind]
+
+    def follow(self) -> None:
+        """Copy the repository and do what the page says: files, tables, generated classes."""
+        ignored = shutil.ignore_patterns("__pycache__", "*.gguf", "node_modules")
+        for name in COPIED:
+            shutil.copytree(ROOT / name, self.copy / name, ignore=ignored)
+        for name in FILES:
+            shutil.copy(ROOT / name, self.copy / name)
+        for name, text in self.blocks("file"):
+            (self.copy / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.copy / name).write_text(text)
+        for what, text in self.blocks("insert"):
+            name, after = what.split(" after: ")
+            before = (self.copy / name).read_text()
+            opening = re.search(rf"^{after} .*\{{\n", before, re.MULTILINE)
+            assert opening is not None, f"{name} has no {after}"
+            (self.copy / name).write_text(before[: opening.end()] + text + before[opening.end() :])
+
+    def run(self, *command: str, **environment: str) -> str:
+        """What a command prints in the copy; it must succeed."""
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        env = {**os.environ, "PATH": path, "PYTHONPATH": self._python_path, **environment}
+        done = subprocess.run(command, cwd=self.copy, env=env, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def call(self, **environment: str) -> list[dict[str, Any]]:
+        """What the page's call prints, a message per line, but for what tells that it waits."""
+        [(_, call)] = self.blocks("call")
+        found = re.fullmatch(r"troupe call (\S+) '(.*)'\n", call)
+        assert found is not None
+        return self.told(self.run(sys.executable, "-m", "cli", "call", found[1], found[2], **environment))
+
+    def told(self, output: str) -> list[dict[str, Any]]:
+        """Messages in an output."""
+        messages: list[dict[str, Any]] = [json.loads(line) for line in output.splitlines()]
+        return [message for message in messages if "progress" not in message]
+
+    @contextmanager
+    def hub(self, home: Path, actors: str) -> Iterator[dict[str, str]]:
+        """A hub of the copy with these actors; what a client of it needs in its environment."""
+        http, grpc = _free_port(), _free_port()
+        for name, text in self.blocks("home"):
+            (home / name).parent.mkdir(parents=True, exist_ok=True)
+            (home / name).write_text(text)
+        environment = {
+            "TROUPE_HOME": str(home),
+            "TROUPE_HTTP_PORT": str(http),
+            "TROUPE_GRPC_PORT": str(grpc),
+            "TROUPE_SUPERVISOR_ACTORS": actors,
+            "PYTHONPATH": self._python_path,
+        }
+        command = [sys.executable, "-m", "cli", "up"]
+        process = subprocess.Popen(command, cwd=self.copy, env={**os.environ, **environment})
+        try:
+            _wait_for(http, process)
+            yield environment
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
+
+    @property
+    def _python_path(self) -> str:
+        return os.pathsep.join([str(self.copy), str(self.copy / "proto" / "gen")])
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
+    """Until /readyz says yes."""
+    ends = time.monotonic() + READY_SECONDS
+    while time.monotonic() < ends and process.poll() is None:
+        try:
+            if httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=2).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+    pytest.fail("the hub did not become ready")

@@ -1,0 +1,83 @@
+"""A NATS server that ends, hangs, or cannot come back; the supervisor's tests have the whole hub around it."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from host import bus_watch
+from host.bus_watch import BusWatch
+from host.embedded import EmbeddedServer, ServerError
+from host.settings import SupervisorSettings
+from host.supervision import Child, State
+
+
+class Stage:
+    def __init__(self, server: EmbeddedServer) -> None:
+        self.server = server
+        self.states: asyncio.Queue[State] = asyncio.Queue()
+        self.problems: asyncio.Queue[str] = asyncio.Queue()
+        self.watch = BusWatch(server, SupervisorSettings(), changed=self._changed, failed=self.problems.put_nowait)
+        self.running = asyncio.create_task(self.watch.run())
+
+    def _changed(self, child: Child) -> None:
+        self.states.put_nowait(child.state)
+
+    async def until(self, state: State) -> None:
+        async with asyncio.timeout(20):
+            while await self.states.get() is not state:
+                pass
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    async with EmbeddedServer(tmp_path) as server:
+        stage = Stage(server)
+        await stage.until(State.SERVING)
+        yield stage
+        stage.running.cancel()
+        await asyncio.gather(stage.running, return_exceptions=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
+async def test_a_server_that_is_gone_or_hangs_is_started_again_on_its_port(
+    stage: Stage, number: signal.Signals
+) -> None:
+    port, pid = stage.server.port, stage.server.pid
+    os.kill(pid, number)
+    await stage.until(State.BACKING_OFF)
+    await stage.until(State.SERVING)
+    assert stage.server.pid not in (0, pid)
+    assert stage.server.port == port
+    assert await stage.server.answers(5.0)
+
+
+async def test_while_the_watcher_hears_itself_the_server_is_not_asked(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def asked(_: float) -> bool:
+        raise AssertionError("it was asked")
+
+    monkeypatch.setattr(stage.server, "answers", asked)
+    monkeypatch.setattr(bus_watch, "HEARD_SECONDS", 60.0)
+    stage.watch.heard_itself()
+    await stage.watch._probe()
+
+
+async def test_a_server_that_cannot_come_back_is_told_at_once(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full() -> None:
+        raise ServerError("there is no room")
+
+    monkeypatch.setattr(stage.server, "restart", full)
+    os.kill(stage.server.pid, signal.SIGKILL)
+    problem = await asyncio.wait_for(stage.problems.get(), 20)
+    assert problem == "The NATS server could not be started again: there is no room"
+
+
+async def test_whoever_watches_no_longer_leaves_the_server_as_it_is(stage: Stage) -> None:
+    stage.running.cancel()
+    await asyncio.gather(stage.running, return_exceptions=True)
+    assert await stage.server.answers(5.0)
