@@ -24,7 +24,8 @@ from cli.chat_words import Words
 from cli.failure import worth_looking_up
 from cli.options import CHAT, in_options
 from cli.plain_text import clean
-from troupe.chat.v1 import FinishReason
+from cli.weights_text import coming, known_weights
+from troupe.chat.v1 import ChatService, FinishReason
 from troupe_client import Conversation, Hub
 
 
@@ -46,12 +47,18 @@ class Session:
         if not chosen:
             await self._carefully(self._commands.choose_first())
         self._say(self._words.welcome.format(target=self._hub.channel.target, model=self._conversation.model))
+        await self._carefully(self._tell_what_comes())
         prompt = self._prompt()
         while not self._commands.leaving:
             line = await self._read(prompt)
             if line is None:
                 return
             await self._carry_out(line)
+
+    async def _tell_what_comes(self) -> None:
+        """Models that the hub is fetching by itself."""
+        for weights in coming(await known_weights(self._hub), ChatService.INFO.name):
+            self._say(self._words.coming.format(model=weights.name, percent=f"{weights.fraction:.0%}"))
 
     # ---- reading
 

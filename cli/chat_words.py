@@ -9,6 +9,7 @@ class Words:
     """One language. Fields in braces are filled in where the sentence is used."""
 
     welcome: str
+    coming: str
     placeholder: str
     leave_hint: str
     stopped: str
@@ -68,6 +69,7 @@ class Words:
 
 ENGLISH = Words(
     welcome="Troupe at {target}, model {model}. /help shows the commands, Ctrl-D leaves.",
+    coming="{model} is being fetched ({percent}); /model {model} asks it once it is there.",
     placeholder="Ask something",
     leave_hint="Ctrl-C once more, or Ctrl-D, leaves.",
     stopped="stopped",
@@ -145,6 +147,7 @@ ENGLISH = Words(
 
 VIETNAMESE = Words(
     welcome="Troupe tại {target}, mô hình {model}. /help hiện các lệnh, Ctrl-D để thoát.",
+    coming="Đang tải {model} về ({percent}); khi có, dùng /model {model} để hỏi.",
     placeholder="Hãy hỏi điều gì đó",
     leave_hint="Nhấn Ctrl-C lần nữa, hoặc Ctrl-D, để thoát.",
     stopped="đã dừng",

@@ -20,7 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print a new key and its entry for troupe.toml; exit code 0. Raises CommandError for a scope that there is not."""
-    from gateway.access import hash_key, new_key
+    from gateway.access import new_key
+    from gateway.identity import hash_key
 
     _check(args.scope)
     key = new_key()

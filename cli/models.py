@@ -1,14 +1,15 @@
-"""List, load and unload models."""
+"""List, load and unload models, and fetch those that the hub knows where to find."""
 
 import argparse
 import asyncio
 import sys
 from typing import TYPE_CHECKING, Any
 
-from cli import connection
+from cli import connection, weights_text
 from cli.completion import completing, model_names
 from cli.failure import OK, CommandError
 from cli.plain_text import clean, columns, size_text, time_text
+from cli.weights_text import known_weights, missing
 
 if TYPE_CHECKING:
     from troupe.model.v1 import Model
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `troupe models` understands."""
-    parser.add_argument("action", nargs="?", choices=("list", "show", "load", "unload"), default="list")
-    name = parser.add_argument("name", nargs="?", help="a model; show, load and unload need one")
+    parser.add_argument("action", nargs="?", choices=("list", "show", "load", "unload", "fetch"), default="list")
+    name = parser.add_argument("name", nargs="?", help="a model; all but list need one")
     completing(name, model_names)
     parser.add_argument("--json", action="store_true", help="one JSON object per line")
     connection.add_arguments(parser)
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _run(args: argparse.Namespace) -> None:
-    actions = {"list": _list, "show": _show, "load": _load, "unload": _unload}
+    actions = {"list": _list, "show": _show, "load": _load, "unload": _unload, "fetch": _fetch}
     async with connection.hub_of(args) as hub:
         await actions[args.action](hub, args)
 
@@ -42,27 +43,55 @@ async def _run(args: argparse.Namespace) -> None:
 async def _list(hub: "Hub", args: argparse.Namespace) -> None:
     from troupe.model.v1 import ListModelsRequest
 
-    answer = await hub.models.list_models(ListModelsRequest())
+    answer, weights = await asyncio.gather(hub.models.list_models(ListModelsRequest()), known_weights(hub))
     if args.json:
         for model in answer.models:
             _print_json(model)
         return
+    names = {model.name for model in answer.models}
+    others = [each for each in missing(weights) if each.name not in names]
     rows = [("NAME", "STATE", "FORMAT", "SIZE", "CONTEXT", "OFFERS"), *map(row, answer.models)]
-    for line in columns(rows):
+    for line in [*columns([*rows, *map(weights_text.row, others)]), *weights_text.notes(others)]:
         print(clean(line))
     if any(model.default for model in answer.models):
         print("* answers who names no model")
 
 
 async def _show(hub: "Hub", args: argparse.Namespace) -> None:
+    weights = next((each for each in await known_weights(hub) if each.name == args.name), None)
+    model = await _model(hub, args.name, needed=weights is None)
+    if args.json:
+        _print_json(weights if model is None else model)
+        return
+    pairs = details(model) if model else [("name", args.name)]
+    pairs += weights_text.details(weights) if weights else []
+    for line in columns([pair for pair in pairs if pair[1]]):
+        print(clean(line))
+
+
+async def _model(hub: "Hub", name: str, *, needed: bool) -> "Model | None":
+    """The model of this name; None where there is none and it is not needed. Raises RpcError."""
+    from bus import RpcError
     from troupe.model.v1 import GetModelRequest
 
-    answer = await hub.models.get_model(GetModelRequest(name=args.name))
-    if args.json:
-        _print_json(answer.model)
-        return
-    for line in columns(details(answer.model)):
-        print(clean(line))
+    try:
+        return (await hub.models.get_model(GetModelRequest(name=name))).model
+    except RpcError as error:
+        if needed or error.reason != "MODEL_NOT_FOUND":
+            raise
+        return None
+
+
+async def _fetch(hub: "Hub", args: argparse.Namespace) -> None:
+    from troupe.weights.v1 import FetchWeightsRequest
+
+    async for response in hub.weights.fetch_weights(FetchWeightsRequest(name=args.name)):
+        if args.json:
+            _print_json(response)
+        elif response.HasField("progress"):
+            print(f"{args.name}: {response.progress.fraction:.0%}", file=sys.stderr, flush=True)
+        elif response.HasField("weights"):
+            print(f"{response.weights.name}: {weights_text.state_text(response.weights)}")
 
 
 async def _load(hub: "Hub", args: argparse.Namespace) -> None:
@@ -132,9 +161,11 @@ def details(model: "Model") -> list[tuple[str, str]]:
 
 
 def state_of(model: "Model") -> str:
-    """A model's state as one word."""
+    """A model's state as one word; one that served and is loaded again, because it ended or hung, is "restarting"."""
     from troupe.model.v1 import ModelState
 
+    if model.state == ModelState.MODEL_STATE_LOADING and model.error:
+        return "restarting"
     return ModelState.Name(model.state).removeprefix("MODEL_STATE_").lower()
 
 

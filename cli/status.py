@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 from cli import connection
 from cli.failure import FAILED, OK
 from cli.plain_text import clean, columns, span_text
+from cli.weights_text import coming, known_weights, state_text
 
 if TYPE_CHECKING:
     from host.running import Running
     from host.settings import Settings
     from troupe.health.v1 import Actor, CheckResponse
     from troupe.model.v1 import Model
+    from troupe.weights.v1 import Weights
     from troupe_client import Hub
 
 ASK_SECONDS = 5.0
@@ -26,12 +28,16 @@ ASK_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What a hub says of itself. health, models: None where nobody tells; trouble: why."""
+    """What a hub says of itself. health, models: None where nobody tells; trouble: why.
+
+    coming: models that are being fetched.
+    """
 
     target: str
     health: "CheckResponse | None"
     models: "Sequence[Model] | None"
     trouble: Sequence[str] = ()
+    coming: "Sequence[Weights]" = ()
 
     @property
     def serves(self) -> bool:
@@ -84,11 +90,12 @@ async def _asked(args: argparse.Namespace, settings: "Settings") -> Status:
     from troupe.model.v1 import ListModelsRequest
 
     async with connection.hub_at(args, settings) as hub:
-        health, models = await asyncio.gather(
+        health, models, weights = await asyncio.gather(
             _answer(hub.health.check(CheckRequest(), timeout=ASK_SECONDS)),
             _answer(hub.models.list_models(ListModelsRequest(), timeout=ASK_SECONDS)),
+            known_weights(hub),
         )
-        return _status(hub, health, models)
+        return _status(hub, health, models, weights)
 
 
 async def _answer(call: Any) -> Any:
@@ -104,7 +111,7 @@ async def _answer(call: Any) -> Any:
         return error
 
 
-def _status(hub: "Hub", health: Any, models: Any) -> Status:
+def _status(hub: "Hub", health: Any, models: Any, weights: "Sequence[Weights]") -> Status:
     from bus import RpcError
 
     trouble = [
@@ -117,6 +124,7 @@ def _status(hub: "Hub", health: Any, models: Any) -> Status:
         None if isinstance(health, RpcError) else health,
         None if isinstance(models, RpcError) else list(models.models),
         trouble,
+        coming(weights),
     )
 
 
@@ -129,7 +137,7 @@ def told(status: Status, local: "Running | None", settings: "Settings", now: flo
     if status.health:
         sections.append(_processes(status.health.actors, now))
     if status.models is not None:
-        sections.append(_models(status.models))
+        sections.append(_models(status.models) + [f"{each.name}: {state_text(each)}" for each in status.coming])
     sections.append(list(status.trouble))
     return [line for section in sections if section for line in ("", *section)][1:]
 

@@ -14,6 +14,7 @@ from gateway.app import create_app, uvicorn_config
 from gateway.catalog import Catalog
 from gateway.grpc_server import GrpcServer
 from gateway.hub import Hub
+from gateway.identity import KeyFile
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
 from gateway.settings import DoorSettings, doors_of, load
@@ -43,7 +44,8 @@ async def serve(member: Member, settings: DoorSettings, locations: RememberedLoc
     """Serve HTTP, WebSocket and gRPC until SIGTERM or SIGINT."""
     channel = member.channel
     await channel.start()
-    access, limits = Access(settings.auth), Limits(settings.limits)
+    keys = KeyFile(settings.auth, settings.source) if settings.auth.keys else None
+    access, limits = Access(settings.auth, keys), Limits(settings.limits)
     hub = Hub(settings, member.transport, channel, Catalog(), access, limits, locations)
     http = _HttpServer(uvicorn_config(hub, create_app(hub)))
     hub.doors.tell(member.metrics)

@@ -1,101 +1,149 @@
-"""Who may call: API keys, of which only hashes are kept."""
+"""Who may call: what a request shows, whose it is, and whether it still is while a connection lasts."""
 
-import hashlib
-import hmac
+import asyncio
 import ipaddress
 import secrets
-from dataclasses import dataclass
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from weakref import WeakSet
 
-from bus import Behalf, Code, RpcError, nearest
+import structlog
+
+from bus import Code, RpcError, nearest
+from gateway.identity import Identity, KeyFile, Principal, hash_key, unauthenticated
 from gateway.settings import AuthSettings, DoorSettings
 from host.settings import SettingsError
 
 KEY_PREFIX = "tr-"
-LOCAL = "local"
-"""Name of the principal of a hub without keys."""
 
-MAX_KEY = 200
+LOCAL = Principal("local", "local")
+"""Whoever calls a hub without keys."""
+
+MAX_CREDENTIAL = 8 * 1024
+"""Characters of a key or token; JWTs are long."""
+
+REMEMBER_SECONDS = 10.0
+"""An answer of the identity is good for so long, if it does not expire before."""
+
+MAX_REMEMBERED = 4096
+
+WATCH_SECONDS = 5.0
+"""Between two looks whether those who are connected still may be."""
+
 _BEARER = "bearer "
 
+log = structlog.get_logger(__name__)
 
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Somebody who calls."""
 
-    name: str
-    """As in the settings; travels with each call as `troupe-principal`."""
+class Pass:
+    """What a long connection was let in with; each of its calls is made with it. See Access.watch."""
 
-    scopes: frozenset[str] | None = None
-    """What the key may do; None: everything."""
+    def __init__(self, principal: Principal, credential: str, clock: Callable[[], float]) -> None:
+        self.principal = principal
+        self.credential = credential
+        self.refusal: RpcError | None = None
+        self._clock = clock
 
-    @property
-    def behalf(self) -> Behalf:
-        """What travels with each of their calls."""
-        return Behalf(self.name, self.scopes)
-
-    def require(self, scope: str) -> None:
-        """Raises PERMISSION_DENIED unless the key may do this; an empty scope is everybody's."""
-        if not scope or self.scopes is None or scope in self.scopes:
-            return
-        raise RpcError(
-            Code.PERMISSION_DENIED,
-            f"The key {self.name!r} may not use {scope!r}; add the scope to its entry in [auth].",
-            reason="PERMISSION_DENIED",
-            metadata={"scope": scope},
-        )
+    def check(self) -> None:
+        """Raises UNAUTHENTICATED once the credential has expired or was taken back."""
+        expires = self.principal.expires_at
+        if self.refusal is not None:
+            raise unauthenticated(self.refusal.message)
+        if expires is not None and expires <= self._clock():
+            raise unauthenticated("What this connection was opened with has expired; connect again with a fresh one.")
 
 
 class Access:
-    """Finds the principal of a request. Without keys in the settings everybody is `local` and may do everything."""
+    """Finds the principal of a request. Without keys in the settings everybody is LOCAL and may do everything.
 
-    def __init__(self, settings: AuthSettings) -> None:
-        self._keys = [
-            (key.hash.encode(), Principal(key.name, frozenset(key.scopes) if key.scopes else None))
-            for key in settings.keys
-        ]
+    identity: who tells; the keys of the settings unless given. clock: seconds since 1970.
+    """
 
-    @property
-    def required(self) -> bool:
-        """A key is needed."""
-        return bool(self._keys)
+    def __init__(
+        self, settings: AuthSettings, identity: Identity | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.required = bool(settings.keys) or identity is not None
+        """A key is needed. Decided at the start: keys that are all taken out later leave the hub closed."""
 
-    def principal(self, authorization: str | None) -> Principal:
-        """Whose key the value of an Authorization header carries. Raises UNAUTHENTICATED."""
-        if not self._keys:
-            return Principal(LOCAL)
-        given = hash_key(_bearer(authorization)).encode()
-        found = None
-        # Every hash is compared, so that the time tells nothing about which one came close.
-        for known, principal in self._keys:
-            if hmac.compare_digest(known, given):
-                found = principal
-        if found is None:
-            raise _unauthenticated("This API key is not known to the hub; see [auth] in its settings.")
+        self._identity = identity or KeyFile(settings)
+        self._clock = clock
+        self._remembered: OrderedDict[str, tuple[Principal, float]] = OrderedDict()
+        self._passes: WeakSet[Pass] = WeakSet()
+
+    async def principal(self, authorization: str | None, api_key: str | None = None) -> Principal:
+        """Whose key or token the headers Authorization and x-api-key carry.
+
+        Raises UNAUTHENTICATED, and UNAVAILABLE where it cannot be told.
+        """
+        if not self.required:
+            return LOCAL
+        return await self._known(_credential(authorization, api_key))
+
+    async def admit(self, authorization: str | None, api_key: str | None = None) -> Pass:
+        """The same for a connection that lasts."""
+        if not self.required:
+            return Pass(LOCAL, "", self._clock)
+        credential = _credential(authorization, api_key)
+        found = Pass(await self._known(credential), credential, self._clock)
+        self._passes.add(found)
+        return found
+
+    async def watch(self) -> None:
+        """Until cancelled, ask anew for everybody who is connected; who is refused can open no more calls."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            await self.look()
+
+    async def look(self) -> None:
+        """One look of `watch`."""
+        try:
+            if await self._identity.changed():
+                self._remembered.clear()
+        except RpcError as error:
+            log.warning("identity.unavailable", reason=error.reason, reference=error.reference)
+            return
+        for one in list(self._passes):
+            await self._renew(one)
+
+    async def _renew(self, one: Pass) -> None:
+        try:
+            one.principal, one.refusal = await self._known(one.credential), None
+        except RpcError as error:
+            if error.code is Code.UNAUTHENTICATED and one.refusal is None:
+                one.refusal = error
+                log.warning(
+                    "connection.refused", principal=one.principal.name, credential_id=one.principal.credential_id
+                )
+
+    async def _known(self, credential: str) -> Principal:
+        key, now = hash_key(credential), self._clock()
+        found, until = self._remembered.get(key, (None, 0.0))
+        if found is None or until <= now:
+            found = await self._identity.principal(credential)
+            until = min(now + REMEMBER_SECONDS, found.expires_at or now + REMEMBER_SECONDS)
+            self._remembered[key] = found, until
+            while len(self._remembered) > MAX_REMEMBERED:
+                self._remembered.popitem(last=False)
         return found
 
 
-def _bearer(authorization: str | None) -> str:
-    header = (authorization or "").strip()
-    if not header:
-        raise _unauthenticated("An API key is needed: send the header 'Authorization: Bearer tr-…'.")
-    key = header[len(_BEARER) :].strip()
-    if header[: len(_BEARER)].lower() != _BEARER or not key or len(key) > MAX_KEY:
-        raise _unauthenticated("The Authorization header is not 'Bearer' and an API key.")
+def _credential(authorization: str | None, api_key: str | None) -> str:
+    header, key = (authorization or "").strip(), (api_key or "").strip()
+    if not header and not key:
+        raise unauthenticated("An API key is needed: send the header 'Authorization: Bearer tr-…'.")
+    if header:
+        if header[: len(_BEARER)].lower() != _BEARER:
+            raise unauthenticated("The Authorization header is not 'Bearer' and an API key.")
+        key = header[len(_BEARER) :].strip()
+    if not key or len(key) > MAX_CREDENTIAL:
+        raise unauthenticated(f"The API key is empty, or over {MAX_CREDENTIAL:,} characters.")
     return key
-
-
-def _unauthenticated(message: str) -> RpcError:
-    return RpcError(Code.UNAUTHENTICATED, message, reason="UNAUTHENTICATED")
 
 
 def new_key() -> str:
     """A fresh API key: "tr-" and 43 characters, 256 random bits. Show it once; keep `hash_key` of it."""
     return KEY_PREFIX + secrets.token_urlsafe(32)
-
-
-def hash_key(key: str) -> str:
-    """What the settings keep of a key: its SHA-256 in hexadecimal. A random key needs no slow hash."""
-    return hashlib.sha256(key.encode()).hexdigest()
 
 
 def is_loopback(host: str) -> bool:

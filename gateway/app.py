@@ -1,5 +1,6 @@
 """The HTTP door: the neutral layer, the dialects on it, the WebSocket and the chat page, put together."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -54,7 +55,10 @@ def create_app(hub: Hub) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await presence.start()
+        watching = asyncio.create_task(hub.access.watch())
         yield
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
         await presence.stop()
 
     async def websocket(socket: WebSocket) -> None:

@@ -20,6 +20,7 @@ from bus.context import duration
 from bus.protocol import MAX_NUMBER, PROTOCOL_VERSION
 from bus.service import check_call_id
 from bus.stream import DEFAULT_WINDOW, MAX_MESSAGE, Assembler, Pieces, split
+from gateway import access_log
 from gateway.hub import Hub
 from gateway.relay import FIRST_REQUEST_SECONDS, Opening, Relay, request_missing
 from troupe.rpc.v1 import Frame, Open, Resume
@@ -64,9 +65,12 @@ class Door(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in the 
             return _refusing(error)
 
         async def serve(requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> None:
+            passage = _Passage(self._hub, method, requests, context)
             try:
-                await _Passage(self._hub, method, requests, context).run()
+                await passage.run()
             except RpcError as error:
+                if not passage.begun:  # else the relay has told of it
+                    access_log.write("grpc", error, method=method.full_name)
                 await _abort(context, error)
 
         return grpc.stream_stream_rpc_method_handler(serve)
@@ -74,6 +78,7 @@ class Door(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in the 
 
 def _refusing(error: RpcError) -> "grpc.RpcMethodHandler[bytes, bytes]":
     async def refuse(requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        access_log.write("grpc", error)
         await _abort(context, error)
 
     return grpc.stream_stream_rpc_method_handler(refuse)
@@ -105,17 +110,23 @@ class _Passage:
         self._announced: Metadata = {}
 
     @property
+    def begun(self) -> bool:
+        """The call is on its way."""
+        return self._relay is not None
+
+    @property
     def waiting_bytes(self) -> int:
         """What the call has for the client, which has not been written to the connection."""
         return self._relay.pending_bytes if self._relay is not None else 0
 
     async def run(self) -> None:
         """Until the call has ended. When the client goes away, what it can resume goes on."""
-        principal = self._hub.access.principal(self._metadata.get("authorization"))
+        shown = self._metadata.get("authorization"), self._metadata.get("x-api-key")
+        principal = await self._hub.access.principal(*shown)
         with ExitStack() as stack:
             stack.enter_context(self._hub.doors.grpc.holding(self))
             first = await self._first() if self._needs_request else None
-            stack.enter_context(self._hub.limits.call())
+            stack.enter_context(self._hub.limits.call(principal))
             relay = self._relay = await self._begin(principal, first)
             sender = asyncio.create_task(self._send(relay)) if self._method.client_streaming else None
             try:

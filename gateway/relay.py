@@ -18,9 +18,10 @@ from bus.errors import call_not_found, resume_refused
 from bus.protocol import AskedAgain, CallerProtocol, Closed, Event, Headed, Received, digest
 from bus.stream import DEFAULT_WINDOW, MAX_MESSAGE, MAX_PIECE, MAX_WINDOW, RING_BYTES, Outgoing, Pieces
 from bus.transports import Message
-from gateway.access import Principal
+from gateway import access_log
 from gateway.downlink import Batch, Downlink
 from gateway.hub import Hub
+from gateway.identity import Principal
 from troupe.rpc.v1 import Close, Credit, Frame, Location, Open, Resume, Status
 
 MAX_PENDING_BYTES = 2 * RING_BYTES + MAX_MESSAGE
@@ -63,10 +64,13 @@ class Relay(CallDriver):
         route: str = "",
         peer: str = "",
         binary: bool = False,
+        door: str = "grpc",
     ) -> None:
         super().__init__(hub.channel, protocol, method, route, peer)
         self.resumable = False
         self.delivered = False
+        self._door = door
+        self._began = time.monotonic()
         self._hub = hub
         self._principal = principal
         self._ready = ready
@@ -91,6 +95,7 @@ class Relay(CallDriver):
         ready: Callable[["Relay"], None],
         *,
         binary: bool = False,
+        door: str = "grpc",
     ) -> "Relay":
         """Begin a call.
 
@@ -102,7 +107,7 @@ class Relay(CallDriver):
         route = route_of(method, opening.first)
         passed_on, seconds = _pass_on(hub, method, asked, principal)
         protocol = CallerProtocol(opening.frame.call_id, passed_on, time.monotonic())
-        self = cls(hub, protocol, method, principal, ready, route=route, binary=binary)
+        self = cls(hub, protocol, method, principal, ready, route=route, binary=binary, door=door)
         self.resumable = bool(asked.resume_key)
         for batch in opening.batches:
             protocol.outgoing.push_pieces(batch.pieces, batch.more)
@@ -113,7 +118,14 @@ class Relay(CallDriver):
 
     @classmethod
     async def resume(
-        cls, hub: Hub, frame: Frame, principal: Principal, ready: Callable[["Relay"], None], *, binary: bool = False
+        cls,
+        hub: Hub,
+        frame: Frame,
+        principal: Principal,
+        ready: Callable[["Relay"], None],
+        *,
+        binary: bool = False,
+        door: str = "grpc",
     ) -> "Relay":
         """Continue a call that began elsewhere. Raises CALL_NOT_FOUND, RESUME_REFUSED."""
         location = await _locate(hub, frame.call_id)
@@ -126,7 +138,7 @@ class Relay(CallDriver):
         method = hub.catalog.method(location.method)
         protocol = CallerProtocol.resuming(frame.call_id, asked, location.epoch, frame.sequence, time.monotonic())
         peer = subjects.control(location.process, frame.call_id)
-        self = cls(hub, protocol, method, principal, ready, peer=peer, binary=binary)
+        self = cls(hub, protocol, method, principal, ready, peer=peer, binary=binary, door=door)
         self.resumable, self._located, self._told_epoch = True, True, frame.epoch
         hub.channel.take_over(self)
         return self
@@ -191,8 +203,23 @@ class Relay(CallDriver):
 
     def finish(self, event: Closed) -> None:
         super().finish(event)
+        self._write_line(event.error)
         status = event.error.to_status() if event.error else Status()
         self._close = Close(status=status, trailers=dict(event.trailers))
+
+    def _write_line(self, error: RpcError | None) -> None:
+        metadata = self.protocol.opening.metadata
+        access_log.write(
+            self._door,
+            error,
+            method=self.method.full_name,
+            call_id=self.call_id,
+            principal=self._principal.name,
+            credential_id=self._principal.credential_id,
+            request_id=metadata.get("x-request-id", "")[:128],
+            trace_id=metadata.get("traceparent", "")[3:35],
+            seconds=round(time.monotonic() - self._began, 4),
+        )
 
     def open_again(self, refusal: RpcError) -> None:
         super().open_again(refusal)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated
@@ -23,6 +24,9 @@ class HttpSettings(Struct, frozen=True, kw_only=True):
     cors_origins: list[str] = field(default_factory=list)
     """Web pages of other origins that may call the hub."""
 
+    open_metrics: bool = False
+    """`/metrics` needs no key on a hub with keys."""
+
 
 class GrpcSettings(Struct, frozen=True, kw_only=True):
     """gRPC."""
@@ -38,6 +42,15 @@ class KeySettings(Struct, frozen=True, kw_only=True):
     hash: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
     scopes: list[str] = field(default_factory=list)
     """What the key may do; empty: everything."""
+
+    expires: Annotated[datetime, Meta(tz=True)] | None = None
+    """From then on it is refused, for example 2027-01-31T00:00:00Z."""
+
+    max_calls: Annotated[int, Meta(ge=0)] = 0
+    """Calls at once with this key's name; 0: as `[limits]` has it."""
+
+    calls_per_minute: Seconds = 0
+    """Calls that begin; 0: as `[limits]` has it."""
 
 
 class AuthSettings(Struct, frozen=True, kw_only=True):
@@ -56,6 +69,12 @@ class LimitSettings(Struct, frozen=True, kw_only=True):
     max_connections: Count = 2048
     max_calls: Count = 512
     max_calls_per_connection: Count = 64
+    max_calls_per_principal: Annotated[int, Meta(ge=0)] = 0
+    """Calls at once of whoever has one name; 0: no limit but that of all."""
+
+    calls_per_minute: Seconds = 0
+    """Calls that one name begins; 0: any number."""
+
     messages_per_second: Rate = 500
     message_burst: Count = 1000
 

@@ -16,7 +16,8 @@ from bus import Code, MethodInfo, RpcError, invalid
 from bus.opening import version_mismatch
 from bus.protocol import PROTOCOL_VERSION
 from bus.stream import MAX_FRAME, REQUEST_WINDOW, Assembler, Incoming, Pieces
-from gateway.access import Principal
+from gateway import access_log
+from gateway.access import Pass
 from gateway.codec import BinaryForm, JsonForm, MalformedFrame, payload_of
 from gateway.hub import Hub
 from gateway.limits import MessageRate
@@ -26,6 +27,9 @@ from troupe.rpc.v1 import Close, Credit, Frame, Pong
 BINARY = "troupe.v1.binary"
 JSON = "troupe.v1.json"
 KEY_PREFIX = "troupe.key."
+
+DOOR = "websocket"
+"""As the access log calls it."""
 
 MAX_TEXT = 6 * 1024 * 1024
 """Characters of one JSON frame, whose messages are not in pieces."""
@@ -51,7 +55,7 @@ async def serve_websocket(websocket: WebSocket, hub: Hub) -> None:
     offered = websocket.scope.get("subprotocols", [])
     form = next((name for name in offered if name in (BINARY, JSON)), None)
     try:
-        principal = hub.access.principal(_authorization(websocket, offered))
+        admitted = await hub.access.admit(_authorization(websocket, offered), websocket.headers.get("x-api-key"))
         admission = hub.limits.connection()
         admission.__enter__()
     except RpcError as error:
@@ -60,7 +64,7 @@ async def serve_websocket(websocket: WebSocket, hub: Hub) -> None:
     with contextlib.ExitStack() as stack:
         stack.push(admission)
         await websocket.accept(subprotocol=form)
-        connection = Connection(websocket, hub, principal, BinaryForm() if form == BINARY else JsonForm())
+        connection = Connection(websocket, hub, admitted, BinaryForm() if form == BINARY else JsonForm())
         stack.enter_context(hub.doors.websocket.holding(connection))
         await connection.run()
 
@@ -74,6 +78,7 @@ def _authorization(websocket: WebSocket, offered: list[str]) -> str | None:
 
 async def _turn_away(websocket: WebSocket, form: str | None, error: RpcError) -> None:
     """Tell why: browsers do not show the status of a refused handshake, so accept, say it, and close."""
+    access_log.write(DOOR, error)
     await websocket.accept(subprotocol=form)
     frame = Frame(close=Close(status=error.to_status()))
     if form == BINARY:
@@ -149,11 +154,11 @@ class Flood(Exception):
 class Connection:
     """One client's connection."""
 
-    def __init__(self, websocket: WebSocket, hub: Hub, principal: Principal, form: BinaryForm | JsonForm) -> None:
+    def __init__(self, websocket: WebSocket, hub: Hub, admitted: Pass, form: BinaryForm | JsonForm) -> None:
         self._websocket = websocket
         self._form = form
         self._hub = hub
-        self._principal = principal
+        self._pass = admitted
         self._calls: dict[str, DoorCall] = {}
         self._rate = hub.limits.message_rate()
         self._excess = hub.limits.message_rate()
@@ -294,7 +299,11 @@ class Connection:
         self._feed(call, frame, payloads)
 
     def _admit(self, frame: Frame, form: BinaryForm | JsonForm) -> DoorCall:
-        """Give the call its places, on the hub and on this connection. Raises RESOURCE_EXHAUSTED (TOO_MANY_CALLS)."""
+        """Give the call its places, on the hub and on this connection.
+
+        Raises UNAUTHENTICATED where the connection's key is worth nothing any more, RESOURCE_EXHAUSTED.
+        """
+        self._pass.check()
         limit = self._hub.settings.limits.max_calls_per_connection
         if len(self._calls) >= limit:
             raise RpcError(
@@ -304,7 +313,7 @@ class Connection:
                 retry_after=1.0,
             )
         call = DoorCall(frame.call_id, form, Opening(frame), self._hub.limits.call_rate())
-        call.admission.enter_context(self._hub.limits.call())
+        call.admission.enter_context(self._hub.limits.call(self._pass.principal))
         self._calls[call.call_id] = call
         return call
 
@@ -317,7 +326,9 @@ class Connection:
         call.opening.half_closed = frame.half_close
         if opening := call.whole():
             ready = partial(self._has_output, call)
-            call.begun(Relay.open(self._hub, opening, self._principal, ready, binary=not call.form.text))
+            call.begun(
+                Relay.open(self._hub, opening, self._pass.principal, ready, binary=not call.form.text, door=DOOR)
+            )
         else:
             self._await_rest(call)
 
@@ -409,7 +420,9 @@ class Connection:
     async def _find(self, call: DoorCall, frame: Frame) -> None:
         try:
             ready = partial(self._has_output, call)
-            relay = await Relay.resume(self._hub, frame, self._principal, ready, binary=not call.form.text)
+            relay = await Relay.resume(
+                self._hub, frame, self._pass.principal, ready, binary=not call.form.text, door=DOOR
+            )
         except RpcError as error:
             self._calls.pop(call.call_id, None)
             call.admission.close()
@@ -430,6 +443,8 @@ class Connection:
         self._write_soon()
 
     def _answer(self, call_id: str, error: RpcError, form: BinaryForm | JsonForm) -> None:
+        who = self._pass.principal
+        access_log.write(DOOR, error, call_id=call_id[:64], principal=who.name, credential_id=who.credential_id)
         self._letters.append((Frame(call_id=call_id, close=Close(status=error.to_status())), form))
         self._write_soon()
 

@@ -4,6 +4,7 @@ import { Code } from "./wire.js";
 
 export const GENERATE = "troupe.chat.v1.ChatService/Generate";
 export const CHAT_SERVICE = "troupe.chat.v1.ChatService";
+export const LIST_WEIGHTS = "troupe.weights.v1.WeightsService/ListWeights";
 export const LIST_MODELS = "troupe.model.v1.ModelService/ListModels";
 
 const ROLES = { user: "ROLE_USER", assistant: "ROLE_ASSISTANT" };

@@ -1,14 +1,16 @@
 /** The menu of models. */
 
-import { CHAT_SERVICE, LIST_MODELS } from "./chat.js";
+import { CHAT_SERVICE, LIST_MODELS, LIST_WEIGHTS } from "./chat.js";
 import { modelWords } from "./words.js";
 
 /** The model that every hub brings: it answers where the hub names no default. */
 const USUAL = "troupe-tiny";
 /** Models that need not be offered: they cannot answer. */
-const UNUSABLE = "MODEL_STATE_FAILED";
+const UNUSABLE = new Set(["MODEL_STATE_FAILED", "WEIGHTS_STATE_WAITING", "WEIGHTS_STATE_FETCHING"]);
+/** States of weights that come by themselves. */
+const COMING = new Set(["WEIGHTS_STATE_WAITING", "WEIGHTS_STATE_FETCHING"]);
 /** States that pass by themselves. */
-const PASSING = new Set(["MODEL_STATE_LOADING", "MODEL_STATE_DRAINING"]);
+const PASSING = new Set(["MODEL_STATE_LOADING", "MODEL_STATE_DRAINING", ...COMING]);
 
 /**
  * Keeps a <select> up to date with what the hub can chat with.
@@ -20,6 +22,8 @@ const PASSING = new Set(["MODEL_STATE_LOADING", "MODEL_STATE_DRAINING"]);
 export class ModelMenu {
   #select;
   #models = [];
+  /** Models that are not there yet, and are being fetched. */
+  #coming = [];
   #wanted;
   #begun;
   #shown = "";
@@ -45,24 +49,25 @@ export class ModelMenu {
 
   /** Nothing in the list will change by itself soon. */
   get settled() {
-    return this.#models.length > 0 && !this.#models.some(({ state }) => PASSING.has(state));
+    return this.#models.length > 0 && ![...this.#models, ...this.#coming].some(({ state }) => PASSING.has(state));
   }
 
   /** Ask the hub anew. Throws a WireError. */
   async refresh(wire, say) {
-    const { models = [] } = await wire.unary(LIST_MODELS, { service: CHAT_SERVICE });
+    const [{ models = [] }, coming] = await Promise.all([wire.unary(LIST_MODELS, { service: CHAT_SERVICE }), comingWeights(wire)]);
     this.#models = models;
+    this.#coming = coming.filter(({ name }) => !models.some((model) => model.name === name));
     this.show(say);
   }
 
   /** Show what is known, in the present language. A list that is as before is left alone: it may be open. */
   show(say) {
-    const shown = JSON.stringify([this.#models, say("model")]);
+    const shown = JSON.stringify([this.#models, this.#coming, say("model")]);
     if (shown === this.#shown) return;
     this.#shown = shown;
-    const options = this.#models.map((model) => {
+    const options = [...this.#models, ...this.#coming].map((model) => {
       const option = new Option(modelWords(model, say), model.name);
-      option.disabled = model.state === UNUSABLE;
+      option.disabled = UNUSABLE.has(model.state);
       option.title = model.error ?? model.description ?? "";
       return option;
     });
@@ -79,11 +84,21 @@ export class ModelMenu {
 
   /** The model of before, else the one that was chosen, the hub's default, the usual one, one that is ready, any. */
   #choose(before) {
-    const usable = this.#models.filter((model) => model.state !== UNUSABLE);
+    const usable = this.#models.filter((model) => !UNUSABLE.has(model.state));
     const named = (name) => usable.find((model) => model.name === name);
     const ready = usable.find((model) => model.state === "MODEL_STATE_READY");
     const standard = usable.find((model) => model.default);
     const found = named(before) ?? named(this.#wanted) ?? standard ?? named(USUAL) ?? ready ?? usable[0];
     this.#select.value = found?.name ?? "";
+  }
+}
+
+/** Models for chats that the hub is fetching; none where it fetches nothing, or does not tell. */
+async function comingWeights(wire) {
+  try {
+    const { weights = [] } = await wire.unary(LIST_WEIGHTS, {});
+    return weights.filter(({ state, services = [] }) => COMING.has(state) && services.includes(CHAT_SERVICE));
+  } catch {
+    return [];
   }
 }

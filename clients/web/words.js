@@ -75,10 +75,13 @@ const MODEL_NOTES = {
   MODEL_STATE_LOADING: "modelLoading",
   MODEL_STATE_FAILED: "modelFailed",
   MODEL_STATE_DRAINING: "modelDraining",
+  WEIGHTS_STATE_WAITING: "modelComing",
+  WEIGHTS_STATE_FETCHING: "modelFetching",
 };
 
 /** A model's name, whether it is the hub's default, and its state where that matters to who chooses. */
-export function modelWords({ name, state, default: standard }, say) {
-  const notes = [standard && "modelDefault", MODEL_NOTES[state]].filter(Boolean).map((note) => say(note));
+export function modelWords({ name, state, fraction = 0, default: standard }, say) {
+  const percent = Math.floor(fraction * 100);
+  const notes = [standard && "modelDefault", MODEL_NOTES[state]].filter(Boolean).map((note) => say(note, { percent }));
   return notes.length > 0 ? `${name} (${notes.join(", ")})` : name;
 }

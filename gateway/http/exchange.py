@@ -10,7 +10,7 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from bus import Code, Metadata, RpcError
-from gateway.access import Principal
+from gateway.access import is_loopback
 from gateway.http import body
 from gateway.http.body import Disconnected, JsonBody
 from gateway.http.multipart import Form
@@ -19,6 +19,9 @@ from gateway.http.record import Record, record_of
 from gateway.http.routes import Route
 from gateway.http.stream import SERVER_SENT_EVENTS, CutShort, Format, Headers, ResponseStream, disconnected
 from gateway.hub import Hub
+from gateway.identity import Principal
+
+_PROXIED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
 JSON_HEADERS = (b"content-type", b"application/json")
 
@@ -50,6 +53,18 @@ class Exchange:
     def path_parameter(self, name: str) -> str:
         """What stands in the path."""
         return str(self.scope["path_params"][name])
+
+    async def known(self) -> bool:
+        """For routes that need no key and tell strangers less: it has one, or comes from this very machine.
+
+        What a proxy passes on is a stranger's, whatever address the proxy has.
+        """
+        try:
+            await self.hub.access.principal(self.header("authorization"), self.header("x-api-key"))
+        except RpcError:
+            client = self.scope.get("client")
+            return client is not None and is_loopback(client[0]) and not any(map(self.header, _PROXIED))
+        return True
 
     @property
     def metadata(self) -> Metadata:
@@ -143,8 +158,8 @@ class Endpoint:
         principal = Principal("")
         headers = headers_in(scope)
         if route.key:
-            principal = self._hub.access.principal(headers.get(b"authorization", b"").decode("latin-1"))
-            record.principal = principal.name
+            principal = await self._hub.access.principal(_text(headers, b"authorization"), _text(headers, b"x-api-key"))
+            record.principal, record.credential_id = principal.name, principal.credential_id
             principal.require(self._scope)
         exchange = Exchange(
             self._hub, route, principal, scope, self._bounded(headers, record.counting_in(receive)), send
@@ -155,7 +170,7 @@ class Endpoint:
         if not route.admitted:
             await route.handle(exchange)
             return
-        with self._hub.limits.call():
+        with self._hub.limits.call(principal):
             await route.handle(exchange)
 
     def _bounded(self, headers: dict[bytes, bytes], receive: Receive) -> Receive:
@@ -163,6 +178,10 @@ class Endpoint:
         if getattr(self._route.body, "upload", False):
             return body.bounded(headers, receive, limits.max_upload_bytes, "max_upload_bytes")
         return body.bounded(headers, receive, limits.max_body_bytes, "max_body_bytes")
+
+
+def _text(headers: dict[bytes, bytes], name: bytes) -> str:
+    return headers.get(name, b"").decode("latin-1")
 
 
 def headers_in(scope: Scope) -> dict[bytes, bytes]:

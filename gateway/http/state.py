@@ -39,6 +39,8 @@ def state_routes(probe: Probe) -> tuple[Route, ...]:
 
     async def readyz(exchange: Exchange) -> None:
         found = await probe.readiness()
+        if not await exchange.known():
+            found = Readiness(ready=found.ready, dependencies={}, actors={})
         await exchange.answer(found, status=200 if found.ready else 503, headers=NO_STORE)
 
     async def metrics(exchange: Exchange) -> None:
@@ -91,7 +93,7 @@ def state_routes(probe: Probe) -> tuple[Route, ...]:
             summary="Metrics of all processes in Prometheus' text form.",
             handle=metrics,
             answers=(Answer(None, "text/plain", description="Metrics."),),
-            key=False,
+            key=not probe.hub.settings.http.open_metrics,
             quiet=True,
         ),
         Route(
@@ -130,7 +132,6 @@ def document_route(routes: Sequence[Route]) -> Route:
         summary="This document.",
         handle=document,
         answers=(Answer(dict[str, Any], description="The document."),),
-        key=False,
         quiet=True,
     )
     encoded = msgspec.json.encode(openapi([*routes, own], own_version()))

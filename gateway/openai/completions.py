@@ -30,7 +30,7 @@ async def completions(exchange: Exchange) -> None:
     requests = complete_requests(asked)
     with ExitStack() as places:
         for _ in requests[1:]:  # the first has its place already
-            places.enter_context(exchange.hub.limits.call())
+            places.enter_context(exchange.hub.limits.call(exchange.principal))
         if asked.stream:
             await _stream(exchange, asked, requests, with_usage)
         else:

@@ -38,6 +38,15 @@ from troupe.model.v1 import (
     UnloadModelResponse,
 )
 from troupe.rpc.v1 import Progress
+from troupe.weights.v1 import (
+    FetchWeightsRequest,
+    FetchWeightsResponse,
+    ListWeightsRequest,
+    ListWeightsResponse,
+    Weights,
+    WeightsService,
+    WeightsState,
+)
 
 PATIENCE_SECONDS = 60.0
 
@@ -129,6 +138,25 @@ class OneModel(ModelService):
         return UnloadModelResponse()
 
 
+class TwoWeights(WeightsService):
+    """Fetches one model, and could fetch another."""
+
+    def __init__(self) -> None:
+        services = ["troupe.chat.v1.ChatService"]
+        self.weights = [
+            Weights(name="words", state=WeightsState.WEIGHTS_STATE_FETCHING, fraction=0.25, services=services),
+            Weights(name="more", state=WeightsState.WEIGHTS_STATE_ABSENT, license="MIT", size_bytes=2 * 1024 * 1024),
+        ]
+
+    async def list_weights(self, request: ListWeightsRequest, ctx: Context) -> ListWeightsResponse:
+        return ListWeightsResponse(weights=self.weights)
+
+    async def fetch_weights(self, request: FetchWeightsRequest, ctx: Context) -> AsyncIterator[FetchWeightsResponse]:
+        yield FetchWeightsResponse(progress=Progress(state=Progress.STATE_LOADING, fraction=0.5))
+        self.weights[1].state = WeightsState.WEIGHTS_STATE_PRESENT
+        yield FetchWeightsResponse(weights=self.weights[1])
+
+
 @pytest.fixture
 async def door(tmp_path: Path) -> AsyncIterator[str]:
     """Host and port of a gRPC door behind which both actors serve."""
@@ -138,6 +166,7 @@ async def door(tmp_path: Path) -> AsyncIterator[str]:
     server, channel = Server(serving), Channel(calling)
     await server.add(EchoActor(), EchoService.INFO)
     await server.add(OneModel(), ModelService.INFO)
+    await server.add(TwoWeights(), WeightsService.INFO)
     await channel.start()
     locations = RememberedLocations(MemoryLocations())
     hub = Hub(settings, calling, channel, Catalog(), Access(settings.auth), Limits(settings.limits), locations)

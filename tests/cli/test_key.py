@@ -12,12 +12,12 @@ from gateway.access import Access
 from gateway.settings import AuthSettings
 
 
-def test_the_printed_entry_lets_the_printed_key_in(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_printed_entry_lets_the_printed_key_in(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["key", "new", 'Lan "Mực"', "--scope", "chat"]) == 0
     printed = [line.strip() for line in capsys.readouterr().out.splitlines()]
     key = next(line for line in printed if line.startswith("tr-"))
     entry = tomllib.loads("\n".join(printed[printed.index("[[auth.keys]]") :]))
-    principal = Access(msgspec.convert(entry["auth"], AuthSettings)).principal(f"Bearer {key}")
+    principal = await Access(msgspec.convert(entry["auth"], AuthSettings)).principal(f"Bearer {key}")
     assert (principal.name, principal.scopes) == ('Lan "Mực"', frozenset({"chat"}))
 
 

@@ -3,7 +3,8 @@
 import json
 import re
 
-from cli.models import progress_text
+from cli.models import details, progress_text, state_of
+from troupe.model.v1 import Model, ModelState
 from troupe.rpc.v1 import Progress
 
 from .conftest import Run
@@ -11,9 +12,22 @@ from .conftest import Run
 
 async def test_the_list_has_a_line_per_model(troupe: Run, door: str) -> None:
     ended = await troupe("models", "--target", door)
-    head, line = ended.out.splitlines()
+    head, line, *rest = ended.out.splitlines()
     assert head.split() == ["NAME", "STATE", "FORMAT", "SIZE", "CONTEXT", "OFFERS"]
     assert line.split() == ["tiny", "available", "llama", "Q8_0", "3.0", "MiB", "2048", "chat"]
+
+    assert [each.split() for each in rest] == [
+        ["words", "fetching", "25%", "chat"],
+        ["more", "to", "be", "had", "2.0", "MiB"],
+        ["`troupe", "models", "fetch", "more`", "brings", "it."],
+    ]
+
+
+async def test_a_model_that_is_to_be_had_is_shown_with_its_licence_and_fetched(troupe: Run, door: str) -> None:
+    shown = await troupe("models", "show", "more", "--target", door)
+    assert (shown.code, "licence  MIT" in shown.out, "fetched  to be had" in shown.out) == (0, True, True)
+    ended = await troupe("models", "fetch", "more", "--target", door)
+    assert (ended.code, ended.out, ended.err) == (0, "more: fetched\n", "more: 50%\n")
 
 
 async def test_the_list_as_json_is_the_contracts_message(troupe: Run, door: str) -> None:
@@ -51,3 +65,11 @@ def test_progress_tells_state_place_and_share() -> None:
     assert progress_text(queued) == "queued position 3"
     loading = Progress(state=Progress.STATE_LOADING, fraction=0.25, note="Reading.")
     assert progress_text(loading) == "loading 25% Reading."
+
+
+def test_a_model_that_is_started_again_says_so_and_why() -> None:
+    model = Model(name="tiny", state=ModelState.MODEL_STATE_LOADING)
+    assert state_of(model) == "loading"
+    model.error = "killed: it told nothing for 1.5 s"
+    assert state_of(model) == "restarting"
+    assert ("error", "killed: it told nothing for 1.5 s") in details(model)

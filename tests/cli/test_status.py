@@ -74,6 +74,7 @@ async def test_the_hub_of_this_home_is_found_without_an_address(troupe: Run, doo
     with running(tmp_path / "home", door):
         ended = await troupe("status")
         assert (ended.code, "(process 4242)" in ended.out, "Page  http://127.0.0.1:8/" in ended.out) == (0, True, True)
+        assert "words: fetching 25%" in ended.out
         assert (await troupe("call", "Echo", '{"text": "hi"}')).out == '{"text": "hi"}\n'
         told = json.loads((await troupe("status", "--json")).out)
         assert (told["serves"], told["health"], told["models"][0]["name"]) == (True, None, "tiny")

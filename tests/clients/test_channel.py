@@ -11,7 +11,8 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from bus import Code, MethodInfo, RpcError
-from gateway.access import hash_key, new_key
+from gateway.access import new_key
+from gateway.identity import hash_key
 from gateway.settings import AuthSettings, KeySettings
 from troupe.chat.v1 import GenerateRequest
 from troupe.echo.v1 import (

@@ -18,10 +18,11 @@ from bus.channel import Channel
 from bus.resolver import resolver
 from bus.server import Server
 from bus.transports.memory import MemoryBroker, MemoryTransport
-from gateway.access import Access, hash_key
+from gateway.access import Access
 from gateway.app import create_app
 from gateway.catalog import Catalog
 from gateway.hub import Hub
+from gateway.identity import hash_key
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
 from gateway.settings import AuthSettings, DoorSettings, GrpcSettings, HttpSettings, KeySettings

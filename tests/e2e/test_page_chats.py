@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 
+from bus import Context
 from troupe.chat.v1 import Role
 from troupe.model.v1 import Model, ModelState
+from troupe.weights.v1 import ListWeightsRequest, ListWeightsResponse, Weights, WeightsService, WeightsState
 
 from .page_steps import answered, answers, ask
 
@@ -186,6 +188,34 @@ async def test_models_can_be_chosen_and_what_cannot_be_loaded_is_not_offered(vis
     stage.prompter.say("Here.")
     stage.prompter.end()
     await expect(answers(page)).to_have_text("Here.")
+
+
+class Fetching(WeightsService):
+    """Fetches a model."""
+
+    def __init__(self, weights: Weights) -> None:
+        self.weights = weights
+
+    async def list_weights(self, request: ListWeightsRequest, ctx: Context) -> ListWeightsResponse:
+        return ListWeightsResponse(weights=[self.weights])
+
+
+async def test_a_model_that_is_being_fetched_is_shown_and_can_be_chosen_once_it_is_there(
+    visitor: Any, stage: Any
+) -> None:
+    services = ["troupe.chat.v1.ChatService"]
+    fetching = Fetching(
+        Weights(name="words", state=WeightsState.WEIGHTS_STATE_FETCHING, fraction=0.456, services=services)
+    )
+    await stage.server.add(fetching, WeightsService.INFO)
+    page = await visitor.visit(stage.url)
+    option = page.get_by_label("Model", exact=True).locator("option").nth(1)
+    await expect(option).to_have_text("words (being fetched, 45 %)")
+    assert await option.is_disabled()
+    fetching.weights.state = WeightsState.WEIGHTS_STATE_PRESENT
+    stage.listed.models.append(Model(name="words", services=services, state=ModelState.MODEL_STATE_READY, default=True))
+    await expect(option).to_have_text("words (default)")
+    await expect(page.get_by_label("Model", exact=True)).to_have_value("words")
 
 
 async def test_a_hub_without_a_chat_model_says_what_to_do_and_shows_one_when_it_comes(visitor: Any, stage: Any) -> None:

@@ -10,10 +10,13 @@ import pytest
 import uvicorn
 import websockets
 
+from gateway.access import Access, new_key
 from gateway.app import create_app, uvicorn_config
 from gateway.http.protocol import LOOKS, MAX_HEAD_BYTES, StallWatch
 from gateway.hub import Hub
-from gateway.settings import AuthSettings, KeySettings
+from gateway.identity import hash_key
+from gateway.limits import Limits
+from gateway.settings import AuthSettings, KeySettings, LimitSettings
 from host.settings import SettingsError
 
 
@@ -72,6 +75,43 @@ async def test_metrics_are_prometheus_text(http: httpx.AsyncClient) -> None:
     response = await http.get("/metrics")
     assert response.status_code == 200
     assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
+
+
+async def test_strangers_learn_no_names_and_no_metrics_of_a_hub_with_keys(hub: Hub) -> None:
+    key = new_key()
+    keys = AuthSettings(keys=[KeySettings(name="one", hash=hash_key(key))])
+    locked = replace(hub, settings=msgspec.structs.replace(hub.settings, auth=keys), access=Access(keys))
+    transport = httpx.ASGITransport(create_app(locked), client=("192.0.2.7", 123))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        for path in ("/metrics", "/openapi.json"):
+            assert (await client.get(path)).status_code == 401
+        assert (await client.get("/healthz")).status_code == 200
+        assert (await client.get("/readyz")).json()["dependencies"] == {}
+        client.headers["x-api-key"] = key
+        assert (await client.get("/readyz")).json()["dependencies"]["bus"]["ready"] is True
+        assert (await client.get("/metrics")).status_code == 200
+        assert (await client.get("/openapi.json")).status_code == 200
+
+
+@pytest.mark.parametrize(("headers", "told"), [({}, True), ({"x-forwarded-for": "192.0.2.7"}, False)])
+async def test_programs_on_this_machine_are_no_strangers_but_what_a_proxy_passes_on_is(
+    hub: Hub, headers: dict[str, str], told: bool
+) -> None:
+    keys = AuthSettings(keys=[KeySettings(name="one", hash=hash_key(new_key()))])
+    locked = replace(hub, settings=msgspec.structs.replace(hub.settings, auth=keys), access=Access(keys))
+    transport = httpx.ASGITransport(create_app(locked), client=("127.0.0.1", 123))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        assert bool((await client.get("/readyz", headers=headers)).json()["dependencies"]) is told
+
+
+async def test_health_is_told_also_while_there_are_too_many_connections(hub: Hub) -> None:
+    full = replace(hub, limits=Limits(LimitSettings(max_connections=1)))
+    transport = httpx.ASGITransport(create_app(full))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        with full.limits.connection():
+            assert (await client.get("/v1/models")).status_code == 429
+            assert (await client.get("/healthz")).status_code == 200
+            assert (await client.get("/readyz")).json()["dependencies"]["bus"]["ready"] is True
 
 
 async def test_the_page_and_its_files_are_served_and_nothing_above_them(http: httpx.AsyncClient) -> None:
@@ -185,6 +225,15 @@ async def test_a_head_that_never_ends_is_cut(port: int) -> None:
     assert b"head is over" in answer
 
 
+@pytest.mark.parametrize("kind", ["many", "long"])
+async def test_a_head_that_comes_at_once_is_bounded_too(port: int, kind: str) -> None:
+    head = b"x: y\r\n" * 5000 if kind == "many" else b"x: " + b"y" * 120_000 + b"\r\n"
+    body = b"POST /v1/models HTTP/1.1\r\nhost: localhost\r\ncontent-length: 3\r\n" + head + b"\r\nabc"
+    answer = await exchange(port, body)
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["reason"] == "HEAD_TOO_LARGE"
+
+
 async def test_a_head_within_bounds_may_come_in_pieces(port: int) -> None:
     head = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nx-filler: " + b"a" * 30_000 + b"\r\n\r\n"
     answer = await exchange(port, *(head[at : at + 1000] for at in range(0, len(head), 1000)))
@@ -243,6 +292,12 @@ async def test_whoever_takes_the_websocket_for_a_page_is_told(http: httpx.AsyncC
     response = await http.get("/ws")
     assert (response.status_code, response.headers["upgrade"]) == (426, "websocket")
     assert response.json()["reason"] == "UPGRADE_REQUIRED"
+
+
+async def test_a_refused_handshake_is_no_error_of_the_server(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(websockets.InvalidStatus):
+        await websockets.connect(f"ws://127.0.0.1:{port}/", proxy=None)
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What the doors tell of themselves, while somebody is there and afterwards."""
 
 import asyncio
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,7 +9,7 @@ import grpc
 import websockets
 
 from bus.testing.stage import until
-from gateway.access import Principal
+from gateway.access import LOCAL, Pass
 from gateway.codec import BinaryForm
 from gateway.gauges import Doors
 from gateway.relay import Opening
@@ -65,7 +66,7 @@ async def test_connections_and_calls_are_counted_for_as_long_as_they_last(gatewa
 
 def test_what_waits_on_a_connection_is_what_its_calls_have_for_the_client(gateway: Any) -> None:
     socket: Any = None
-    connection = Connection(socket, gateway.hub, Principal("local", None), BinaryForm())
+    connection = Connection(socket, gateway.hub, Pass(LOCAL, "", time.time), BinaryForm())
     for number, relay in enumerate((SimpleNamespace(pending_bytes=5), SimpleNamespace(pending_bytes=9), None)):
         call = DoorCall(f"c{number}", BinaryForm(), Opening(Frame()), gateway.hub.limits.call_rate())
         call.relay = relay  # type: ignore[assignment]  # as much of one as is asked for

@@ -4,6 +4,7 @@ from contextlib import ExitStack
 import pytest
 
 from bus import Code, RpcError
+from gateway.identity import Principal
 from gateway.limits import Limits, MessageRate
 from gateway.settings import LimitSettings
 
@@ -132,3 +133,55 @@ def test_each_connection_has_its_own_rate() -> None:
     other.take()
     with pytest.raises(RpcError):
         one.take()
+
+
+# ---- of one principal
+
+
+ANNA = Principal("anna")
+
+
+def test_a_principal_has_so_many_calls_at_once_and_others_have_theirs() -> None:
+    found = Limits(LimitSettings(max_calls_per_principal=1))
+    with found.call(ANNA):
+        with pytest.raises(RpcError, match="'anna' has 1 calls running") as caught, found.call(ANNA):
+            pass
+        assert (caught.value.reason, caught.value.retry_after) == ("TOO_MANY_CALLS", 1.0)
+        with found.call(Principal("ben")):
+            assert found.call().in_use == 2
+    with found.call(ANNA):
+        assert found.call().in_use == 1
+
+
+def test_a_keys_own_limit_wins_over_that_of_all() -> None:
+    found = Limits(LimitSettings(max_calls_per_principal=1))
+    wide = Principal("robot", max_calls=2)
+    with found.call(wide), found.call(wide), pytest.raises(RpcError), found.call(wide):
+        pass
+    assert found.call().in_use == 0
+
+
+def test_calls_a_minute_are_counted_and_the_time_to_wait_is_told() -> None:
+    now = 0.0
+    found = Limits(LimitSettings(calls_per_minute=2), lambda: now)
+    for _ in range(2):
+        with found.call(ANNA):
+            pass
+    with pytest.raises(RpcError, match="2 a minute") as caught, found.call(ANNA):
+        pass
+    assert (caught.value.reason, caught.value.retry_after) == ("RATE_LIMITED", 30.0)
+    assert found.call().in_use == 0
+    now = 30.0
+    with found.call(ANNA):
+        assert found.call().in_use == 1
+
+
+def test_principals_that_call_no_more_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.limits.MAX_STANDINGS", 2)
+    found = Limits(LimitSettings(max_calls_per_principal=1))
+    with found.call(ANNA):
+        for name in "bcdef":
+            with found.call(Principal(name)):
+                pass
+        with pytest.raises(RpcError), found.call(ANNA):
+            pass

@@ -16,7 +16,7 @@ from bus.server import Server
 from bus.testing.faults import HesitantTransport
 from bus.transports import Message
 from bus.transports.memory import MemoryBroker, MemoryTransport
-from gateway.access import Principal
+from gateway.access import LOCAL
 from gateway.relay import MAX_PENDING_BYTES, Opening, Relay
 from troupe.chat.v1 import GenerateRequest
 from troupe.echo.v1 import CollectRequest, CollectResponse, EchoService
@@ -32,7 +32,7 @@ async def test_a_client_that_claims_to_have_read_and_does_not_fills_no_memory() 
     hub: Any = SimpleNamespace(channel=channel, locations=None)
     protocol = CallerProtocol("c", Open(initial_credit=1), 0.0)
     ready: list[Relay] = []
-    relay = Relay(hub, protocol, EchoService.INFO.methods["Repeat"], Principal("local", None), ready.append)
+    relay = Relay(hub, protocol, EchoService.INFO.methods["Repeat"], LOCAL, ready.append)
     sequence = most = 0
     while not relay.closed and sequence < 2000:
         sequence += 1
@@ -85,7 +85,7 @@ async def test_a_deadline_ends_a_call_whose_model_is_being_loaded(gateway: Any) 
         await asyncio.get_running_loop().create_future()
 
     gateway.channel.resolver = resolve
-    relay = Relay.open(gateway.hub, _opening(0.2), Principal("local", None), lambda _: None)
+    relay = Relay.open(gateway.hub, _opening(0.2), LOCAL, lambda _: None)
     while not relay.closed:
         await relay.changed()
     assert relay.error is not None
@@ -104,7 +104,7 @@ async def test_a_client_that_leaves_before_its_call_has_begun_leaves_nothing_beh
             ended.set()
 
     gateway.channel.resolver = resolve
-    relay = Relay.open(gateway.hub, _opening(10.0), Principal("local", None), lambda _: None)
+    relay = Relay.open(gateway.hub, _opening(10.0), LOCAL, lambda _: None)
     await asked.wait()
     relay.leave()
     await ended.wait()
@@ -115,7 +115,7 @@ async def test_a_client_that_leaves_before_its_call_has_begun_leaves_nothing_beh
 def _accepted(gateway: Any, *, binary: bool) -> Relay:
     protocol = CallerProtocol("c", Open(initial_credit=100), 0.0)
     method = EchoService.INFO.methods["Repeat"]
-    relay = Relay(gateway.hub, protocol, method, Principal("local", None), lambda _: None, binary=binary)
+    relay = Relay(gateway.hub, protocol, method, LOCAL, lambda _: None, binary=binary)
     relay.deliver(_answer(Frame(call_id="c", epoch=1, credit=Credit(granted=16))), 0.0)
     relay.take()
     return relay

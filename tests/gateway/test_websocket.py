@@ -2,6 +2,7 @@ import asyncio
 import json
 import random
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,7 +16,7 @@ from actors.echo import EchoActor
 from bus import Context, RpcError
 from bus.stream import MAX_PIECE
 from bus.transports import Message
-from gateway.access import Principal
+from gateway.access import LOCAL, Pass
 from gateway.codec import BinaryForm
 from gateway.settings import DoorSettings
 from gateway.websocket import Connection
@@ -557,7 +558,7 @@ class RecordingSocket:
 
 async def test_a_short_message_waits_for_one_frame_of_a_long_one_on_the_same_connection(gateway: Any) -> None:
     socket: Any = RecordingSocket()
-    connection = Connection(socket, gateway.hub, Principal("local", None), BinaryForm())
+    connection = Connection(socket, gateway.hub, Pass(LOCAL, "", time.time), BinaryForm())
     relays = []
     for name in ("document", "sound"):
         frame = opening(name, "Converse", half_close=False, initial_credit=1024)
@@ -584,7 +585,7 @@ async def test_a_short_message_waits_for_one_frame_of_a_long_one_on_the_same_con
 
 async def test_sound_that_comes_while_a_document_is_written_does_not_wait_for_it(gateway: Any) -> None:
     socket: Any = RecordingSocket()
-    connection = Connection(socket, gateway.hub, Principal("local", None), BinaryForm())
+    connection = Connection(socket, gateway.hub, Pass(LOCAL, "", time.time), BinaryForm())
     calls = {}
     for name in ("document", "sound"):
         frame = opening(name, "Converse", half_close=False, initial_credit=1024)

@@ -12,6 +12,7 @@ from troupe.echo.v1 import EchoServiceClient
 from troupe.embedding.v1 import EmbeddingServiceClient
 from troupe.health.v1 import HealthServiceClient
 from troupe.model.v1 import ListModelsRequest, ModelServiceClient
+from troupe.weights.v1 import WeightsServiceClient
 from troupe_client.channel import GrpcChannel
 from troupe_client.conversation import DEFAULT_MODEL, Conversation
 from troupe_client.patience import PATIENCE_SECONDS
@@ -27,6 +28,7 @@ class Hub:
         self.channel = channel
         self.chat = ChatServiceClient(channel)
         self.models = ModelServiceClient(channel)
+        self.weights = WeightsServiceClient(channel)
         self.embeddings = EmbeddingServiceClient(channel)
         self.health = HealthServiceClient(channel)
         self.echo = EchoServiceClient(channel)

@@ -7,6 +7,7 @@ from typing import Any
 from bus import Code, RpcError
 from troupe.model.v1 import ListModelsRequest, ListModelsResponse, Model, ModelState
 from troupe.rpc.v1 import Progress
+from troupe.weights.v1 import ListWeightsRequest, ListWeightsResponse, Weights, WeightsState
 from troupe_client import text_of
 
 CTRL_C, CTRL_D, ALT_ENTER, ENTER, TAB = "\x03", "\x04", "\x1b\r", "\r", "\t"
@@ -28,6 +29,19 @@ async def test_a_conversation_at_a_terminal(model: Any, terminal: Any) -> None:
     await chat.until("given")
     await chat.prompt()
     chat.type(CTRL_D)
+    assert await chat.ended() == 0
+
+
+async def test_a_model_that_is_being_fetched_is_told_of(model: Any, door: Any, terminal: Any) -> None:
+    async def list_weights(request: ListWeightsRequest) -> AsyncIterator[ListWeightsResponse]:
+        state, services = WeightsState.WEIGHTS_STATE_FETCHING, ["troupe.chat.v1.ChatService"]
+        yield ListWeightsResponse(weights=[Weights(name="words", state=state, fraction=0.4, services=services)])
+
+    door.answers["troupe.weights.v1.WeightsService/ListWeights"] = list_weights
+    chat = await terminal()
+    await chat.until("words is being fetched (40%); /model words asks it once it is there.")
+    await chat.prompt()
+    chat.type("/quit" + ENTER)
     assert await chat.ended() == 0
 
 

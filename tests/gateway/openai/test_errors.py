@@ -7,8 +7,9 @@ import openai
 import pytest
 
 from bus import Code, RpcError
-from gateway.access import hash_key, new_key
+from gateway.access import new_key
 from gateway.http.errors import status_of
+from gateway.identity import hash_key
 from gateway.openai.errors import error_body
 from gateway.settings import AuthSettings, KeySettings, LimitSettings
 

@@ -1,0 +1,238 @@
+"""A model's states, made of what its process prints, how it beats and how it ends."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.model.launcher import Report
+from actors.model.model_process import ModelProcess
+from actors.model.process_watch import ProcessWatch
+from bus import subjects
+from bus.transports import Message
+from bus.transports.memory import MemoryBroker, MemoryTransport
+from host.liveness import WATCHER_BEAT_SECONDS, Heart
+from host.member import Member
+from host.settings import Settings
+from host.watchdog import SILENT_SECONDS, Sight
+from troupe.model.v1 import ModelState
+
+LOADING, READY = ModelState.MODEL_STATE_LOADING, ModelState.MODEL_STATE_READY
+FAILED, AVAILABLE = ModelState.MODEL_STATE_FAILED, ModelState.MODEL_STATE_AVAILABLE
+
+
+@dataclass(frozen=True)
+class Limits:
+    """A family's settings of its processes."""
+
+    load_seconds: float = 60.0
+    drain_seconds: float = 1.0
+    max_restarts: int = 2
+    restart_window_seconds: float = 60.0
+
+
+class Played:
+    """A process that says and does what the test wants."""
+
+    def __init__(self, pid: int, instance: str) -> None:
+        self.pid = pid
+        self.instance = instance
+        self.said: asyncio.Queue[Report | None] = asyncio.Queue()
+        self.ending = ""
+        self.told: list[str] = []
+
+    def say(self, state: str, **rest: Any) -> None:
+        self.said.put_nowait(Report(state, **rest))
+
+    def end(self, ending: str) -> None:
+        self.ending = self.ending or ending
+        self.said.put_nowait(None)
+
+    async def reports(self) -> AsyncIterator[Report]:
+        while (report := await self.said.get()) is not None:
+            yield report
+
+    async def ended(self) -> str:
+        return self.ending
+
+    def terminate(self) -> None:
+        self.told.append("terminate")
+        self.end("it ended with code 0")
+
+    def kill(self) -> None:
+        self.told.append("kill")
+        self.end("it was ended by SIGKILL")
+
+
+class Launching:
+    """Hands each process to the test."""
+
+    def __init__(self) -> None:
+        self.started: asyncio.Queue[Played] = asyncio.Queue()
+        self.count = 0
+
+    async def launch(self, name: str, path: Path, instance: str) -> Played:
+        self.count += 1
+        played = Played((1 << 23) + self.count, instance)
+        self.started.put_nowait(played)
+        return played
+
+
+class Stage:
+    def __init__(self, watch: ProcessWatch | None = None, **limits: Any) -> None:
+        self.launching = Launching()
+        self.model = ModelProcess("tiny", Path("tiny.gguf"), self.launching, Limits(**limits), watch)
+        self._changed = asyncio.Event()
+        self.model.on_change = self._changed.set
+
+    async def until(self, fits: Callable[[ModelProcess], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not fits(self.model):
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def state(self, state: ModelState) -> None:
+        await self.until(lambda model: model.state == state)
+
+    async def serving(self) -> Played:
+        await self.model.start()
+        played = await self.launching.started.get()
+        played.say("ready")
+        await self.state(READY)
+        return played
+
+
+async def test_loading_is_told_in_shares_until_it_serves() -> None:
+    stage = Stage()
+    await stage.model.start()
+    played = await stage.launching.started.get()
+    played.say("loading", fraction=0.5)
+    await stage.until(lambda model: model.fraction == 0.5)
+    assert (stage.model.state, stage.model.settled) == (LOADING, False)
+    played.say("ready")
+    await stage.state(READY)
+    assert (stage.model.fraction, stage.model.settled) == (1.0, True)
+    await stage.model.stop()
+
+
+async def test_starting_what_runs_starts_nothing() -> None:
+    stage = Stage()
+    await stage.serving()
+    await stage.model.start()
+    assert stage.launching.count == 1
+    await stage.model.stop()
+
+
+async def test_one_that_crashes_is_loading_with_the_reason_and_then_serves_again() -> None:
+    stage = Stage()
+    (await stage.serving()).end("it was ended by SIGSEGV")
+    await stage.state(LOADING)
+    assert stage.model.error == "it was ended by SIGSEGV"
+    (await stage.launching.started.get()).say("ready")
+    await stage.state(READY)
+    assert (stage.model.error, stage.model.restarts) == ("", 1)
+    await stage.model.stop()
+
+
+async def test_one_that_ends_before_it_ever_served_has_failed_at_once() -> None:
+    stage = Stage()
+    await stage.model.start()
+    (await stage.launching.started.get()).end("it was ended by SIGABRT")
+    await stage.state(FAILED)
+    assert stage.model.error == "tiny.gguf cannot be loaded: it was ended by SIGABRT while the model was read."
+    assert stage.launching.count == 1
+
+
+async def test_what_the_process_says_of_its_failure_is_the_reason_and_a_new_start_is_a_new_try() -> None:
+    stage = Stage()
+    await stage.model.start()
+    played = await stage.launching.started.get()
+    played.say("failed", error="There is no such tensor.")
+    played.end("it ended with code 1")
+    await stage.state(FAILED)
+    assert stage.model.error == "There is no such tensor."
+    await stage.serving()
+    assert stage.model.error == ""
+    await stage.model.stop()
+
+
+async def test_one_that_does_not_serve_in_its_time_is_killed_and_has_failed() -> None:
+    stage = Stage(load_seconds=0.1)
+    await stage.model.start()
+    played = await stage.launching.started.get()
+    await stage.state(FAILED)
+    assert played.told == ["kill"]
+    assert stage.model.error == "tiny was not loaded within 0.1 s."
+
+
+async def test_one_that_keeps_ending_is_given_up_with_the_reason() -> None:
+    stage = Stage(max_restarts=1)
+    (await stage.serving()).end("it was ended by SIGSEGV")
+    (await stage.launching.started.get()).end("it was ended by SIGSEGV")
+    await stage.state(FAILED)
+    assert stage.model.error.startswith("tiny keeps ending (it was ended by SIGSEGV)")
+
+
+async def test_an_unloading_whose_asker_left_goes_on_and_a_start_waits_for_its_end() -> None:
+    stage = Stage()
+    played = await stage.serving()
+    slow: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    played.terminate = lambda: slow.set_result(None)  # type: ignore[method-assign]  # it takes its time
+    stopping = asyncio.create_task(stage.model.stop())
+    await slow
+    stopping.cancel()
+    await asyncio.gather(stopping, return_exceptions=True)
+    assert stage.model.state == ModelState.MODEL_STATE_DRAINING
+    starting = asyncio.create_task(stage.model.start())
+    played.end("it ended with code 0")
+    await starting
+    (await stage.launching.started.get()).say("ready")
+    await stage.state(READY)
+    await stage.model.stop()
+    assert stage.model.state == AVAILABLE
+
+
+# ---- with a bus
+
+
+@pytest.fixture
+async def broker() -> MemoryBroker:
+    return MemoryBroker()
+
+
+@pytest.fixture
+async def member(broker: MemoryBroker, tmp_path: Path) -> AsyncIterator[Member]:
+    async with Member(Settings(home=tmp_path), "family", transport=MemoryTransport(broker, "family-1")) as member:
+        yield member
+
+
+async def test_a_process_that_falls_silent_is_killed_and_its_loss_is_told_to_all(
+    broker: MemoryBroker, member: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The system says of it that it lives and does nothing.
+    monkeypatch.setattr("host.sight.sight", lambda pid: Sight(pid, {pid: 0.0}))
+    watch = ProcessWatch(member)
+    assert member.heart.seconds == WATCHER_BEAT_SECONDS
+    stage = Stage(watch)
+    await stage.model.start()
+    played = await stage.launching.started.get()
+    transport = MemoryTransport(broker, f"family-tiny-{played.instance}-x")
+    gone: asyncio.Queue[Message] = asyncio.Queue()
+    await MemoryTransport(broker).subscribe(subjects.GONE, gone.put_nowait)
+    heart = Heart(transport, "family")
+    heart.state = "serving"
+    heart.start()
+    await stage.state(READY)
+    assert member.heart.trouble() == ""
+    heart._task.cancel()  # type: ignore[union-attr]  # it hangs
+    await stage.state(LOADING)
+    assert played.told == ["kill"]
+    assert f"told nothing for {SILENT_SECONDS:g}" in stage.model.error
+    assert member.heart.trouble() == f"tiny is started again: {stage.model.error}."
+    assert (await asyncio.wait_for(gone.get(), 10)).subject == subjects.gone(transport.process)
+    await stage.model.stop()
+    assert member.heart.trouble() == ""
+    await watch.stop()
