@@ -10,7 +10,12 @@ const UNUSABLE = new Set(["MODEL_STATE_FAILED", "WEIGHTS_STATE_WAITING", "WEIGHT
 /** States of weights that come by themselves. */
 const COMING = new Set(["WEIGHTS_STATE_WAITING", "WEIGHTS_STATE_FETCHING"]);
 /** States that pass by themselves. */
-const PASSING = new Set(["MODEL_STATE_LOADING", "MODEL_STATE_DRAINING", ...COMING]);
+const PASSING = new Set([
+  "MODEL_STATE_LOADING",
+  "MODEL_STATE_DRAINING",
+  "MODEL_STATE_UNAVAILABLE",
+  ...COMING,
+]);
 
 /**
  * Keeps a <select> up to date with what the hub can chat with.
@@ -68,7 +73,7 @@ export class ModelMenu {
     const options = [...this.#models, ...this.#coming].map((model) => {
       const option = new Option(modelWords(model, say), model.name);
       option.disabled = UNUSABLE.has(model.state);
-      option.title = model.error ?? model.description ?? "";
+      option.title = model.error ?? model.note ?? model.description ?? "";
       return option;
     });
     const before = this.#begun() ? this.name : "";
