@@ -108,7 +108,7 @@ async def _serve(member: Member, actor: Any, service: ServiceInfo) -> None:
 def _arguments(kind: type[object], name: str, settings: Settings, member: Member) -> dict[str, Any]:
     """What the constructor asks for by name: settings, and what is offered here.
 
-    events, table and queue open what lasts, as `store.Store` has them.
+    events, table and queue open what lasts, as `store.Store` has them; blobs is the way to large content.
     """
     offered = {
         "hub_settings": settings,
@@ -120,6 +120,7 @@ def _arguments(kind: type[object], name: str, settings: Settings, member: Member
         "events": member.store.events,
         "table": member.store.table,
         "queue": member.store.queue,
+        "blobs": member.blobs,
     }
     given: dict[str, Any] = {}
     for parameter in inspect.signature(kind).parameters.values():

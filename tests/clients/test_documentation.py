@@ -35,7 +35,7 @@ async def run(example: str, names: dict[str, Any]) -> None:
         await outcome
 
 
-@pytest.mark.parametrize("example", [example for example in EXAMPLES if "converse" not in example])
+@pytest.mark.parametrize("example", [text for text in EXAMPLES if "converse" not in text and "blobs" not in text])
 async def test_examples_on_chat_run(door: Any, wire: Any, capsys: pytest.CaptureFixture[str], example: str) -> None:
     door.answers["troupe.chat.v1.ChatService/Generate"] = answer
     door.answers["troupe.model.v1.ModelService/ListModels"] = models
@@ -51,4 +51,4 @@ async def test_examples_on_streams_run(served: Hub, capsys: pytest.CaptureFixtur
 
 
 def test_there_are_examples() -> None:
-    assert len(EXAMPLES) == 6
+    assert len(EXAMPLES) == 7
