@@ -16,6 +16,7 @@ COMMANDS = {
     "logs": "read the logs, or find in them what an error's reference names",
     "stop": "stop the hub of this home",
     "chat": "talk with a model",
+    "blob": "keep large content in the hub: put, get, stat, rm",
     "models": "list, load and unload models",
     "call": "call any method with JSON",
     "key": "make an API key",

@@ -145,6 +145,8 @@ def details(model: "Model") -> list[tuple[str, str]]:
         ("state", f"{state_of(model)}, the default" if model.default else state_of(model)),
         ("error", model.error),
         ("description", model.description),
+        ("note", model.note),
+        ("full name", model.qualified_name),
         ("owner", model.owner),
         ("family", model.family),
         ("architecture", model.architecture),

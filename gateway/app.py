@@ -19,11 +19,12 @@ from starlette.types import Scope
 from starlette.websockets import WebSocket
 
 from bus import Code, RpcError
+from gateway import blobs
 from gateway.access import check_scopes
 from gateway.health import Probe
 from gateway.http.errors import headers_of, status_of
 from gateway.http.exchange import Endpoint
-from gateway.http.problem import Dialects, encoded
+from gateway.http.problem import NEUTRAL, Dialects, encoded
 from gateway.http.protocol import BoundedHttpProtocol, BoundedWebSocketProtocol
 from gateway.http.record import record_of
 from gateway.http.routes import Route
@@ -37,7 +38,7 @@ from host.liveness import Presence
 
 PAGE = Path(__file__).parent.parent / "clients" / "web"
 
-DIALECTS = Dialects([(openai.PREFIX, OPENAI)])
+DIALECTS = Dialects([("/v1/blobs", NEUTRAL), (openai.PREFIX, OPENAI)])
 """Which paths speak which dialect."""
 
 KEEP_ALIVE_SECONDS = 65
@@ -83,7 +84,7 @@ def create_app(hub: Hub) -> Starlette:
 
 def table_of(probe: Probe) -> list[Route]:
     """Every route of the hub but the page's and the WebSocket's."""
-    routes = [*openai.ROUTES, *state_routes(probe)]
+    routes = [*openai.ROUTES, *blobs.ROUTES, *state_routes(probe)]
     return [*routes, document_route(routes)]
 
 

@@ -22,7 +22,8 @@ from bus.service import check_call_id
 from bus.stream import DEFAULT_WINDOW, MAX_MESSAGE, Assembler, Pieces, split
 from gateway import access_log
 from gateway.hub import Hub
-from gateway.relay import FIRST_REQUEST_SECONDS, Opening, Relay, request_missing
+from gateway.opening import FIRST_REQUEST_SECONDS, Opening, request_missing
+from gateway.relay import Relay
 from troupe.rpc.v1 import Frame, Open, Resume
 
 STATUS_DETAILS = "grpc-status-details-bin"

@@ -7,12 +7,10 @@ the method, and for a routed method the first request's route.
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 import structlog
-from google.protobuf.message import DecodeError
 
-from bus import Code, MethodInfo, RpcError, invalid, subjects
+from bus import MethodInfo, RpcError, subjects
 from bus.call import CallDriver
 from bus.channel import REPEAT_SECONDS
 from bus.context import duration, progress_payload
@@ -24,6 +22,7 @@ from gateway import access_log
 from gateway.downlink import Batch, Downlink
 from gateway.hub import Hub
 from gateway.identity import Principal
+from gateway.opening import Opening, does_not_read, route_of
 from troupe.rpc.v1 import Close, Credit, Frame, Location, Open, Progress, Resume, Status
 
 MAX_REPEATS = 3
@@ -32,23 +31,10 @@ MAX_REPEATS = 3
 MAX_PENDING_BYTES = 2 * RING_BYTES + MAX_MESSAGE
 """What may wait for a client; a responder never sends more to one that counts truly what it has taken."""
 
-FIRST_REQUEST_SECONDS = 30.0
-"""A call that needs its first request to begin, and does not get it whole within so long, ends."""
-
 LOCATE_SECONDS = 1.0
 """How long a call may be unknown before RESUME is refused: its location is written after it has begun."""
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class Opening:
-    """What a door has of a call before it begins: the OPEN, and pieces until the first request is whole."""
-
-    frame: Frame
-    batches: list[Pieces] = field(default_factory=list)
-    first: bytes | None = None
-    half_closed: bool = False
 
 
 class Relay(CallDriver):
@@ -383,34 +369,6 @@ class Relay(CallDriver):
         )
 
 
-def request_missing() -> RpcError:
-    """The first request, which the call needs to begin, did not come in time."""
-    return RpcError(
-        Code.DEADLINE_EXCEEDED,
-        f"The first request has not come whole within {FIRST_REQUEST_SECONDS:g} s, and this call needs it to begin; "
-        "send it at once.",
-        reason="REQUEST_MISSING",
-    )
-
-
-def does_not_wait() -> RpcError:
-    """The caller sends on though nothing of what it sent is taken."""
-    return RpcError(
-        Code.RESOURCE_EXHAUSTED,
-        "More requests came than the responder takes; wait for CREDIT before sending more.",
-        reason="CREDIT_EXCEEDED",
-    )
-
-
-def does_not_read() -> RpcError:
-    """The client grants credit for what it has not taken."""
-    return RpcError(
-        Code.RESOURCE_EXHAUSTED,
-        "The client gives credit and does not read; count as consumed what the application has taken.",
-        reason="CREDIT_EXCEEDED",
-    )
-
-
 def _pass_on(hub: Hub, method: MethodInfo, asked: Open, principal: Principal) -> tuple[Open, float | None]:
     """The OPEN as it goes on over the bus, and the seconds that the call has."""
     timeout = asked.timeout.ToNanoseconds() / 1e9 if asked.HasField("timeout") else None
@@ -425,25 +383,6 @@ def _pass_on(hub: Hub, method: MethodInfo, asked: Open, principal: Principal) ->
         if asked.HasField("grace"):
             opening.grace.CopyFrom(asked.grace)
     return opening, seconds
-
-
-def route_of(method: MethodInfo, first: bytes | None) -> str:
-    """The route that the first request names. Raises INVALID_ARGUMENT if there is none or it cannot be read."""
-    field_name = method.policy.route_by
-    if not field_name:
-        return ""
-    if first is None:
-        raise invalid(
-            f"{method.full_name} is routed by {field_name!r}: send the first request with the OPEN.", field_name
-        )
-    try:
-        route = method.route_of(method.request.FromString(first))
-    except DecodeError as error:
-        name = method.request.DESCRIPTOR.full_name
-        raise invalid(f"The payload is no {name}: {error}.", reason="MALFORMED_FRAME") from error
-    if not route:
-        raise invalid(f'{field_name} is empty; name one, for example "troupe-tiny".', field_name)
-    return route
 
 
 async def _locate(hub: Hub, call_id: str) -> Location:

@@ -15,13 +15,15 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from bus import Code, MethodInfo, RpcError, invalid
 from bus.opening import version_mismatch
 from bus.protocol import PROTOCOL_VERSION
-from bus.stream import MAX_FRAME, REQUEST_WINDOW, Assembler, Incoming, Pieces
+from bus.stream import MAX_FRAME, REQUEST_WINDOW, Incoming, Pieces
 from gateway import access_log
 from gateway.access import Pass
 from gateway.codec import BinaryForm, JsonForm, MalformedFrame, payload_of
+from gateway.door_call import DoorCall
 from gateway.hub import Hub
-from gateway.limits import MessageRate
-from gateway.relay import FIRST_REQUEST_SECONDS, Opening, Relay, does_not_wait, request_missing
+from gateway.opening import FIRST_REQUEST_SECONDS, Opening, does_not_wait, request_missing
+from gateway.relay import Relay
+from gateway.websocket_writer import Writer
 from troupe.rpc.v1 import Close, Credit, Frame, Pong
 
 BINARY = "troupe.v1.binary"
@@ -33,9 +35,6 @@ DOOR = "websocket"
 
 MAX_TEXT = 6 * 1024 * 1024
 """Characters of one JSON frame, whose messages are not in pieces."""
-
-MAX_BACKLOG = 16 * 1024 * 1024
-"""Bytes that may wait for a client that does not read; more ends the connection."""
 
 MAX_REASON_BYTES = 123
 
@@ -94,59 +93,6 @@ def _close_reason(error: RpcError) -> str:
     return error.message.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
 
 
-class DoorCall:
-    """One call of a connection: what has come from its client, and its relay once it has begun.
-
-    opening: until then; None also for a call that is resumed, for which `early` keeps what comes before it is found.
-    rate: of what no credit bounds.
-    """
-
-    def __init__(self, call_id: str, form: BinaryForm | JsonForm, opening: Opening, rate: MessageRate) -> None:
-        self.call_id = call_id
-        self.form = form
-        self.opening: Opening | None = opening
-        self.early: list[Frame] = []
-        self.rate = rate
-        self.incoming = Incoming(REQUEST_WINDOW)
-        self.gathering = Assembler()
-        self.answers = Assembler()
-        self.relay: Relay | None = None
-        self.admission = contextlib.ExitStack()
-        self.task: asyncio.Task[None] | None = None
-        self.patience: asyncio.TimerHandle | None = None
-
-    def gather(self, pieces: Pieces) -> None:
-        """Pieces before the call has begun. Raises MESSAGE_TOO_LARGE."""
-        assert self.opening is not None
-        self.opening.batches.append(pieces)
-        messages = self.gathering.feed(pieces)
-        if messages and self.opening.first is None:
-            self.opening.first = messages[0][0]
-
-    def whole(self) -> Opening | None:
-        """What the call begins with, once its first request is complete or none comes."""
-        opening = self.opening
-        assert opening is not None
-        return opening if opening.first is not None or opening.half_closed or not opening.batches else None
-
-    def begun(self, relay: Relay) -> None:
-        """The relay has all that came."""
-        self.relay, self.opening = relay, None
-        self.end_patience()
-
-    def keep(self, frame: Frame) -> None:
-        """Payloads that came while the call is looked for. Raises RESOURCE_EXHAUSTED (CREDIT_EXCEEDED)."""
-        if frame.payload or frame.half_close:
-            if len(self.early) >= REQUEST_WINDOW:
-                raise does_not_wait()
-            self.early.append(frame)
-
-    def end_patience(self) -> None:
-        if self.patience is not None:
-            self.patience.cancel()
-            self.patience = None
-
-
 class Flood(Exception):
     """More messages than any mistake of a call explains: the connection's fault."""
 
@@ -163,10 +109,7 @@ class Connection:
         self._rate = hub.limits.message_rate()
         self._excess = hub.limits.message_rate()
         self._binary, self._json = BinaryForm(), JsonForm()
-        self._ready: dict[str, DoorCall] = {}
-        self._letters: list[tuple[Frame, BinaryForm | JsonForm]] = []
-        self._wake = asyncio.Event()
-        self._writer: asyncio.Task[None] | None = None
+        self._writer = Writer(websocket, self._calls)
         self._last_words: tuple[int, str] | None = None
         self._flooded = RpcError(Code.RESOURCE_EXHAUSTED, "")
 
@@ -338,8 +281,7 @@ class Connection:
             call.patience = asyncio.get_running_loop().call_later(FIRST_REQUEST_SECONDS, self._give_up, call)
         call.incoming.grant(call.incoming.received + REQUEST_WINDOW)
         credit = Credit(granted=call.incoming.granted, consumed=call.incoming.received)
-        self._letters.append((Frame(call_id=call.call_id, credit=credit), call.form))
-        self._write_soon()
+        self._writer.say(Frame(call_id=call.call_id, credit=credit), call.form)
 
     def _give_up(self, call: DoorCall) -> None:
         if self._calls.get(call.call_id) is call:
@@ -394,8 +336,7 @@ class Connection:
             self._cancel(call, frame.cancel.reason)
         elif kind == "ping":
             pong = Frame(call_id=call.call_id, sequence=relay.handed if relay else 0, pong=Pong(nonce=frame.ping.nonce))
-            self._letters.append((pong, call.form))
-            self._write_soon()
+            self._writer.say(pong, call.form)
         elif relay is not None and kind == "credit":
             relay.grant(frame.credit.granted, frame.credit.consumed)
         elif relay is not None and kind == "detach":
@@ -439,81 +380,23 @@ class Connection:
     def _has_output(self, call: DoorCall, _: Relay) -> None:
         if self._calls.get(call.call_id) is not call:
             return  # dropped: its client has left it, or was told why it ends
-        self._ready[call.call_id] = call
-        self._write_soon()
+        self._writer.mark(call)
 
     def _answer(self, call_id: str, error: RpcError, form: BinaryForm | JsonForm) -> None:
         who = self._pass.principal
         access_log.write(DOOR, error, call_id=call_id[:64], principal=who.name, credential_id=who.credential_id)
-        self._letters.append((Frame(call_id=call_id, close=Close(status=error.to_status())), form))
-        self._write_soon()
+        self._writer.say(Frame(call_id=call_id, close=Close(status=error.to_status())), form)
 
     def _hang_up(self, code: int, error: RpcError) -> None:
         """The connection itself is at fault: say why, and end it."""
         self._answer("", error, self._form)
         self._last_words = (code, _close_reason(error))
 
-    def _write_soon(self) -> None:
-        self._wake.set()
-        if self._writer is None:
-            self._writer = asyncio.create_task(self._write())
-
-    async def _write(self) -> None:
-        """Send while there are calls; an idle connection keeps no task."""
-        try:
-            while self._calls or self._ready or self._letters:
-                if not (self._ready or self._letters):
-                    self._wake.clear()
-                    await self._wake.wait()
-                await self._write_turn()
-                if self._ready:  # writing need not have waited, and what others have would not come in between
-                    await asyncio.sleep(0)
-        except (WebSocketDisconnect, ConnectionError, RuntimeError):
-            return  # the reader sees the same and cleans up
-        finally:
-            self._writer = None
-
-    async def _write_turn(self) -> None:
-        """What the connection has to say, and a frame of each call that has some; what has more stays in line."""
-        letters, self._letters = self._letters, []
-        for frame, form in letters:
-            await self._send(form.encode(frame, None, None))
-        ready, self._ready = self._ready, {}
-        for call in ready.values():
-            if self._calls.get(call.call_id) is call:  # not dropped meanwhile
-                await self._write_call(call)
-
-    async def _write_call(self, call: DoorCall) -> None:
-        relay = call.relay
-        assert relay is not None
-        frames = relay.take()
-        if relay.has_more:
-            self._ready[call.call_id] = call
-        for frame in frames:
-            await self._send(frame if isinstance(frame, bytes) else self._encoded(call, relay, frame))
-        if relay.delivered and self._calls.get(call.call_id) is call:
-            del self._calls[call.call_id]
-            call.admission.close()
-
-    def _encoded(self, call: DoorCall, relay: Relay, frame: Frame) -> bytes | str | None:
-        if call.form.text and frame.more:
-            # Who reads text sees whole messages only and cannot grant for the pieces of an unfinished one.
-            relay.grant(frame.sequence + REQUEST_WINDOW, 0)
-        return call.form.encode(frame, relay.method, call.answers)
-
-    async def _send(self, message: bytes | str | None) -> None:
-        if isinstance(message, bytes):
-            await self._websocket.send({"type": "websocket.send", "bytes": message})
-        elif message is not None:
-            await self._websocket.send({"type": "websocket.send", "text": message})
-        if self._ready and sum(call.relay.pending_bytes for call in self._ready.values() if call.relay) > MAX_BACKLOG:
-            raise ConnectionError("the client does not read")
-
     # ---- the end
 
     def _drop(self, call: DoorCall, *, may_return: bool = True) -> None:
         """Let go of a call; its client may come back for it, unless it broke the call's rules."""
-        self._ready.pop(call.call_id, None)
+        self._writer.forget(call)
         call.admission.close()
         call.end_patience()
         if call.task is not None:
@@ -526,19 +409,17 @@ class Connection:
             call.relay.cancel("the caller broke the call's rules")
 
     async def _end(self) -> None:
-        calls, self._calls = list(self._calls.values()), {}
+        calls = list(self._calls.values())
+        self._calls.clear()
         if self._last_words is not None:
             await self._say_goodbye(*self._last_words)
         for call in calls:
             self._drop(call)
-        if self._writer is not None:
-            self._writer.cancel()
-            await asyncio.gather(self._writer, return_exceptions=True)
+        await self._writer.close()
 
     async def _say_goodbye(self, code: int, reason: str) -> None:
         with contextlib.suppress(WebSocketDisconnect, ConnectionError, RuntimeError, TimeoutError):
             async with asyncio.timeout(5.0):
-                while self._ready or self._letters:
-                    await self._write_turn()
+                await self._writer.flush()
                 await self._websocket.close(code, reason=reason)
         log.info("websocket.refused", code=code, reason=reason, at=time.time())

@@ -11,6 +11,7 @@ from bus.server import Server
 from bus.service import ServiceInfo
 from bus.transports import Transport
 from host.announcement import Announcement
+from host.blobs import Blobs
 from host.embedded import connect
 from host.liveness import Heart
 from host.metrics import Metrics
@@ -51,6 +52,7 @@ class Member:
         self.telemetry = Telemetry(self.settings.telemetry, process)
         self.channel = Channel(self.transport, stamps=(self.telemetry.stamp,))
         self.channel.trace = self.telemetry.trace
+        self.blobs = Blobs(self.channel)
         interceptors = (*self.metrics.interceptors, *self.telemetry.interceptors)
         self.server = Server(self.transport, interceptors=interceptors)
         self.heart = Heart(self.transport, self.actor, lambda: self._served, self._open_calls)

@@ -27,9 +27,14 @@ class _Alphabet:
 JSON = _Alphabet(r'"\\\x7F\x00-\x1F', "", " ", {"n": r'"\\n"', "t": r'"\\t"', "r": r'"\\r"'}, '"\\', {})
 """The content of a JSON string: what needs an escape there is one, or cannot be held."""
 TEXT = _Alphabet(
-    "", r"\n", r" \t\n\r", {"n": r'"\n"', "t": r'"\t"', "r": r'"\r"'}, "", {"n": r"\n", "t": r"\t", "r": r"\r"}
+    r"\x00-\x08\x0B\x0C\x0E-\x1F\x7F",
+    r"\n",
+    r" \t\n\r",
+    {"n": r'"\n"', "t": r'"\t"', "r": r'"\r"'},
+    "",
+    {"n": r"\n", "t": r"\t", "r": r"\r"},
 )
-"""Plain text."""
+"""Plain text. Control characters are let through by nothing but their own name."""
 
 
 def pattern_expression(pattern: str) -> str:
@@ -201,8 +206,7 @@ class _Parser:
         return text
 
     def _other_than(self, content: str) -> str:
-        found = f"{self._alphabet.barred}{content}"
-        return f"[^{found}]" if found else "[\\U00000000-\\U0010FFFF]"
+        return f"[^{self._alphabet.barred}{content}]"
 
     def _literal(self, character: str) -> str:
         if character in self._alphabet.escaped:

@@ -10,7 +10,12 @@ const UNUSABLE = new Set(["MODEL_STATE_FAILED", "WEIGHTS_STATE_WAITING", "WEIGHT
 /** States of weights that come by themselves. */
 const COMING = new Set(["WEIGHTS_STATE_WAITING", "WEIGHTS_STATE_FETCHING"]);
 /** States that pass by themselves. */
-const PASSING = new Set(["MODEL_STATE_LOADING", "MODEL_STATE_DRAINING", ...COMING]);
+const PASSING = new Set([
+  "MODEL_STATE_LOADING",
+  "MODEL_STATE_DRAINING",
+  "MODEL_STATE_UNAVAILABLE",
+  ...COMING,
+]);
 
 /**
  * Keeps a <select> up to date with what the hub can chat with.
@@ -54,10 +59,20 @@ export class ModelMenu {
 
   /** Ask the hub anew. Throws a WireError. */
   async refresh(wire, say) {
-    const [{ models = [] }, coming] = await Promise.all([wire.unary(LIST_MODELS, { service: CHAT_SERVICE }), comingWeights(wire)]);
+    const { models = [] } = await wire.unary(LIST_MODELS, { service: CHAT_SERVICE });
     this.#models = models;
-    this.#coming = coming.filter(({ name }) => !models.some((model) => model.name === name));
+    this.#coming = this.#coming.filter(({ name }) => !this.#has(name));
     this.show(say);
+  }
+
+  /** Ask the hub which models it is fetching; one that fetches nothing may take seconds to say so. */
+  async refreshComing(wire, say) {
+    this.#coming = (await comingWeights(wire)).filter(({ name }) => !this.#has(name));
+    this.show(say);
+  }
+
+  #has(name) {
+    return this.#models.some((model) => model.name === name);
   }
 
   /** Show what is known, in the present language. A list that is as before is left alone: it may be open. */
@@ -68,7 +83,7 @@ export class ModelMenu {
     const options = [...this.#models, ...this.#coming].map((model) => {
       const option = new Option(modelWords(model, say), model.name);
       option.disabled = UNUSABLE.has(model.state);
-      option.title = model.error ?? model.description ?? "";
+      option.title = model.error ?? model.note ?? model.description ?? "";
       return option;
     });
     const before = this.#begun() ? this.name : "";

@@ -75,6 +75,7 @@ const MODEL_NOTES = {
   MODEL_STATE_LOADING: "modelLoading",
   MODEL_STATE_FAILED: "modelFailed",
   MODEL_STATE_DRAINING: "modelDraining",
+  MODEL_STATE_UNAVAILABLE: "modelAway",
   WEIGHTS_STATE_WAITING: "modelComing",
   WEIGHTS_STATE_FETCHING: "modelFetching",
 };

@@ -129,6 +129,9 @@ ERRORS: dict[int, tuple[str, RpcError]] = {
 """What each status means, with an example."""
 
 _KEYED = (401, 403)
+_BARE = (204, 304)
+"""Statuses of answers that have no body."""
+
 _WITH_BODY = (400, 408, 413, 415)
 _ADMITTED = (429, 500, 503, 504)
 
@@ -174,7 +177,10 @@ def _operation(route: Route, schemas: dict[Any, Any]) -> Json:
     responses: Json = {}
     for answer in route.answers:
         told = responses.setdefault(str(answer.status), {"description": answer.description, "content": {}})
-        told["content"][answer.media_type] = _content(answer, schemas)
+        if answer.status in _BARE:
+            told.pop("content", None)
+        else:
+            told["content"][answer.media_type] = _content(answer, schemas)
     for status in errors_of(route):
         responses.setdefault(str(status), _error(route, status, schemas))
     operation: Json = {

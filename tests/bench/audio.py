@@ -13,7 +13,7 @@ from token_path import run_json
 
 HERE = Path(__file__).parent
 ROUNDS = 3
-SECONDS = 5.0
+SECONDS = 4.0
 SESSIONS = (10, 100)
 BESIDE = ("alone", "100 MB beside it", "100 MB on one's connection")
 SAMPLE_SECONDS = 0.1

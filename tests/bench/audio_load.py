@@ -10,6 +10,7 @@ import collections
 import json
 import os
 import resource
+import socket
 import sys
 import time
 
@@ -28,6 +29,7 @@ UPLOAD_PIECES = 100_000_000 // len(PIECE)
 SERVICE = "troupe.echo.v1.EchoService"
 WARM_SECONDS = 0.5
 LATEST_SECONDS = 60.0
+MAX_UNSENT_BYTES = 128 * 1024
 
 
 class Call:
@@ -96,12 +98,14 @@ class Sound(Call):
 
 
 class Upload(Call):
-    """Uploads 100 MB after 100 MB, as fast as credit allows."""
+    """Uploads 100 MB after 100 MB as fast as credit allows, and as a client should: what else its connection has to say
+    comes in between, and nothing piles up in the system's buffers.
+    """
 
     def __init__(self, connection: "Connection") -> None:
         super().__init__(connection, "upload-0")
         self.seconds: list[float] = []
-        self._ended = True
+        self.saying = False
 
     def begin(self) -> None:
         self.call_id = f"audio-{os.getpid()}-upload-{len(self.seconds)}"
@@ -112,13 +116,20 @@ class Upload(Call):
 
     def on_frame(self, frame: Frame) -> None:
         super().on_frame(frame)
-        while self.sent < min(self.granted, UPLOAD_PIECES):
-            self.sent += 1
-            self.say(sequence=self.sent, payload=[PIECE], half_close=self.sent == UPLOAD_PIECES)
+        if not self.saying:
+            self.go_on()
         if frame.HasField("close"):
             assert frame.close.status.code == 0, frame.close
             self.seconds.append(time.perf_counter() - self._started)
             self.begin()
+
+    def go_on(self) -> None:
+        """Say one piece, and the next in another turn of the loop."""
+        self.saying = self.sent < min(self.granted, UPLOAD_PIECES) and not self.connection.full
+        if self.saying:
+            self.sent += 1
+            self.say(sequence=self.sent, payload=[PIECE], half_close=self.sent == UPLOAD_PIECES)
+            asyncio.get_running_loop().call_soon(self.go_on)
 
 
 class Connection(PlainSocket):
@@ -127,8 +138,20 @@ class Connection(PlainSocket):
     def __init__(self) -> None:
         super().__init__()
         self.calls: dict[str, Sound | Upload] = {}
+        self.full = False
+
+    def pause_writing(self) -> None:
+        self.full = True
+
+    def resume_writing(self) -> None:
+        self.full = False
+        for call in self.calls.values():
+            if isinstance(call, Upload) and not call.saying:
+                call.go_on()
 
     def begin(self) -> None:
+        plain = self._transport.get_extra_info("socket")
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_UNSENT_BYTES)
         for call in list(self.calls.values()):
             call.begin()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from actors.blobs import BlobActor, BlobSettings
 from actors.echo import EchoActor
 from bus import Code, Context, RpcError
 from bus.channel import Channel
@@ -23,6 +24,7 @@ from gateway.limits import Limits
 from gateway.locations import RememberedLocations
 from gateway.settings import DoorSettings, GrpcSettings, HttpSettings
 from store import MemoryLocations
+from troupe.blob.v1 import BlobService
 from troupe.echo.v1 import EchoService
 from troupe.model.v1 import (
     GetModelRequest,
@@ -166,6 +168,9 @@ async def door(tmp_path: Path) -> AsyncIterator[str]:
     server, channel = Server(serving), Channel(calling)
     await server.add(EchoActor(), EchoService.INFO)
     await server.add(OneModel(), ModelService.INFO)
+    blobs = BlobActor(BlobSettings(min_free_bytes=0), tmp_path / "hub")
+    await blobs.start()
+    await server.add(blobs, BlobService.INFO)
     await server.add(TwoWeights(), WeightsService.INFO)
     await channel.start()
     locations = RememberedLocations(MemoryLocations())
@@ -177,5 +182,6 @@ async def door(tmp_path: Path) -> AsyncIterator[str]:
     await locations.close()
     await channel.close()
     await server.drain(grace=0.1)
+    await blobs.stop()
     await serving.close()
     await calling.close()

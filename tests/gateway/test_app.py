@@ -189,6 +189,8 @@ async def test_the_openapi_document_names_every_route_and_resolves(http: httpx.A
         "/v1/embeddings",
         "/v1/models",
         "/v1/models/{model}",
+        "/v1/blobs",
+        "/v1/blobs/{id}",
         "/healthz",
         "/health",
         "/readyz",

@@ -11,9 +11,10 @@ import websockets
 from bus.testing.stage import until
 from gateway.access import LOCAL, Pass
 from gateway.codec import BinaryForm
+from gateway.door_call import DoorCall
 from gateway.gauges import Doors
-from gateway.relay import Opening
-from gateway.websocket import Connection, DoorCall
+from gateway.opening import Opening
+from gateway.websocket import Connection
 from host.metrics import Metrics
 from troupe.echo.v1 import RepeatRequest, RepeatResponse
 from troupe.rpc.v1 import Frame

@@ -17,7 +17,8 @@ from bus.testing.faults import HesitantTransport
 from bus.transports import Message
 from bus.transports.memory import MemoryBroker, MemoryTransport
 from gateway.access import LOCAL
-from gateway.relay import MAX_PENDING_BYTES, Opening, Relay
+from gateway.opening import Opening
+from gateway.relay import MAX_PENDING_BYTES, Relay
 from troupe.chat.v1 import GenerateRequest
 from troupe.echo.v1 import CollectRequest, CollectResponse, EchoService
 from troupe.rpc.v1 import Close, Credit, Frame, Open, Progress

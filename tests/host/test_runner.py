@@ -17,13 +17,14 @@ from bus.channel import Channel
 from bus.transports import Message, Transport
 from bus.transports.memory import MemoryBroker, MemoryTransport
 from host import registry, runner
+from host.blobs import Blobs
 from host.embedded import EmbeddedServer, connect
 from host.liveness import Appeared, Change, Changed, Lost, Presence
 from host.member import Member
 from host.runner import UnfitActor
 from host.settings import Settings, SettingsError, SupervisorSettings, hand_down
 from store import Events, Queues, Store, Tables
-from troupe.echo.v1 import EchoRequest, EchoServiceClient, FailRequest, RepeatRequest
+from troupe.echo.v1 import EchoRequest, EchoServiceClient, FailRequest, RepeatRequest, RepeatResponse
 from troupe.embedding.v1 import EmbeddingService, EmbeddingServiceClient, EmbedRequest, EmbedResponse
 from troupe.health.v1 import CheckRequest, CheckResponse, HealthService
 
@@ -49,10 +50,11 @@ class PickyActor(EchoActor):
         events: Events,
         table: Tables,
         queue: Queues,
+        blobs: Blobs,
         spare: int = 7,
     ) -> None:
         self.got = (settings, hub_settings, channel, transport, home, member, spare)
-        self.lasting = (store, events, table, queue)
+        self.lasting = (store, events, table, queue, blobs)
         self.life: list[str] = []
         self.made.append(self)
 
@@ -94,6 +96,20 @@ class Bare(EchoActor):
         self.settings = settings
 
 
+class Endless(EchoActor):
+    """Has calls that last until it is told to leave."""
+
+    def __init__(self) -> None:
+        self._left = asyncio.Event()
+
+    def leave(self) -> None:
+        self._left.set()
+
+    async def repeat(self, request: RepeatRequest, ctx: Any) -> AsyncIterator[RepeatResponse]:
+        yield RepeatResponse(index=0)
+        await self._left.wait()
+
+
 class Unrouted(EchoActor, EmbeddingService):
     """Serves a routed service and does not say where."""
 
@@ -109,7 +125,7 @@ class Routed(Unrouted):
 
 HERE = {
     kind.__name__.lower(): kind
-    for kind in (PickyActor, ContextActor, TwoServices, Nothing, Greedy, Bare, Unrouted, Routed)
+    for kind in (PickyActor, ContextActor, TwoServices, Nothing, Greedy, Bare, Endless, Unrouted, Routed)
 }
 
 
@@ -172,7 +188,7 @@ async def test_an_actor_gets_what_its_constructor_asks_for_by_name(settings: Set
         assert (hub, home, spare) == (settings, settings.home, 7)
         assert (channel, transport) == (member.channel, member.transport)
         store = member.store
-        assert actor.lasting == (store, store.events, store.table, store.queue)
+        assert actor.lasting == (store, store.events, store.table, store.queue, member.blobs)
         assert actor.life == ["started"]
     assert actor.life == ["started", "stopped"]
 
@@ -217,6 +233,15 @@ async def test_running_calls_may_end_and_new_ones_are_refused_while_it_drains(se
             await client.fail(FailRequest(code=5))
         assert caught.value.reason in ("NO_RESPONDERS", "SHUTTING_DOWN")
         assert [response.index async for response in responses] == list(range(1, 30))
+
+
+async def test_an_actor_is_told_to_leave_before_its_endless_calls_are_waited_for(settings: Settings) -> None:
+    settings = msgspec.structs.replace(settings, supervisor=SupervisorSettings(drain_seconds=1000))
+    async with Run(settings, "endless") as run:
+        responses = aiter(EchoServiceClient(run.channel).repeat(RepeatRequest(count=1)))
+        await anext(responses)
+        run.stop.set()
+        assert [response async for response in responses] == []
 
 
 async def test_a_call_that_outlasts_the_drain_ends_as_interrupted(settings: Settings) -> None:

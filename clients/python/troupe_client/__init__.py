@@ -6,6 +6,7 @@ async with connect() as hub:
 """
 
 from bus.errors import Code, RpcError
+from troupe_client.blobs import Blobs
 from troupe_client.channel import GrpcChannel
 from troupe_client.conversation import DEFAULT_MODEL, Conversation, text_of, turn
 from troupe_client.failures import ConnectionLost, HubUnreachable, RequestsLost
@@ -21,6 +22,8 @@ __all__ = [
     "Conversation",
     "text_of",
     "turn",
+    # Large content
+    "Blobs",
     # Errors
     "Code",
     "ConnectionLost",

@@ -13,6 +13,7 @@ from troupe.embedding.v1 import EmbeddingServiceClient
 from troupe.health.v1 import HealthServiceClient
 from troupe.model.v1 import ListModelsRequest, ModelServiceClient
 from troupe.weights.v1 import WeightsServiceClient
+from troupe_client.blobs import Blobs
 from troupe_client.channel import GrpcChannel
 from troupe_client.conversation import DEFAULT_MODEL, Conversation
 from troupe_client.patience import PATIENCE_SECONDS
@@ -32,6 +33,7 @@ class Hub:
         self.embeddings = EmbeddingServiceClient(channel)
         self.health = HealthServiceClient(channel)
         self.echo = EchoServiceClient(channel)
+        self.blobs = Blobs(channel)
 
     async def __aenter__(self) -> Self:
         try:

@@ -1,4 +1,4 @@
-"""Very small random models, and engines on them."""
+"""Engines on very small models."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,17 +10,8 @@ import pytest
 from actors.llama.catalog import SHIPPED
 from actors.llama.engine import LlamaEngine
 from actors.llama.settings import LlamaSettings
-from forge.random_weights import write_fixtures
 
 from .engine_jobs import OpenEngine
-
-
-@pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with fixture.gguf, fixture-b.gguf and fixture-lora.gguf."""
-    folder = tmp_path_factory.mktemp("models")
-    write_fixtures(folder)
-    return folder
 
 
 @pytest.fixture

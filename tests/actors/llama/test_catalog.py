@@ -71,3 +71,14 @@ async def test_adapters_are_found_by_name_in_the_first_folder_that_has_them(mode
     with pytest.raises(RpcError) as refusal:
         await folders.ensure("../fixture-lora", engine)  # type: ignore[arg-type]
     assert refusal.value.reason == "ADAPTER_NOT_FOUND"
+
+
+def test_a_model_without_chat_template_offers_completion_alone_and_says_so(models: Path, tmp_path: Path) -> None:
+    content = (models / "fixture.gguf").read_bytes()
+    (tmp_path / "base.gguf").write_bytes(content.replace(b"tokenizer.chat_template", b"tokenizer.chat_templat_"))
+    found = catalog(tmp_path)
+    model = found.describe(found.entries()["base"], LlamaSettings())
+    assert model.services[0] == "troupe.chat.v1.ChatService/Complete"
+    assert (model.chat_template, model.note) == (False, "No chat template, text completion only.")
+    whole = catalog(models)
+    assert whole.describe(whole.entries()["fixture"], LlamaSettings()).chat_template

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -430,3 +431,38 @@ async def test_a_wrong_embedding_is_named(
         async for _ in hub.embedding.embed(EmbedRequest(model="model", inputs=inputs, dimensions=dimensions)):
             pass
     assert (refusal.value.field, refusal.value.reason) == (field_, reason)
+
+
+async def test_a_model_without_chat_template_completes_and_refuses_to_chat(models: Path, tmp_path: Path) -> None:
+    content = (models / "fixture.gguf").read_bytes()
+    (tmp_path / "base.gguf").write_bytes(content.replace(b"tokenizer.chat_template", b"tokenizer.chat_templat_"))
+    hub, _ = await serve(tmp_path / "base.gguf", models)
+    request = GenerateRequest(model="model")
+    request.messages.add(role=2).parts.add(text="Hi")
+    with pytest.raises(RpcError, match="no chat template") as refusal:
+        _ = [response async for response in hub.chat.generate(request)]
+    assert (refusal.value.reason, refusal.value.field) == ("NO_CHAT_TEMPLATE", "model")
+    completion = CompleteRequest(model="model", prompt="Once", max_tokens=5)
+    tokens = [response.delta.tokens async for response in hub.chat.complete(completion)]
+    assert sum(tokens) == 5
+    await hub.server.drain(1)
+    await hub.engine.close()
+
+
+async def test_text_that_must_match_a_pattern_matches_it(nonsense: Hub) -> None:
+    request = CompleteRequest(model="model", prompt="Hello", max_tokens=50)
+    request.response_format.pattern.pattern = "(yes|no), [a-f]{4}"
+    text = "".join([response.delta.text async for response in nonsense.chat.complete(request)])
+    assert re.fullmatch("(yes|no), [a-f]{4}", text)
+
+
+async def test_a_grammar_is_taken_in_the_engines_own_dialect_and_refused_in_another(nonsense: Hub) -> None:
+    request = CompleteRequest(model="model", prompt="Hello", max_tokens=50)
+    request.response_format.grammar.dialect = "gbnf"
+    request.response_format.grammar.grammar = 'root ::= "ab" [0-9]{2}'
+    text = "".join([response.delta.text async for response in nonsense.chat.complete(request)])
+    assert re.fullmatch("ab[0-9]{2}", text)
+    request.response_format.grammar.dialect = "lark"
+    with pytest.raises(RpcError, match="lark; it knows: gbnf") as refusal:
+        _ = [response async for response in nonsense.chat.complete(request)]
+    assert refusal.value.reason == "UNSUPPORTED_CONSTRAINT"
