@@ -1,4 +1,4 @@
-# One image for the gateway and for each actor: what a container is, its command says (docker-compose.yml).
+# One image for a whole hub and for each of its parts: what a container is, its command says (docker-compose.yml).
 ARG PYTHON=3.12
 
 FROM python:${PYTHON}-slim-bookworm AS build
@@ -41,4 +41,4 @@ WORKDIR /var/lib/troupe
 VOLUME /var/lib/troupe
 EXPOSE 8080 50051
 HEALTHCHECK --interval=15s --timeout=10s --start-period=60s --retries=3 CMD ["troupe", "alive"]
-CMD ["python", "-m", "gateway"]
+CMD ["troupe", "up"]

@@ -1,5 +1,5 @@
 # The commands of this repository. `make up` and `make test` do their own set-up; see deploy/setup.sh.
-.PHONY: help up setup test test-long lint format proto proto-typescript bench clean
+.PHONY: help up setup test test-long lint format proto proto-typescript docs bench clean
 .NOTPARALLEL:
 
 BIN := .venv/bin
@@ -33,12 +33,16 @@ format: setup ## Format the sources
 	$(IN_VENV) ruff check --fix .
 	$(IN_VENV) ruff format .
 
-proto: setup ## Generate proto/gen from the contract
+proto: setup ## Check the contract and generate proto/gen from it
+	$(IN_VENV) buf lint
 	$(IN_VENV) buf generate
 
 proto-typescript: setup ## Generate the TypeScript messages; needs npm
 	npm ci --prefix clients/typescript
 	$(IN_VENV) buf generate --template buf.gen.typescript.yaml
+
+docs: setup ## Write the part of docs/settings.md that comes from the actors' settings
+	$(IN_VENV) $(BIN)/python deploy/settings_page.py
 
 bench: setup ## Measure; each benchmark prints its table
 	@$(IN_VENV) $(BIN)/python tests/bench/run.py $(ARGS)

@@ -57,13 +57,19 @@ log = structlog.get_logger(__name__)
 
 
 class BlobSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """[actors.blobs]; all in bytes, but expires_in_seconds."""
+    """The section [actors.blobs]."""
 
     max_upload_bytes: int = 512 * 1024 * 1024
+    """Bytes of one blob; over HTTP `[limits] max_upload_bytes` holds too. More is refused as soon as it is known."""
+
     max_total_bytes: int = 64 * GIGABYTE
+    """Bytes of all blobs together."""
+
     min_free_bytes: int = GIGABYTE
+    """Bytes that stay free of the disk."""
+
     expires_in_seconds: int = 0
-    """For blobs whose upload does not say; 0: never."""
+    """After which a blob goes that did not say when, unless somebody holds it; 0: never."""
 
 
 class BlobActor(BlobService, BlobFileService):

@@ -85,11 +85,17 @@ pip_install() {
     tail -n 25 "$log" >&2
     fail "pip could not install $*: the end of $log is above. Once mended, run the same command again."
 }
+has_amx() { grep -qs amx_tile /proc/cpuinfo; }
 engine_there() { .venv/bin/python -c 'import llama_cpp' 2>/dev/null; }
 need_engine() {
     engine_there && return
     need_compiler
     say "Compile llama.cpp for this machine (once; about 3 minutes on two cores)."
+    if has_amx; then
+        # Seen: llama.cpp's AMX kernels end the process with SIGILL when a thread's tile configuration was lost on the way.
+        no_amx="-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
+        export CFLAGS="${CFLAGS:-} $no_amx" CXXFLAGS="${CXXFLAGS:-} $no_amx"
+    fi
     pip_install "$(grep '^llama-cpp-python==' constraints.txt)"
 }
 install_packages() { # name of the stamp, extras

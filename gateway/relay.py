@@ -101,7 +101,7 @@ class Relay(CallDriver):
         asked = opening.frame.open
         method = hub.catalog.method(asked.method)
         principal.require(method.policy.scope)
-        route = route_of(method, opening.first)
+        route = route_of(method, opening.first, hub.names)
         passed_on, seconds = _pass_on(hub, method, asked, principal)
         protocol = CallerProtocol(opening.frame.call_id, passed_on, time.monotonic())
         self = cls(hub, protocol, method, principal, ready, route=route, binary=binary, door=door)

@@ -167,7 +167,7 @@ class Driver:
         try:
             why = await self._run_to_end(name)
         except OSError as error:
-            why = f"could not be started: {error}"
+            why = f"could not be started: {error.strerror or error}"
         was = self.supervision.children[name].process
         self.do(self.supervision.exited(name, why, time.monotonic()))
         if was and self._gone is not None:

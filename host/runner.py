@@ -65,7 +65,7 @@ def check_settings(settings: Settings, actors: Registry) -> None:
         with suppress(ImportError):  # what it lacks, its own process tells
             kind = registry.find(name, actors)
             if "settings" in inspect.signature(kind).parameters:
-                settings.actor(name, _settings_kind(kind))
+                settings.actor(name, settings_kind(kind))
             elif section:
                 raise SettingsError(source, f"[actors.{name}]", "this actor has no settings.")
 
@@ -127,7 +127,7 @@ def _arguments(kind: type[object], name: str, settings: Settings, member: Member
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         if parameter.name == "settings":
-            given["settings"] = settings.actor(name, _settings_kind(kind))
+            given["settings"] = settings.actor(name, settings_kind(kind))
         elif parameter.name in offered:
             given[parameter.name] = offered[parameter.name]
         elif parameter.default is parameter.empty:
@@ -139,7 +139,7 @@ def _arguments(kind: type[object], name: str, settings: Settings, member: Member
     return given
 
 
-def _settings_kind(kind: type[object]) -> type[msgspec.Struct]:
+def settings_kind(kind: type[object]) -> type[msgspec.Struct]:
     """The Struct of an actor's own section: its class attribute `Settings`, else what its constructor says."""
     found = getattr(kind, "Settings", None) or get_type_hints(kind.__init__).get("settings")
     if not (isinstance(found, type) and issubclass(found, msgspec.Struct)):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from bus.behalf import CREDENTIAL, PRINCIPAL
 from bus.channel import Trace
 from bus.context import current_context
 from bus.errors import Code, RpcError
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
     from bus.server_call import ServerCall
 
 TRACE_KEYS = ("traceparent", "tracestate")
+
+_TOLD = {
+    PRINCIPAL: "enduser.id",
+    CREDENTIAL: "troupe.credential_id",
+    "x-request-id": "troupe.request_id",
+}
+"""What spans tell of a call's metadata, under which names."""
 
 Ended = Callable[[RpcError | None], None]
 """To be called once, when what a span covers has ended; with the error if it failed."""
@@ -141,6 +149,7 @@ def _start(tracer: "Tracer", method: str, metadata: Mapping[str, str], kind: "Sp
     parent = TraceContextTextMapPropagator().extract(dict(metadata))
     service, _, name = method.partition("/")
     attributes = {"rpc.system": "troupe", "rpc.service": service, "rpc.method": name}
+    attributes |= {key: metadata[given] for given, key in _TOLD.items() if given in metadata}
     return tracer.start_span(method, context=parent, kind=kind, attributes=attributes)
 
 

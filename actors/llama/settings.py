@@ -18,7 +18,8 @@ class LlamaSettings(Struct, frozen=True, kw_only=True):
     cache_tokens: Annotated[int, Meta(ge=0, le=1 << 26)] = 0
     """Tokens that all calls together may hold in the cache; 0: twice the context.
 
-    With `slots` times `context` or more, each slot has a part of the cache for itself on a CPU.
+    With `slots` times `context` or more, a CPU gives each slot a part of its own, which is faster while many answer at
+    once.
     """
 
     slots: Annotated[int, Meta(ge=1, le=64)] = 8
@@ -28,7 +29,10 @@ class LlamaSettings(Struct, frozen=True, kw_only=True):
     """Tokens that one engine step computes at most."""
 
     threads: Annotated[int, Meta(ge=0, le=1024)] = 0
-    """Threads of one model; 0: one per physical core, and one for very small models."""
+    """Threads of one model; 0: one per physical core.
+
+    But no more than one for each 50 million parameters begun, so that very small models use one.
+    """
 
     gpu_layers: int = -1
     """Layers that go to the GPU, if llama.cpp was built for one; -1: all."""
@@ -52,7 +56,7 @@ class LlamaSettings(Struct, frozen=True, kw_only=True):
     """The longest input of an embedding, in tokens, where the model allows it."""
 
     preload: list[str] = field(default_factory=lambda: ["troupe-tiny"])
-    """Models that are loaded at start."""
+    """Models that are loaded at start; others load at the first call."""
 
     model_folders: list[str] = field(default_factory=list)
     """Further folders with models; after the shipped one and TROUPE_HOME/models."""
@@ -70,6 +74,7 @@ class LlamaSettings(Struct, frozen=True, kw_only=True):
     """More restarts of a model's process than this within the window, and the model is left alone as failed."""
 
     restart_window_seconds: Annotated[float, Meta(gt=0)] = 60.0
+    """Over which restarts are counted."""
 
 
 def physical_cores() -> int:

@@ -199,6 +199,11 @@ class _Subscription:
             return
         with suppress(NatsError, OSError, TimeoutError):  # the server hangs or has just gone
             async with asyncio.timeout(DRAIN_SECONDS):
+                # nats-py's own drain forgets the subscription after one PING, which it writes before the UNSUB: what
+                # the server still sends until it has read that would vanish, and its callers wait for an acceptance.
+                await self._client._send_unsubscribe(self._subscription._id)
+                await self._client.flush()
+                await self._client.flush()
                 await self._subscription.drain()  # type: ignore[no-untyped-call]  # nats-py does not say what it returns
 
 

@@ -59,10 +59,20 @@ export class ModelMenu {
 
   /** Ask the hub anew. Throws a WireError. */
   async refresh(wire, say) {
-    const [{ models = [] }, coming] = await Promise.all([wire.unary(LIST_MODELS, { service: CHAT_SERVICE }), comingWeights(wire)]);
+    const { models = [] } = await wire.unary(LIST_MODELS, { service: CHAT_SERVICE });
     this.#models = models;
-    this.#coming = coming.filter(({ name }) => !models.some((model) => model.name === name));
+    this.#coming = this.#coming.filter(({ name }) => !this.#has(name));
     this.show(say);
+  }
+
+  /** Ask the hub which models it is fetching; one that fetches nothing may take seconds to say so. */
+  async refreshComing(wire, say) {
+    this.#coming = (await comingWeights(wire)).filter(({ name }) => !this.#has(name));
+    this.show(say);
+  }
+
+  #has(name) {
+    return this.#models.some((model) => model.name === name);
   }
 
   /** Show what is known, in the present language. A list that is as before is left alone: it may be open. */

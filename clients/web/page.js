@@ -294,10 +294,11 @@ class Page {
   async #refreshModels() {
     clearTimeout(this.#look);
     await this.#readModels();
-    clearTimeout(this.#look);
-    if (!this.#models.settled) this.#look = setTimeout(() => this.#refreshModels(), LOOK_AGAIN_MS);
     this.#showSuggestions();
     this.#fitMessage();
+    await this.#models.refreshComing(this.#wire, this.say);
+    clearTimeout(this.#look);
+    if (!this.#models.settled) this.#look = setTimeout(() => this.#refreshModels(), LOOK_AGAIN_MS);
   }
 
   async #readModels() {

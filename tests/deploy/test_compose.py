@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import yaml
 
-from actors.registry import ACTORS
 from gateway.settings import doors_of, load
 
 ROOT = Path(__file__).parents[2]
@@ -48,19 +47,15 @@ def services() -> dict[str, Any]:
 
 
 @needs_client
-def test_the_bus_the_gateway_and_each_actor_have_a_service_with_a_health_check(services: dict[str, Any]) -> None:
-    assert set(services) == {"nats", "gateway", *ACTORS}
+def test_the_bus_and_the_hub_have_a_health_check_each(services: dict[str, Any]) -> None:
+    assert set(services) == {"nats", "hub"}
     assert all("healthcheck" in service for service in services.values())
 
 
 @needs_client
-def test_all_parts_are_one_image_under_different_commands(services: dict[str, Any]) -> None:
-    parts = {name: service for name, service in services.items() if name != "nats"}
-    assert len({service["image"] for service in parts.values()}) == 1
-    assert {tuple(service["command"]) for service in parts.values()} == {
-        ("python", "-m", "gateway"),
-        *(("python", "-m", "actors", name) for name in ACTORS),
-    }
+def test_the_hub_is_supervised_in_its_container_as_everywhere(services: dict[str, Any]) -> None:
+    assert services["hub"]["command"] == ["troupe", "up"]
+    assert services["hub"]["read_only"] is True
 
 
 @needs_client
@@ -81,11 +76,6 @@ def mapping(port: dict[str, Any] | str) -> tuple[str, int]:
 def test_without_a_password_for_the_bus_nothing_starts() -> None:
     done = configured({})
     assert (done.returncode != 0, "TROUPE_BUS_PASSWORD" in done.stderr) == (True, True)
-
-
-def test_every_actor_has_a_service() -> None:
-    text = (ROOT / "docker-compose.yml").read_text()
-    assert re.findall(r'"-m", "actors", "(\w+)"', text) == list(ACTORS)
 
 
 def test_the_settings_that_containers_get_are_sound(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ from gateway.hub import Hub
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
 from gateway.resolver import load_on_demand
-from gateway.settings import AuthSettings, DoorSettings, HttpSettings, LimitSettings
+from gateway.settings import AuthSettings, DoorSettings, EmbeddingSettings, HttpSettings, LimitSettings
+from host.settings import ModelSettings
 from store import MemoryLocations
 from troupe.chat.v1 import (
     ChatService,
@@ -253,12 +254,20 @@ class Stage:
 
     @asynccontextmanager
     async def door(
-        self, *, limits: LimitSettings | None = None, auth: AuthSettings | None = None, **http: object
+        self,
+        *,
+        limits: LimitSettings | None = None,
+        auth: AuthSettings | None = None,
+        embeddings: EmbeddingSettings | None = None,
+        models: ModelSettings | None = None,
+        **http: object,
     ) -> AsyncIterator[Door]:
         settings = msgspec.structs.replace(
             self.settings,
             limits=limits or self.settings.limits,
             auth=auth or self.settings.auth,
+            embeddings=embeddings or self.settings.embeddings,
+            models=models or self.settings.models,
             http=msgspec.structs.replace(self.settings.http, **http),
         )
         transport = MemoryTransport(self.broker)
