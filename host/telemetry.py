@@ -14,7 +14,7 @@ from bus.behalf import CREDENTIAL, PRINCIPAL
 from bus.channel import Trace
 from bus.context import current_context
 from bus.errors import Code, RpcError
-from bus.interceptor import Interceptor, Next
+from bus.interceptor import Interceptor, Next, Served
 from bus.service import Metadata, MethodInfo
 from host.settings import TelemetrySettings
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Span, SpanKind, Tracer
 
-    from bus.server_call import ServerCall
 
 TRACE_KEYS = ("traceparent", "tracestate")
 
@@ -92,7 +91,7 @@ class Telemetry:
         _inject(metadata, span)
         return lambda error: _finish(span, error)
 
-    async def _serve(self, call: "ServerCall", proceed: Next) -> None:
+    async def _serve(self, call: Served, proceed: Next) -> None:
         from opentelemetry import trace
 
         assert self._tracer is not None
@@ -173,7 +172,7 @@ def _finish(span: "Span", error: RpcError | None) -> None:
     span.end()
 
 
-def _note_first_message(call: "ServerCall", span: "Span") -> None:
+def _note_first_message(call: Served, span: "Span") -> None:
     following = call.on_sent
 
     def sent() -> None:
