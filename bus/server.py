@@ -110,7 +110,13 @@ class Server:
         await self._idle.wait()
 
     async def add(self, actor: object, service: ServiceInfo, route: str = "") -> None:
-        """Serve an actor's service; with `route`, its routed methods under that route only."""
+        """Serve an actor's service; with `route`, its routed methods under that route only.
+
+        Raises INVALID_ARGUMENT for a routed service without a route and for a route of one that has none: nobody could
+        reach it.
+        """
+        if service.routed != bool(route):
+            raise errors.invalid(_unreachable(service, route), "route")
         if not self._listening:
             await self._listen()
         binding = _Binding(actor, service, route)
@@ -376,6 +382,15 @@ class Server:
             await self._transport.flush()
         except RpcError as error:
             log.warning("drain.unflushed", error=str(error))
+
+
+def _unreachable(service: ServiceInfo, route: str) -> str:
+    """Why nobody would reach a service that is served so."""
+    if route:
+        return f"{service.name} is not routed by any field of its requests; serve it without the route {route!r}."
+    named = next(method for method in service.methods.values() if method.policy.route_by)
+    field = named.policy.route_by
+    return f"{service.name} is routed by {field!r}, so each route is served by itself; say which one is served here."
 
 
 def _another_attempt(call: ServerCall, frame: Frame, message: Message) -> bool:
