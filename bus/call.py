@@ -1,45 +1,80 @@
 """One call of this process, from the calling side: the protocol, where its responder is, and who waits for it."""
 
 import asyncio
+import contextvars
 import time
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from bus import subjects
-from bus.errors import Code, RpcError
+import structlog
+
+from bus import errors, subjects
+from bus.context import duration, progress_payload
+from bus.errors import BusyStream, Code, RpcError
+from bus.mailbox import Bell, Mailbox
 from bus.protocol import AskedAgain, CallerProtocol, Closed, Event, Headed, Received
+from bus.pump import Pump
+from bus.resolver import Resolver
 from bus.service import Metadata, MethodInfo
-from bus.stream import Assembler, Pieces
+from bus.stream import Pieces
 from bus.transports import Letter, Message
-from troupe.rpc.v1 import Frame
+from bus.waiting import Again, GiveUp, Resolve, Standing, Waiting
+from troupe.rpc.v1 import Cancel, Frame, Progress
 
-if TYPE_CHECKING:
-    from bus.channel import Channel
+log = structlog.get_logger(__name__)
+
+
+class CallOwner(Protocol):
+    """What a call needs of the channel that it is opened on."""
+
+    process: str
+    pump: Pump
+    resolver: Resolver | None
+
+    def ended(self, call: "CallDriver") -> None:
+        """The call has ended."""
+
+    def meet(self, method: MethodInfo, route: str) -> None:
+        """Somebody serves this."""
+
+    def met(self, method: MethodInfo, route: str) -> bool:
+        """Somebody has served this before."""
 
 
 class CallDriver(ABC):
     """One call of this process: the protocol, where its responder is, and who waits for it.
 
-    Subclasses say what is done with the pieces that come.
+    It outlives its protocol: as long as nothing was answered it may be opened again (bus/waiting.py), with a protocol
+    for each attempt; what was sent is kept until then. Subclasses say what is done with the pieces that come.
+    on_progress: told what the call waits for where its own answer cannot say so. Must not block.
     """
 
-    def __init__(self, channel: "Channel", protocol: CallerProtocol, subject: str, peer: str = "") -> None:
+    def __init__(
+        self, owner: CallOwner, protocol: CallerProtocol, method: MethodInfo, route: str = "", peer: str = ""
+    ) -> None:
         self.protocol = protocol
+        self.method = method
+        self.route = route
         self.peer = peer
         self.marked = False
         self.error: RpcError | None = None
         self.closed = False
         self.closed_at = 0.0
+        self.attempt = 0
         self.headers: Metadata = {}
         self.trailers: Metadata = {}
         self.deadline: asyncio.TimerHandle | None = None
         self.traced: Callable[[RpcError | None], None] | None = None
-        self._channel = channel
-        self._subject = subject
-        self._reply = subjects.reply(channel.process, protocol.call_id)
-        self._waiting: list[asyncio.Future[None]] = []
+        self.on_progress: Callable[[Progress], None] | None = None
+        self._owner = owner
+        self._subject = subjects.call(method.service, method.name, route)
+        self._reply = subjects.reply(owner.process, protocol.call_id)
+        self._bell = Bell()
+        self._waiting = Waiting(method, route, resolvable=owner.resolver is not None)
+        self._reopening: asyncio.Task[None] | None = None
+        self._met = False
+        self._stopped = False
 
     @property
     def call_id(self) -> str:
@@ -60,16 +95,20 @@ class CallDriver(ABC):
         for frame in self.protocol.frames():
             yield (self._subject if frame.HasField("open") else self.peer), frame.SerializeToString(), self._reply
         if self.protocol.has_more:
-            self._channel.pump.mark(self)
+            self._owner.pump.mark(self)
 
     def deliver(self, message: Message, now: float) -> None:
-        """Something came for this call."""
+        """Something came for this call's newest attempt."""
         if message.no_responders:
             self.protocol.no_responders(now)
         else:
-            if message.reply:
+            frame = Frame.FromString(message.payload)
+            if message.reply and self.protocol.epoch in (0, frame.epoch):
                 self.peer = message.reply
-            self.protocol.receive(Frame.FromString(message.payload), now)
+            self.protocol.receive(frame, now)
+            if not self._met and self.protocol.accepted:
+                self._met = True
+                self._owner.meet(self.method, self.route)
         self.settle()
 
     def settle(self) -> None:
@@ -85,33 +124,99 @@ class CallDriver(ABC):
                 else:
                     self.on_event(event)
         if self.protocol.talks:
-            self._channel.pump.mark(self)
-        if self._waiting:
-            self.wake()
+            self._owner.pump.mark(self)
+        self._bell.ring()
 
     @abstractmethod
     def on_event(self, event: Event) -> None:
-        """Pieces came, or the responder asks for what this process no longer has."""
+        """Pieces or headers came, or the responder asks for what this process no longer has."""
+
+    # ---- the end, or another attempt
 
     def _end(self, event: Closed) -> None:
+        if event.error is None or self._stopped or not self.protocol.repeatable:
+            self.finish(event)
+            return
+        protocol = self.protocol
+        standing = Standing(
+            accepted=protocol.accepted,
+            answered=protocol.incoming.received > protocol.opening.preceding,
+            met=self._met or self._owner.met(self.method, self.route),
+            told=self.method.server_streaming or self.on_progress is not None,
+        )
+        verdict = self._waiting.refused(event.error, standing, time.monotonic())
+        if isinstance(verdict, GiveUp):
+            self.finish(Closed(verdict.error, event.trailers))
+        else:
+            # Of nobody's context: this may run in that of whoever reads the connection.
+            work = self._open_after(verdict, event.error)
+            self._reopening = asyncio.create_task(work, context=contextvars.Context())
+
+    async def _open_after(self, verdict: Again | Resolve, refusal: RpcError) -> None:
+        try:
+            if isinstance(verdict, Again):
+                if verdict.note:
+                    self.tell(Progress(state=Progress.STATE_QUEUED, note=verdict.note))
+                await asyncio.sleep(verdict.after)
+            else:
+                await self._resolve()
+            self.open_again(refusal)
+        except RpcError as error:
+            self._reopening = None
+            self.finish(Closed(error))
+        except Exception:
+            failure = RpcError(Code.INTERNAL, "Something went wrong inside the hub; its log tells what.")
+            log.exception("call.unresolved", method=self.method.full_name, reference=failure.reference)
+            self._reopening = None
+            self.finish(Closed(failure))
+        self.settle()
+
+    async def _resolve(self) -> None:
+        assert self._owner.resolver is not None
+        progress = self._owner.resolver(self.method, self.route, dict(self.protocol.opening.metadata))
+        try:
+            async for told in progress:
+                self.tell(told)
+        finally:
+            await progress.aclose()
+
+    def tell(self, progress: Progress) -> None:
+        """Say what the call waits for, in its own answer if it can, ahead of all that the responder says."""
+        protocol = self.protocol
+        if not self.method.server_streaming:
+            if self.on_progress is not None:
+                self.on_progress(progress)
+        elif protocol.opening.preceding + 1 < protocol.incoming.granted:  # the responder's first needs credit too
+            protocol.opening.preceding += 1
+            self.on_event(Received(Pieces([progress_payload(progress)], protocol.opening.preceding)))
+            self.settle()
+
+    def open_again(self, refusal: RpcError) -> None:
+        """With the time that is left, and all that was sent before. Raises the refusal where that is gone."""
+        opening = self.protocol.opening
+        if self.deadline is not None:
+            left = self.deadline.when() - asyncio.get_running_loop().time()
+            opening.timeout.CopyFrom(duration(max(0.001, left)))
+        protocol = self.protocol.again(time.monotonic())
+        if protocol is None:
+            raise refusal
+        self._reopening = None
+        self.protocol, self.peer = protocol, ""
+        self.attempt += 1
+        self._reply = subjects.reply(self._owner.process, self.call_id, self.attempt)
+        self._owner.pump.mark(self)
+
+    def finish(self, event: Closed) -> None:
+        """The call is over, as `event` says."""
         self.closed, self.closed_at = True, time.monotonic()
         self.error, self.trailers = event.error, dict(event.trailers)
         if self.deadline is not None:
             self.deadline.cancel()
-        self._channel.ended(self)
-
-    def wake(self) -> None:
-        """Let everyone who waits look again."""
-        waiting, self._waiting = self._waiting, []
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
+        self._owner.ended(self)
 
     async def changed(self) -> None:
         """Return when something has happened."""
-        future = asyncio.get_running_loop().create_future()
-        self._waiting.append(future)
-        await future
+        await self._bell.rung()
 
     async def answered(self) -> None:
         """Return when the responder has accepted the call or the call has ended."""
@@ -123,69 +228,96 @@ class CallDriver(ABC):
 
         Ended calls are left alone.
         """
-        self.protocol.cancel(reason, error)
+        if self._reopening is not None:
+            self._reopening.cancel()
+            self._reopening = None
+            self.finish(Closed(error or errors.cancelled()))
+        elif not self.closed:
+            self._stopped = True
+            self.protocol.cancel(reason, error)
         self.settle()
 
 
-class Call(CallDriver):
-    """A call of whole messages as bytes. Iterate it for the answers; credit follows what was taken."""
+def stop_stranger(message: Message) -> tuple[str, bytes] | None:
+    """Where and how to stop an attempt that was given up and now shows itself; None if there is no need."""
+    frame = Frame.FromString(message.payload)
+    if not message.reply or message.no_responders or frame.HasField("close"):
+        return None
+    cancel = Frame(call_id=frame.call_id, epoch=frame.epoch, cancel=Cancel(reason="opened again"))
+    return message.reply, cancel.SerializeToString()
 
-    def __init__(self, channel: "Channel", protocol: CallerProtocol, subject: str, method: MethodInfo) -> None:
-        super().__init__(channel, protocol, subject)
-        self.method = method
-        self._assembler = Assembler()
-        self._messages: deque[tuple[bytes, int]] = deque()
-        self._newest = 0
+
+class Call(CallDriver):
+    """A call of whole messages as bytes. Iterate it for the answers; credit follows what was taken.
+
+    One task reads and one sends at a time; another that tries gets BusyStream at once.
+    """
+
+    def __init__(self, owner: CallOwner, protocol: CallerProtocol, method: MethodInfo, route: str = "") -> None:
+        super().__init__(owner, protocol, method, route)
+        self._mailbox = Mailbox()
+        self._reading = False
+        self._sending = False
 
     def on_event(self, event: Event) -> None:
         if isinstance(event, Received):
-            self._collect(event.pieces)
+            try:
+                consumed = self._mailbox.put(event.pieces)
+            except RpcError as error:
+                self.protocol.cancel("message too large", error)
+            else:
+                self.protocol.consume(consumed)
         elif isinstance(event, AskedAgain):
             self.protocol.cancel(
                 "lost",
                 RpcError(Code.UNAVAILABLE, "A part of the request was lost. Repeat the call.", reason="STREAM_GAP"),
             )
 
-    def _collect(self, pieces: Pieces) -> None:
-        try:
-            messages = self._assembler.feed(pieces)
-        except RpcError as error:
-            self.protocol.cancel("message too large", error)
-            return
-        self._messages.extend(messages)
-        self._newest = pieces.last
-        # Credit for the pieces of a message that is not whole yet, but never past messages that nobody has taken.
-        if not self._messages:
-            self.protocol.consume(pieces.last)
-
     async def send(self, message: bytes) -> None:
-        """Send one request message; waits for credit. Raises the call's error if it has ended with one."""
-        while not self.protocol.outgoing.ready and not self.closed:
-            await self.changed()
+        """Send one request message; waits for credit. Raises the call's error if it has ended with one, BusyStream."""
+        if self._sending:
+            raise BusyStream("Another task sends on this call; let one task send.")
+        self._sending = True
+        try:
+            while not self.protocol.outgoing.ready and not self.closed:
+                await self.changed()
+        finally:
+            self._sending = False
         if self.closed:
             if self.error:
                 raise self.error
             return
         self.protocol.outgoing.push(message)
-        self._channel.pump.mark(self)
+        self._owner.pump.mark(self)
 
     def half_close(self) -> None:
         """No further request messages."""
         self.protocol.half_close()
-        self._channel.pump.mark(self)
+        self._owner.pump.mark(self)
 
     def __aiter__(self) -> "Call":
         return self
 
     async def __anext__(self) -> bytes:
-        while not self._messages:
-            if self.closed:
-                if self.error:
-                    raise self.error
-                raise StopAsyncIteration
-            await self.changed()
-        message, last = self._messages.popleft()
-        self.protocol.consume(last if self._messages else self._newest)
+        if self._reading:
+            raise BusyStream("Another task reads this call; let one task read.")
+        if not self._mailbox:
+            await self._message()
+        message, consumed = self._mailbox.take()
+        self.protocol.consume(consumed)
         if self.protocol.talks:
-            self._channel.pump.mark(self)
+            self._owner.pump.mark(self)
         return message
+
+    async def _message(self) -> None:
+        """Return when a message is there. Raises the call's error, StopAsyncIteration at its end."""
+        self._reading = True
+        try:
+            while not self._mailbox:
+                if self.closed:
+                    if self.error:
+                        raise self.error
+                    raise StopAsyncIteration
+                await self.changed()
+        finally:
+            self._reading = False

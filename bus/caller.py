@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator
 from dataclasses import dataclass, field
-from types import AsyncGeneratorType, TracebackType
-from typing import Any, Generic, Protocol, Self, TypeVar, cast
+from types import TracebackType
+from typing import Any, Generic, Protocol, Self, TypeVar
 
-from bus.errors import BusyStream
+from bus.reader import SingleReader
 from bus.service import Metadata, MethodInfo
 
 Response = TypeVar("Response")
@@ -25,7 +25,7 @@ class Beside:
 class _Answer(Generic[Response]):
     """What is common to both kinds of calls."""
 
-    __slots__ = ("_beside",)
+    __slots__ = ()
 
     _beside: Beside
 
@@ -46,7 +46,7 @@ class UnaryCall(_Answer[Response], Coroutine[Any, Any, Response]):
     It begins when it is awaited; cancelling the one who awaits cancels the call.
     """
 
-    __slots__ = ("_coroutine",)
+    __slots__ = ("_beside", "_coroutine")
 
     def __init__(self, work: Callable[[Beside], Coroutine[Any, Any, Response]]) -> None:
         self._beside = Beside()
@@ -68,7 +68,7 @@ class UnaryCall(_Answer[Response], Coroutine[Any, Any, Response]):
         self._coroutine.close()
 
 
-class StreamCall(_Answer[Response], AsyncGenerator[Response, None]):
+class StreamCall(_Answer[Response], SingleReader[Response]):
     """A call with any number of responses: iterate it once. Raises the call's RpcError.
 
     It begins with the first `anext`. Reading to the end ends it; whoever leaves early ends it with `aclose()`, or with
@@ -77,37 +77,11 @@ class StreamCall(_Answer[Response], AsyncGenerator[Response, None]):
     One task reads at a time, another one that tries gets BusyStream at once. Cancelling the reader ends the call.
     """
 
-    __slots__ = ("_generator",)
+    __slots__ = ("_beside",)
 
     def __init__(self, work: Callable[[Beside], AsyncGenerator[Response, None]]) -> None:
         self._beside = Beside()
-        self._generator = cast("AsyncGeneratorType[Response, None]", work(self._beside))
-
-    def __aiter__(self) -> Self:
-        return self
-
-    def __anext__(self) -> Coroutine[Any, Any, Response]:
-        """The next response. Raises StopAsyncIteration, RpcError, BusyStream."""
-        return self.asend(None)
-
-    def asend(self, value: None) -> Coroutine[Any, Any, Response]:
-        """As an async generator's."""
-        self._alone("read")
-        return self._generator.asend(value)
-
-    def athrow(self, *error: Any) -> Coroutine[Any, Any, Response]:
-        """As an async generator's."""
-        self._alone("read")
-        return self._generator.athrow(*error)
-
-    def aclose(self) -> Coroutine[Any, Any, None]:
-        """End the call, whether it has begun or not; harmless after its end. Raises BusyStream while a task reads."""
-        self._alone("closed")
-        return self._generator.aclose()
-
-    def _alone(self, what: str) -> None:
-        if self._generator.ag_running:
-            raise BusyStream(f"The call is being read by another task and cannot be {what} now; cancel that task.")
+        super().__init__(work(self._beside))
 
     async def __aenter__(self) -> Self:
         return self

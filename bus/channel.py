@@ -13,20 +13,18 @@ from google.protobuf.message import DecodeError
 
 from bus import errors, subjects
 from bus.behalf import stamp
-from bus.call import Call, CallDriver
+from bus.call import Call, CallDriver, stop_stranger
 from bus.caller import Beside, StreamCall, UnaryCall
-from bus.context import current_behalf, current_context, duration, progress_payload
+from bus.context import current_behalf, current_context, current_teller, duration
 from bus.errors import Code, RpcError
 from bus.protocol import PROTOCOL_VERSION, CallerProtocol
 from bus.pump import Pump
 from bus.requests import Requests, chain, peek, reap, send_all, send_one, single
+from bus.resolver import Resolver
 from bus.service import Metadata, MethodInfo, check_call_id, check_metadata
 from bus.stream import DEFAULT_WINDOW
 from bus.transports import Message, Subscription, Transport
-from troupe.rpc.v1 import Open, Progress
-
-Resolver = Callable[[MethodInfo, str], AsyncIterator[Progress]]
-"""Sees to it that somebody serves the method's route, and tells how that goes."""
+from troupe.rpc.v1 import Open
 
 Stamp = Callable[[MethodInfo, Metadata], None]
 """Adds to the metadata of each call that goes out, for example the trace context."""
@@ -45,10 +43,11 @@ MAX_LINGERING = 1024
 BUS_GRACE_SECONDS = 10.0
 """How long a responder goes on for a process that is off the bus, unless the call says otherwise."""
 
-REPEATS = 3
-"""How often a call is tried where trying again does no harm."""
+STALL_SECONDS = 1.0
+"""Between two ticks: then this process was stopped, or starved, and does not judge others by its own clock."""
 
-REPEAT_SECONDS = 0.1
+MAX_MET = 4096
+"""Services and routes that are remembered as served."""
 
 log = structlog.get_logger(__name__)
 
@@ -56,8 +55,10 @@ log = structlog.get_logger(__name__)
 class Channel:
     """Opens calls on a transport. Connects to nothing itself; `close` ends its calls and leaves the transport open.
 
-    resolver: asked when nobody serves a route; the call is then repeated. stamps: see Stamp.
+    resolver: asked when nobody serves a route; the call is then opened again (bus/waiting.py). stamps: see Stamp.
     """
+
+    resolver: Resolver | None
 
     def __init__(
         self, transport: Transport, *, resolver: Resolver | None = None, stamps: tuple[Stamp, ...] = ()
@@ -69,6 +70,8 @@ class Channel:
         self._stamps = stamps
         self.trace: Trace | None = None
         self._calls: dict[str, CallDriver] = {}
+        self._ticked = 0.0
+        self._met: set[tuple[str, str]] = set()
         self._lingering: deque[CallDriver] = deque()
         self._starting: asyncio.Task[None] | None = None
         self._listening: list[Subscription] = []
@@ -125,7 +128,7 @@ class Channel:
     async def _responses(
         self,
         method: MethodInfo,
-        requests: "Requests",
+        requests: Requests,
         route: str,
         timeout: float | None,
         metadata: Metadata | None,
@@ -139,7 +142,7 @@ class Channel:
     async def _response(
         self,
         method: MethodInfo,
-        requests: "Requests",
+        requests: Requests,
         route: str,
         timeout: float | None,
         metadata: Metadata | None,
@@ -157,51 +160,29 @@ class Channel:
     async def _payloads(
         self,
         method: MethodInfo,
-        requests: "Requests",
+        requests: Requests,
         route: str,
         timeout: float | None,
         metadata: Metadata | None,
         beside: Beside,
     ) -> AsyncGenerator[bytes, None]:
-        """Response payloads of a call, repeated where it has not begun or where repeating does no harm."""
-        ends = None if timeout is None else time.monotonic() + timeout
-        preceding = 0
-        for attempt in range(1, REPEATS + 1):
-            left = None if ends is None else ends - time.monotonic()
-            call = await self.open(method, route, timeout=left, metadata=metadata, preceding=preceding)
-            sender: asyncio.Task[None] | None = None
-            received = False
-            try:
-                if requests.stream is not None:
-                    sender = asyncio.create_task(send_all(call, requests.stream))
-                else:
-                    await send_one(call, requests.single)
-                async for payload in call:
-                    received = True
-                    beside.headers = call.headers
-                    yield payload
-                return
-            except RpcError as error:
-                if received or attempt == REPEATS or not self._may_repeat(method, error, requests):
-                    raise
-                if error.reason == "NO_RESPONDERS" and route and self.resolver is not None:
-                    async for progress in self.resolver(method, route):
-                        preceding += 1
-                        if method.server_streaming:
-                            yield progress_payload(progress)
-                else:
-                    await asyncio.sleep(REPEAT_SECONDS * attempt)
-            finally:
-                beside.headers, beside.trailers = call.headers, call.trailers
-                call.cancel("the caller went away")
-                if sender:
-                    await reap(sender)
-
-    def _may_repeat(self, method: MethodInfo, error: RpcError, requests: "Requests") -> bool:
-        """It has not begun, or may begin twice; and its requests are still here, which those of a stream are not."""
-        if requests.stream is not None:
-            return False
-        return error.never_begun or (error.code is Code.UNAVAILABLE and method.policy.idempotent)
+        """Response payloads of a call."""
+        call = await self.open(method, route, timeout=timeout, metadata=metadata)
+        call.on_progress = current_teller()
+        sender: asyncio.Task[None] | None = None
+        try:
+            if requests.stream is not None:
+                sender = asyncio.create_task(send_all(call, requests.stream))
+            else:
+                await send_one(call, requests.single)
+            async for payload in call:
+                beside.headers = call.headers
+                yield payload
+        finally:
+            beside.headers, beside.trailers = call.headers, call.trailers
+            call.cancel("the caller went away")
+            if sender:
+                await reap(sender)
 
     # ---- calls of bytes, for doors and proxies
 
@@ -214,9 +195,10 @@ class Channel:
         metadata: Metadata | None = None,
         call_id: str = "",
         window: int = DEFAULT_WINDOW,
-        preceding: int = 0,
     ) -> Call:
         """Open a call. Its OPEN leaves with the first message, or in the loop's next turn.
+
+        As long as nothing was answered it is opened again by itself where that is right; see bus/waiting.py.
 
         Inside a handler the call inherits time, trace, and on whose behalf it is (bus.behalf). Raises DEADLINE_EXCEEDED
         if there is no time left.
@@ -224,10 +206,9 @@ class Channel:
         if call_id:
             check_call_id(call_id)
         opening, seconds = self.opening(method, timeout=timeout, metadata=metadata, window=window)
-        opening.preceding = preceding
         await self.start()
         protocol = CallerProtocol(call_id or secrets.token_urlsafe(16), opening, time.monotonic())
-        call = Call(self, protocol, subjects.call(method.service, method.name, route), method)
+        call = Call(self, protocol, method, route)
         self.enlist(call, seconds)
         return call
 
@@ -261,8 +242,8 @@ class Channel:
         if known is not None and (not known.closed or known.protocol.has_last_words):
             raise errors.call_exists(call.call_id)
         self._calls[call.call_id] = call
-        if self.trace is not None and call.protocol._open is not None:
-            call.traced = self.trace(call.protocol._open.method, call.protocol._open.metadata)
+        if self.trace is not None and call.protocol.repeatable:
+            call.traced = self.trace(call.method.full_name, call.protocol.opening.metadata)
         if seconds is not None:
             call.deadline = asyncio.get_running_loop().call_later(max(0.0, seconds), self._expire, call)
         self.pump.mark(call)
@@ -289,9 +270,23 @@ class Channel:
         else:
             self._forget(call)
 
+    def meet(self, method: MethodInfo, route: str) -> None:
+        """Somebody serves this: should they go, they are waited for."""
+        if len(self._met) < MAX_MET:
+            self._met.add((method.service, route))
+
+    def met(self, method: MethodInfo, route: str) -> bool:
+        """Somebody has served this before."""
+        return (method.service, route) in self._met
+
     def _forget(self, call: CallDriver) -> None:
         if self._calls.get(call.call_id) is call:
             del self._calls[call.call_id]
+
+    @property
+    def calls(self) -> list[CallDriver]:
+        """Those that have not ended."""
+        return [call for call in self._calls.values() if not call.closed]
 
     @property
     def open_calls(self) -> int:
@@ -313,11 +308,15 @@ class Channel:
         self._transport.on_reconnect(self._reconnected)
 
     def _deliver(self, message: Message) -> None:
-        call = self._calls.get(message.subject.rpartition(".")[2])
+        subject, attempt = subjects.attempt_of(message.subject)
+        call = self._calls.get(subject.rpartition(".")[2])
         if call is None:
             return
         try:
-            call.deliver(message, time.monotonic())
+            if attempt == call.attempt:
+                call.deliver(message, time.monotonic())
+            elif (stop := stop_stranger(message)) is not None:
+                self._transport.publish(*stop)
         except DecodeError:
             call.protocol.cancel(
                 "bad frame", RpcError(Code.INTERNAL, "The responder sent a frame that cannot be read.")
@@ -338,6 +337,11 @@ class Channel:
             call.settle()
 
     def _tick(self, now: float) -> None:
+        stood_still = now - self._ticked if self._ticked else 0.0
+        self._ticked = now
+        if stood_still > STALL_SECONDS:
+            for call in self._calls.values():
+                call.protocol.forgive(stood_still)
         for call in list(self._calls.values()):
             if not call.closed:
                 call.protocol.tick(now)

@@ -86,6 +86,12 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
+def current_teller() -> Callable[[Progress], None] | None:
+    """Tells the caller of the call that is served here what is waited for; None where nobody could hear it."""
+    context = current_context()
+    return context.mention if context is not None and context.method.server_streaming else None
+
+
 class Context:
     """One call as its handler sees it.
 
@@ -94,7 +100,18 @@ class Context:
     fill in, before the first message, what shall travel ahead of the answer. trailers: what shall travel with its end.
     """
 
-    __slots__ = ("_send", "behalf", "call_id", "deadline", "ended", "headers", "metadata", "method", "trailers")
+    __slots__ = (
+        "_offer",
+        "_send",
+        "behalf",
+        "call_id",
+        "deadline",
+        "ended",
+        "headers",
+        "metadata",
+        "method",
+        "trailers",
+    )
 
     def __init__(
         self,
@@ -104,6 +121,7 @@ class Context:
         *,
         deadline: float | None = None,
         send: Callable[[bytes], Awaitable[None]] | None = None,
+        offer: Callable[[bytes], None] | None = None,
     ) -> None:
         self.call_id = call_id
         self.method = method
@@ -114,6 +132,7 @@ class Context:
         self.trailers: dict[str, str] = {}
         self.ended = False
         self._send = send
+        self._offer = offer
 
     @property
     def principal(self) -> str:
@@ -142,7 +161,12 @@ class Context:
     def end(self) -> None:
         """The handler has returned: for whoever still has it, the context binds nothing and sends nothing any more."""
         self.ended = True
-        self._send = None
+        self._send, self._offer = None, None
+
+    def mention(self, progress: Progress) -> None:
+        """As `progress`, without waiting: left out where there is no credit for it."""
+        if self._offer is not None and self.method.server_streaming:
+            self._offer(progress_payload(progress))
 
     async def progress(
         self,

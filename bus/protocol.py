@@ -17,8 +17,8 @@ from troupe.rpc.v1 import Cancel, Credit, Frame, Open, Ping, Pong, Resume
 
 PROTOCOL_VERSION = 1
 
-ACCEPT_SECONDS = 10.0
-"""A responder that shows nothing of itself for so long after OPEN has not got it."""
+ACCEPT_SECONDS = 4.0
+"""A responder that shows nothing of itself for so long after OPEN has not got it, or hangs: it accepts at once."""
 
 PING_SECONDS = 5.0
 """A caller that has heard or said nothing for so long asks; after the same time without any answer the peer is lost."""
@@ -132,6 +132,8 @@ class CallerProtocol:
         self.consumed = open_.preceding
         self.closed = False
         self.accepted = False
+        self.opening = open_
+        self.repeatable = True
         self._open: Open | None = open_
         self._resume_key = open_.resume_key
         self._principal = ""
@@ -160,12 +162,31 @@ class CallerProtocol:
         window = max(1, min(resume.granted - resume.after, MAX_WINDOW)) if resume.granted else DEFAULT_WINDOW
         self = cls(call_id, Open(initial_credit=window, resume_key=resume.resume_key, preceding=resume.after), now)
         self._open = None
+        self.repeatable = False
         self.accepted = True
         self.epoch = epoch
         self.outgoing = Outgoing(0, sent)
         self._principal = resume.principal
         self._ask(now)
         return self
+
+    def again(self, now: float) -> "CallerProtocol | None":
+        """Another attempt at a call that has ended unanswered, with all that was sent; None if that is gone.
+
+        Pieces that were told in the answer's direction meanwhile are in `opening.preceding`.
+        """
+        opening, granted = self.opening, self.incoming.granted
+        opening.initial_credit = max(1, min(granted - opening.preceding, MAX_WINDOW))
+        again = CallerProtocol(self.call_id, opening, now)
+        try:
+            self.outgoing.rewind(0, REQUEST_WINDOW)
+        except RpcError:
+            return None
+        again.outgoing = self.outgoing
+        again.window = self.window
+        again.incoming.grant(granted)
+        again._half_close = None if self._half_close is None else False
+        return again if self.repeatable else None
 
     # ---- what the application does
 
@@ -177,9 +198,14 @@ class CallerProtocol:
     def cancel(self, reason: str, error: RpcError | None = None) -> None:
         """Stop the call: it ends here at once, with `error` or CANCELLED, and the responder is told."""
         if not self.closed:
-            self._say_last(Frame(cancel=Cancel(reason=reason[:256])))
+            self.repeatable = False
             self.outgoing.abandon()
-            self._close(error or errors.cancelled())
+            self._lose(reason, error or errors.cancelled())
+
+    def _lose(self, reason: str, error: RpcError) -> None:
+        """The call ends here; what was to be sent is kept for another attempt."""
+        self._say_last(Frame(cancel=Cancel(reason=reason[:256])))
+        self._close(error)
 
     def detach(self) -> None:
         """The consumer went away and may come back through someone else: leave the call to its responder."""
@@ -285,6 +311,15 @@ class CallerProtocol:
         if not self.closed and self.accepted:
             self._ask(now)
 
+    def forgive(self, seconds: float) -> None:
+        """This process itself stood still for so long: nobody is to blame for what was not heard meanwhile."""
+        self._opened += seconds
+        self._heard += seconds
+        self._said += seconds
+        self._missing = None if self._missing is None else self._missing + seconds
+        self._pinged = None if self._pinged is None else self._pinged + seconds
+        self._gap.since = None if self._gap.since is None else self._gap.since + seconds
+
     def tick(self, now: float) -> None:
         """Time passes; call it a few times a second."""
         if self.closed:
@@ -293,12 +328,12 @@ class CallerProtocol:
             self._said, self._spoke = now, False
         if not self.accepted:
             if now - self._opened > ACCEPT_SECONDS:
-                self.cancel("not accepted", errors.peer_lost("", "did not accept the call"))
+                self._lose("not accepted", errors.peer_lost("", "did not accept the call"))
         elif self._missing is not None and now - self._missing > MISSING_SECONDS:
-            self.cancel("missing", errors.peer_lost("", "is no longer on the bus"))
+            self._lose("missing", errors.peer_lost("", "is no longer on the bus"))
         elif self._gap.expired(now):
             lost = "A part of the answer was lost. Repeat the call."
-            self.cancel("gap", RpcError(Code.UNAVAILABLE, lost, reason="STREAM_GAP"))
+            self._lose("gap", RpcError(Code.UNAVAILABLE, lost, reason="STREAM_GAP"))
         elif self._missing is not None or self._gap.since is not None:
             if self._gap.asked + RETRY_SECONDS <= now:
                 self._gap.asked = now
@@ -309,7 +344,7 @@ class CallerProtocol:
     def _check_silence(self, now: float) -> None:
         quiet = now - min(self._heard, self._said) > PING_SECONDS
         if now - self._heard > 2 * PING_SECONDS and self._pinged is not None:
-            self.cancel("silence", errors.peer_lost("", "does not answer"))
+            self._lose("silence", errors.peer_lost("", "does not answer"))
         elif quiet and (self._pinged is None or now - self._pinged > PING_AGAIN_SECONDS):
             self._pinged = now
             # The credit goes along because the last one may have been lost, and then both sides wait.

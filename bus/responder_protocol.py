@@ -184,6 +184,11 @@ class ResponderProtocol:
             self._detached = now
             self.outgoing.detached = True
 
+    def leave(self) -> None:
+        """Nobody listens any more, and nobody comes back."""
+        self._left, self._detached, self._grace = True, self._accepted_at, 0.0
+        self.outgoing.detached = True
+
     def tick(self, now: float) -> None:
         """Time passes; call it a few times a second."""
         if self._detached is not None:

@@ -86,6 +86,7 @@ class Server:
         self._max_calls = max_calls
         self._bindings: list[_Binding] = []
         self._calls: dict[str, ServerCall] = {}
+        self._superseded: set[ServerCall] = set()
         self._kept: OrderedDict[str, ServerCall] = OrderedDict()
         self._kept_bytes = 0
         self._swept = 0.0
@@ -97,7 +98,7 @@ class Server:
     @property
     def active_calls(self) -> int:
         """Calls whose handler runs, or whose answer has not gone out yet."""
-        return len(self._calls)
+        return len(self._calls) + len(self._superseded)
 
     @property
     def services(self) -> list[str]:
@@ -149,7 +150,7 @@ class Server:
     # ---- what comes
 
     def _opened(self, message: Message, binding: _Binding) -> None:
-        call_id = message.reply.rpartition(".")[2]
+        call_id = subjects.attempt_of(message.reply)[0].rpartition(".")[2]
         try:
             call = self._accept(Frame.FromString(message.payload), message, binding)
         except DecodeError:
@@ -163,19 +164,29 @@ class Server:
 
     def _accept(self, frame: Frame, message: Message, binding: _Binding) -> ServerCall | None:
         known = self._calls.get(frame.call_id)
+        if known is not None:
+            if known.reply == message.reply and known.protocol.opened_by(frame.open):
+                return None  # the same OPEN once more
+            if not _another_attempt(known, frame, message):
+                raise errors.call_exists(frame.call_id)
         kept = self._kept.get(frame.call_id)
-        if known is not None and known.reply == message.reply and known.protocol.opened_by(frame.open):
-            return None  # the same OPEN once more
-        # An id is free again for its own caller once its call has ended; others may still resume that one.
-        if known or (kept and (kept.reply != message.reply or kept.protocol.opened_by(frame.open))):
+        if kept is not None and not _free_again(kept, frame, message):
             raise errors.call_exists(frame.call_id)
         method = self._check(frame, message, binding)
         if kept is not None:
             self._forget(kept)
+        if known is not None:
+            self._supersede(known)
         protocol = ResponderProtocol(
             frame, self._transport.epoch, frame.open.metadata.get(PRINCIPAL, ""), time.monotonic()
         )
         return ServerCall(self, protocol, method, frame, message.reply)
+
+    def _supersede(self, call: ServerCall) -> None:
+        """Its caller takes it for lost and has opened it again; until its handler has stopped it counts as active."""
+        del self._calls[call.protocol.call_id]
+        self._superseded.add(call)
+        call.supersede()
 
     def _check(self, frame: Frame, message: Message, binding: _Binding) -> MethodInfo:
         check_opening(frame, len(message.payload))
@@ -190,13 +201,15 @@ class Server:
                 reason="TOO_MANY_CALLS",
                 retry_after=1.0,
             )
-        name = frame.open.method.rpartition("/")[2]
-        method = binding.service.methods.get(name)
-        if method is None:
+        service, _, name = frame.open.method.rpartition("/")
+        method = binding.service.methods.get(name) if service == binding.service.name else None
+        if method is None or message.subject != subjects.call(service, name, binding.route):
             close = errors.nearest(name, binding.service.methods)
             hint = f" Did you mean {' or '.join(close)}?" if close else ""
             raise RpcError(
-                Code.UNIMPLEMENTED, f"{binding.service.name} has no method {name!r}.{hint}", reason="METHOD_NOT_FOUND"
+                Code.UNIMPLEMENTED,
+                f"{binding.service.name} has no method {frame.open.method[:80]!r} here.{hint}",
+                reason="METHOD_NOT_FOUND",
             )
         return method
 
@@ -292,7 +305,7 @@ class Server:
     async def _run(self, call: ServerCall, function: Callable[..., Any]) -> RpcError | None:
         current.set(call.context)
         try:
-            await chained(self._interceptors, lambda call: invoke(call, function))(call)
+            await chained(self._interceptors, lambda _: invoke(call, function))(call)
         except RpcError as error:
             return errors.of_handler(error)
         except Exception:
@@ -318,11 +331,16 @@ class Server:
 
     def retire(self, call: ServerCall) -> None:
         """The call is over; it is kept for a caller that missed the end."""
-        if self._calls.pop(call.protocol.call_id, None) is not None:
-            if call.on_retired is not None:
-                call.on_retired()
+        if self._calls.get(call.protocol.call_id) is call:
+            del self._calls[call.protocol.call_id]
             self._keep(call)
-        if not self._calls:
+        elif call in self._superseded:
+            self._superseded.discard(call)
+        else:
+            return
+        if call.on_retired is not None:
+            call.on_retired()
+        if not self._calls and not self._superseded:
             self._idle.set()
 
     def _keep(self, call: ServerCall) -> None:
@@ -350,7 +368,7 @@ class Server:
                 await self._idle.wait()
         except TimeoutError:
             log.info("drain.cancelled", calls=len(self._calls))
-        await _cancelled(self._calls.values())
+        await _cancelled([*self._calls.values(), *self._superseded])
         await self.pump.close()
         for subscription in self._listening:
             await subscription.unsubscribe()
@@ -358,6 +376,19 @@ class Server:
             await self._transport.flush()
         except RpcError as error:
             log.warning("drain.unflushed", error=str(error))
+
+
+def _another_attempt(call: ServerCall, frame: Frame, message: Message) -> bool:
+    """The caller of a call opens it again."""
+    (caller, before), (again, attempt) = subjects.attempt_of(call.reply), subjects.attempt_of(message.reply)
+    return caller == again and before < attempt and call.protocol.opened_by(frame.open)
+
+
+def _free_again(call: ServerCall, frame: Frame, message: Message) -> bool:
+    """The id of an ended call is its own caller's to use again; others may still resume that one."""
+    if _another_attempt(call, frame, message):
+        return True
+    return call.reply == message.reply and not call.protocol.opened_by(frame.open)
 
 
 class _Letter:

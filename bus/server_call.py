@@ -2,35 +2,44 @@
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from google.protobuf.message import DecodeError
 
 from bus import errors, subjects
 from bus.context import Context
 from bus.errors import Code, RpcError
+from bus.mailbox import Bell, Mailbox
 from bus.protocol import Cancelled, HalfClosed, Received
+from bus.pump import Pump
+from bus.reader import SingleReader
 from bus.responder_protocol import ResponderProtocol
 from bus.service import MethodInfo
-from bus.stream import Assembler
 from bus.transports import Letter
 from troupe.rpc.v1 import Frame
 
-if TYPE_CHECKING:
-    from bus.server import Server
-
 MAX_SECONDS = 366 * 24 * 3600.0
 """A longer deadline is taken for this one."""
+
+
+class ServerCallOwner(Protocol):
+    """What a call needs of the server that it came to."""
+
+    process: str
+    pump: Pump
+    stalls: int
+
+    def retire(self, call: "ServerCall") -> None:
+        """The call is over."""
 
 
 class ServerCall:
     """One call that this process serves."""
 
     def __init__(
-        self, server: "Server", protocol: ResponderProtocol, method: MethodInfo, frame: Frame, reply: str
+        self, owner: ServerCallOwner, protocol: ResponderProtocol, method: MethodInfo, frame: Frame, reply: str
     ) -> None:
         self.protocol = protocol
         self.method = method
@@ -52,15 +61,14 @@ class ServerCall:
             metadata,
             deadline=None if seconds is None else self.started_at + seconds,
             send=self._push,
+            offer=self._offer,
         )
-        self._server = server
-        self._control = subjects.control(server.process, protocol.call_id)
-        self._assembler = Assembler()
-        self._requests: deque[tuple[bytes, int]] = deque()
-        self._newest = 0
+        self._owner = owner
+        self._control = subjects.control(owner.process, protocol.call_id)
+        self._mailbox = Mailbox()
+        self._bell = Bell()
         self._half_closed = False
         self._headed = False
-        self._waiting: list[asyncio.Future[None]] = []
 
     def outgoing(self) -> Iterator[Letter]:
         if self.context.headers and not self._headed:
@@ -68,9 +76,9 @@ class ServerCall:
         for frame in self.protocol.frames():
             yield self.reply, frame.SerializeToString(), self._control
         if self.protocol.has_more:
-            self._server.pump.mark(self)
+            self._owner.pump.mark(self)
         elif self.over:
-            self._server.retire(self)
+            self._owner.retire(self)
 
     @property
     def over(self) -> bool:
@@ -88,39 +96,32 @@ class ServerCall:
                 self._half_closed = True
             elif isinstance(event, Cancelled) and self.task is not None:
                 self.task.cancel()
-        self._server.pump.mark(self)
-        waiting, self._waiting = self._waiting, []
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
+        self._owner.pump.mark(self)
+        self._bell.ring()
 
     def _collect(self, event: Received) -> None:
         try:
-            messages = self._assembler.feed(event.pieces)
+            self.protocol.consume(self._mailbox.put(event.pieces))
         except RpcError as error:
             self.fail(error)
-            return
-        self._requests.extend(messages)
-        self._newest = event.pieces.last
-        # Credit for the pieces of a message that is not whole yet, but never past messages that nobody has taken.
-        if not self._requests:
-            self.protocol.consume(event.pieces.last)
 
     def fail(self, error: RpcError) -> None:
         """End the call with an error and stop its handler."""
         self.protocol.finish(error)
         if self.task is not None:
             self.task.cancel()
-        self._server.pump.mark(self)
+        self._owner.pump.mark(self)
+
+    def supersede(self) -> None:
+        """The caller has opened the call again: nothing of this attempt goes out any more, and its handler stops."""
+        self.protocol.leave()
+        self.protocol.finish(errors.cancelled("The call was opened again."))
+        if self.task is not None:
+            self.task.cancel()
 
     def release(self) -> None:
         """Nobody wants the call any more: let go of what points back at it, so that its memory is free at once."""
         self.task, self.deadline, self.on_sent, self.on_retired = None, None, None, None
-
-    async def _changed(self) -> None:
-        future = asyncio.get_running_loop().create_future()
-        self._waiting.append(future)
-        await future
 
     async def send(self, message: bytes) -> None:
         """Send one response message; waits for credit. Raises CANCELLED once the call has ended."""
@@ -137,7 +138,7 @@ class ServerCall:
         if not self._headed:
             self._head()
         protocol.outgoing.push(message)
-        self._server.pump.mark(self)
+        self._owner.pump.mark(self)
 
     def _head_early(self) -> None:
         """What the handler has said at once goes with the acceptance; what cannot travel is told with the message."""
@@ -155,26 +156,37 @@ class ServerCall:
     async def _credit(self) -> None:
         """Return when another message may be pushed, or the call has ended."""
         protocol = self.protocol
-        self._server.stalls += not protocol.finished
+        self._owner.stalls += not protocol.finished
         while not protocol.outgoing.ready and not protocol.finished:
-            await self._changed()
+            await self._bell.rung()
 
-    async def requests(self) -> AsyncIterator[Any]:
-        """The decoded requests, as they come. Raises INVALID_ARGUMENT for bytes that are no request."""
+    def _offer(self, message: bytes) -> None:
+        """Send a response message if there is credit for it now."""
+        if self.protocol.outgoing.ready and not self.protocol.finished:
+            if not self._headed:
+                self._head()
+            self.protocol.outgoing.push(message)
+            self._owner.pump.mark(self)
+
+    def requests(self) -> SingleReader[Any]:
+        """The decoded requests, as they come, for one task. Raises INVALID_ARGUMENT for bytes that are no request."""
+        return SingleReader(self._requests())
+
+    async def _requests(self) -> AsyncGenerator[Any, None]:
         while True:
-            if self._requests:
-                payload, last = self._requests.popleft()
-                self.protocol.consume(last if self._requests else self._newest)
-                self._server.pump.mark(self)
+            if self._mailbox:
+                payload, consumed = self._mailbox.take()
+                self.protocol.consume(consumed)
+                self._owner.pump.mark(self)
                 yield self._decode(payload)
             elif self._half_closed:
                 return
             else:
-                await self._changed()
+                await self._bell.rung()
 
     async def request(self) -> Any:
         """The only request of a method that takes one."""
-        async with aclosing(self.requests()) as requests:  # type: ignore[type-var]  # mypy: AsyncIterator of a generator
+        async with aclosing(self.requests()) as requests:
             async for request in requests:
                 return request
         raise errors.invalid(

@@ -50,9 +50,15 @@ def calls_of(service: str, route: str = "") -> str:
     return call(service, "*", route)
 
 
-def reply(process: str, call_id: str) -> str:
-    """Where the frames of a call's responder go."""
-    return f"reply.{process}.{call_id}"
+def reply(process: str, call_id: str, attempt: int = 0) -> str:
+    """Where the frames of a call's responder go; a call that is opened again hears its newest attempt alone."""
+    return f"reply.{process}.{call_id}={attempt}" if attempt else f"reply.{process}.{call_id}"
+
+
+def attempt_of(subject: str) -> tuple[str, int]:
+    """The reply subject of a call's first attempt, and which attempt this one belongs to."""
+    first, _, attempt = subject.partition("=")
+    return first, int(attempt) if attempt.isdecimal() and len(attempt) < 10 else 0
 
 
 def replies(process: str) -> str:

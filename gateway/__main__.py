@@ -17,7 +17,6 @@ from gateway.hub import Hub
 from gateway.identity import KeyFile
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
-from gateway.resolver import load_on_demand
 from gateway.settings import DoorSettings, doors_of, load
 from host import process
 from host.liveness import DisconnectRelay
@@ -44,7 +43,6 @@ class _HttpServer(uvicorn.Server):
 async def serve(member: Member, settings: DoorSettings, locations: RememberedLocations) -> None:
     """Serve HTTP, WebSocket and gRPC until SIGTERM or SIGINT."""
     channel = member.channel
-    channel.resolver = load_on_demand(channel)
     await channel.start()
     keys = KeyFile(settings.auth, settings.source) if settings.auth.keys else None
     access, limits = Access(settings.auth, keys), Limits(settings.limits)

@@ -24,6 +24,7 @@ from gateway.access import check_scopes
 from gateway.health import Probe
 from gateway.http.errors import headers_of, status_of
 from gateway.http.exchange import Endpoint
+from gateway.http.guide import guide_routes
 from gateway.http.problem import NEUTRAL, Dialects, encoded
 from gateway.http.protocol import BoundedHttpProtocol, BoundedWebSocketProtocol
 from gateway.http.record import record_of
@@ -56,10 +57,11 @@ def create_app(hub: Hub) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await presence.start()
-        watching = asyncio.create_task(hub.access.watch())
+        watching = [asyncio.create_task(hub.access.watch()), asyncio.create_task(hub.names.watch(hub.channel))]
         yield
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
+        for task in watching:
+            task.cancel()
+        await asyncio.gather(*watching, return_exceptions=True)
         await presence.stop()
 
     async def websocket(socket: WebSocket) -> None:
@@ -85,6 +87,7 @@ def create_app(hub: Hub) -> Starlette:
 def table_of(probe: Probe) -> list[Route]:
     """Every route of the hub but the page's and the WebSocket's."""
     routes = [*openai.ROUTES, *blobs.ROUTES, *state_routes(probe)]
+    routes += guide_routes(routes)
     return [*routes, document_route(routes)]
 
 
@@ -153,9 +156,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 def _routing_error(request: Request, error: HTTPException) -> RpcError:
     where = f"{request.method} {request.url.path[:200]}"
     if error.status_code == 404:
-        return RpcError(
-            Code.NOT_FOUND, f"There is no {where}. /openapi.json lists what there is.", reason="ROUTE_NOT_FOUND"
-        )
+        return RpcError(Code.NOT_FOUND, f"There is no {where}. /docs shows what there is.", reason="ROUTE_NOT_FOUND")
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "another method")
         return RpcError(

@@ -9,6 +9,7 @@ from gateway.catalog import Catalog
 from gateway.gauges import Doors
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
+from gateway.names import Names
 from gateway.settings import DoorSettings
 
 
@@ -24,3 +25,7 @@ class Hub:
     limits: Limits
     locations: RememberedLocations
     doors: Doors = field(default_factory=Doors)
+    names: Names = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", Names(self.settings.models))

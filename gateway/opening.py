@@ -6,6 +6,7 @@ from google.protobuf.message import DecodeError
 
 from bus import Code, MethodInfo, RpcError, invalid
 from bus.stream import Pieces
+from gateway.names import Names
 from troupe.rpc.v1 import Frame
 
 FIRST_REQUEST_SECONDS = 30.0
@@ -22,8 +23,8 @@ class Opening:
     half_closed: bool = False
 
 
-def route_of(method: MethodInfo, first: bytes | None) -> str:
-    """The route that the first request names. Raises INVALID_ARGUMENT if there is none or it cannot be read."""
+def route_of(method: MethodInfo, first: bytes | None, names: Names) -> str:
+    """The route that the first request names; models may be called as [models] has it. Raises INVALID_ARGUMENT."""
     field_name = method.policy.route_by
     if not field_name:
         return ""
@@ -36,6 +37,8 @@ def route_of(method: MethodInfo, first: bytes | None) -> str:
     except DecodeError as error:
         name = method.request.DESCRIPTOR.full_name
         raise invalid(f"The payload is no {name}: {error}.", reason="MALFORMED_FRAME") from error
+    if field_name == "model":
+        return names.model(route)
     if not route:
         raise invalid(f'{field_name} is empty; name one, for example "troupe-tiny".', field_name)
     return route

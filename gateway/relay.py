@@ -12,9 +12,7 @@ import structlog
 
 from bus import MethodInfo, RpcError, subjects
 from bus.call import CallDriver
-from bus.channel import REPEAT_SECONDS
-from bus.context import duration, progress_payload
-from bus.errors import call_not_found, cancelled, resume_refused
+from bus.errors import call_not_found, resume_refused
 from bus.protocol import AskedAgain, CallerProtocol, Closed, Event, Headed, Received, digest
 from bus.stream import DEFAULT_WINDOW, MAX_MESSAGE, MAX_PIECE, MAX_WINDOW, RING_BYTES, Outgoing, Pieces
 from bus.transports import Message
@@ -23,10 +21,7 @@ from gateway.downlink import Batch, Downlink
 from gateway.hub import Hub
 from gateway.identity import Principal
 from gateway.opening import Opening, does_not_read, route_of
-from troupe.rpc.v1 import Close, Credit, Frame, Location, Open, Progress, Resume, Status
-
-MAX_REPEATS = 3
-"""How often a call that has not begun is opened again."""
+from troupe.rpc.v1 import Close, Credit, Frame, Location, Open, Resume, Status
 
 MAX_PENDING_BYTES = 2 * RING_BYTES + MAX_MESSAGE
 """What may wait for a client; a responder never sends more to one that counts truly what it has taken."""
@@ -57,8 +52,7 @@ class Relay(CallDriver):
         binary: bool = False,
         door: str = "grpc",
     ) -> None:
-        super().__init__(hub.channel, protocol, subjects.call(method.service, method.name, route), peer)
-        self.method = method
+        super().__init__(hub.channel, protocol, method, route, peer)
         self.resumable = False
         self.delivered = False
         self._door = door
@@ -66,13 +60,8 @@ class Relay(CallDriver):
         self._hub = hub
         self._principal = principal
         self._ready = ready
-        self._route = route
-        self._opening: Open | None = None
-        self._batches: list[Pieces] = []
-        self._half_closed = False
-        self._attempts = 0
-        self._repeating: asyncio.Task[None] | None = None
         self._located = False
+        self._told_epoch = 0
         self._binary = binary
         self._wire = b""
         self._downlink = Downlink(protocol.incoming.received)
@@ -101,21 +90,17 @@ class Relay(CallDriver):
         asked = opening.frame.open
         method = hub.catalog.method(asked.method)
         principal.require(method.policy.scope)
-        route = route_of(method, opening.first)
+        route = route_of(method, opening.first, hub.names)
         passed_on, seconds = _pass_on(hub, method, asked, principal)
         protocol = CallerProtocol(opening.frame.call_id, passed_on, time.monotonic())
         self = cls(hub, protocol, method, principal, ready, route=route, binary=binary, door=door)
         self.resumable = bool(asked.resume_key)
-        self._opening, self._batches, self._half_closed = passed_on, opening.batches, opening.half_closed
-        self._feed(protocol)
+        for batch in opening.batches:
+            protocol.outgoing.push_pieces(batch.pieces, batch.more)
+        if opening.half_closed:
+            protocol.half_close()
         hub.channel.enlist(self, seconds)
         return self
-
-    def _feed(self, protocol: CallerProtocol) -> None:
-        for batch in self._batches:
-            protocol.outgoing.push_pieces(batch.pieces, batch.more)
-        if self._half_closed:
-            protocol.half_close()
 
     @classmethod
     async def resume(
@@ -140,7 +125,7 @@ class Relay(CallDriver):
         protocol = CallerProtocol.resuming(frame.call_id, asked, location.epoch, frame.sequence, time.monotonic())
         peer = subjects.control(location.process, frame.call_id)
         self = cls(hub, protocol, method, principal, ready, peer=peer, binary=binary, door=door)
-        self.resumable, self._located = True, True
+        self.resumable, self._located, self._told_epoch = True, True, frame.epoch
         hub.channel.take_over(self)
         return self
 
@@ -151,6 +136,11 @@ class Relay(CallDriver):
         """What waits for the client."""
         return self._downlink.size
 
+    @property
+    def epoch(self) -> int:
+        """The run that answers, as the client knows it: of a call that was opened again, the first that it was told."""
+        return self._told_epoch or self.protocol.epoch
+
     def deliver(self, message: Message, now: float) -> None:
         self._wire = message.payload
         super().deliver(message, now)
@@ -158,7 +148,7 @@ class Relay(CallDriver):
 
     def on_event(self, event: Event) -> None:
         if isinstance(event, Received):
-            if event.alone and self._binary:
+            if event.alone and self._binary and self.epoch == self.protocol.epoch:
                 self._downlink.add_wire(self._wire, event.pieces.last, event.pieces.more)
             else:
                 self._downlink.add(event.pieces)
@@ -180,7 +170,7 @@ class Relay(CallDriver):
     def _pass_on_credit(self, outgoing: Outgoing) -> None:
         if not self._located:
             self._located = True
-            self._batches = []  # nobody asks for them any more
+            self._told_epoch = self._told_epoch or self.protocol.epoch
             self._forwarded_credit = -1
             if self.resumable:
                 self._hub.locations.remember(self.call_id, self._location())
@@ -192,26 +182,19 @@ class Relay(CallDriver):
         return Location(
             process=self.peer.split(".")[1] if self.peer else "",
             epoch=self.protocol.epoch,
-            resume_key_digest=digest(self._opening.resume_key) if self._opening else b"",
+            resume_key_digest=digest(self.protocol.opening.resume_key),
             principal=self._principal.name,
             method=self.method.full_name,
         )
 
-    def _end(self, event: Closed) -> None:
-        if event.error is not None and event.error.never_begun and self._attempts < MAX_REPEATS:
-            self._attempts += 1
-            self._repeating = asyncio.create_task(self._repeat(event.error))
-            return
-        self._finish(event)
-
-    def _finish(self, event: Closed) -> None:
-        super()._end(event)
+    def finish(self, event: Closed) -> None:
+        super().finish(event)
         self._write_line(event.error)
         status = event.error.to_status() if event.error else Status()
         self._close = Close(status=status, trailers=dict(event.trailers))
 
     def _write_line(self, error: RpcError | None) -> None:
-        metadata = self._opening.metadata if self._opening is not None else {}
+        metadata = self.protocol.opening.metadata
         access_log.write(
             self._door,
             error,
@@ -224,52 +207,20 @@ class Relay(CallDriver):
             seconds=round(time.monotonic() - self._began, 4),
         )
 
-    async def _repeat(self, refusal: RpcError) -> None:
-        """Open the call again; if nobody serves its route, have it served first and tell how that goes."""
-        resolver = self._hub.channel.resolver
-        try:
-            if refusal.reason == "NO_RESPONDERS" and self._route and resolver is not None:
-                async for progress in resolver(self.method, self._route):
-                    self._tell(progress)
-            else:
-                await asyncio.sleep(REPEAT_SECONDS * self._attempts)
-        except RpcError as error:
-            self._finish(Closed(error))
-        else:
-            self._reopen()
-        self._repeating = None
-        self.settle()
-
-    def _tell(self, progress: Progress) -> None:
-        """Progress of the hub's own takes a number before those of the responder."""
-        if self.method.server_streaming and self._opening is not None:
-            self._opening.preceding += 1
-            self.on_event(Received(Pieces([progress_payload(progress)], self._opening.preceding)))
-            self._ready(self)
-
-    def _reopen(self) -> None:
-        assert self._opening is not None
-        if self.deadline is not None:
-            left = self.deadline.when() - asyncio.get_running_loop().time()
-            self._opening.timeout.CopyFrom(duration(max(0.0, left)))
-        granted = self.protocol.incoming.granted
-        self.protocol = CallerProtocol(self.call_id, self._opening, time.monotonic())
-        self.protocol.incoming.grant(granted)
-        self._feed(self.protocol)
+    def open_again(self, refusal: RpcError) -> None:
+        super().open_again(refusal)
+        self._located = False
 
     # ---- from the door
 
     def push(self, pieces: Pieces) -> None:
         """More of the caller's pieces, whose numbers were checked."""
-        if not self._located:  # the call may have to be opened again
-            self._batches.append(pieces)
         self.protocol.outgoing.push_pieces(pieces.pieces, pieces.more)
         if self.protocol.talks:
             self._hub.channel.pump.mark(self)
 
     def half_close(self) -> None:
         """The caller sends nothing more."""
-        self._half_closed = True
         self.protocol.half_close()
         self.settle()
 
@@ -278,13 +229,6 @@ class Relay(CallDriver):
         self.protocol.grant(granted, consumed)
         if self.protocol.talks:
             self._hub.channel.pump.mark(self)
-
-    def cancel(self, reason: str = "", error: RpcError | None = None) -> None:
-        if self._repeating is not None:
-            self._repeating.cancel()
-            self._repeating = None
-            self._finish(Closed(error or cancelled()))
-        super().cancel(reason, error)
 
     def leave(self) -> None:
         """The client went away: what it can resume goes on, all else is cancelled."""
@@ -327,7 +271,7 @@ class Relay(CallDriver):
         if close is not None:
             controls.append(Frame(close=close))
         for frame in controls:
-            frame.call_id, frame.epoch, frame.sequence = self.call_id, self.protocol.epoch, self.handed
+            frame.call_id, frame.epoch, frame.sequence = self.call_id, self.epoch, self.handed
         return frames + controls
 
     def take_pieces(self) -> Pieces | None:
@@ -341,7 +285,7 @@ class Relay(CallDriver):
     def _headers(self) -> Frame:
         """What goes ahead of the answer, in a frame of its own."""
         headers, self._ahead = self._ahead, None
-        return Frame(call_id=self.call_id, epoch=self.protocol.epoch, sequence=self.handed, headers=headers)
+        return Frame(call_id=self.call_id, epoch=self.epoch, sequence=self.handed, headers=headers)
 
     def _last_word(self) -> Close | None:
         """The CLOSE, once all pieces were given out; there are no controls any more then."""
@@ -362,7 +306,7 @@ class Relay(CallDriver):
     def _framed(self, batch: Batch) -> Frame:
         return Frame(
             call_id=self.call_id,
-            epoch=self.protocol.epoch,
+            epoch=self.epoch,
             sequence=batch.last,
             payload=batch.pieces,
             more=batch.more,

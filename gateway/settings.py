@@ -1,16 +1,16 @@
-"""What the doors are told: the sections [http], [grpc], [auth] and [limits] of the settings."""
+"""What the doors are told: the sections [http], [grpc], [auth], [limits] and [embeddings] of the settings."""
 
 import os
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
 from host import settings as files
-from host.settings import Count, Port, Rate, Rooms, Seconds, Settings
+from host.settings import Count, ModelSettings, Port, Rate, Rooms, Seconds, Settings
 
 
 class HttpSettings(Struct, frozen=True, kw_only=True):
@@ -79,6 +79,20 @@ class LimitSettings(Struct, frozen=True, kw_only=True):
     message_burst: Count = 1000
 
 
+class EmbeddingSettings(Struct, frozen=True, kw_only=True):
+    """Embeddings over HTTP."""
+
+    token_ids: Literal["refuse", "cl100k"] = "refuse"  # noqa: S105  # no password
+    """Whose the token ids are that clients send instead of text; those of OpenAI's cl100k are turned back into text."""
+
+    vocabulary: str = ""
+    """The file `cl100k_base.tiktoken`, for "cl100k"."""
+
+    def __post_init__(self) -> None:
+        if self.token_ids == "cl100k" and not self.vocabulary:  # noqa: S105  # no password
+            raise ValueError('token_ids = "cl100k" needs vocabulary, the path of cl100k_base.tiktoken')
+
+
 class DoorSettings(Struct, frozen=True, kw_only=True):
     """All of the above, and what doors need of the process."""
 
@@ -86,6 +100,8 @@ class DoorSettings(Struct, frozen=True, kw_only=True):
     grpc: GrpcSettings = GrpcSettings()
     auth: AuthSettings = AuthSettings()
     limits: LimitSettings = LimitSettings()
+    embeddings: EmbeddingSettings = EmbeddingSettings()
+    models: ModelSettings = ModelSettings()
 
     drain_seconds: Seconds = 10
     """How long running calls may take to end when the process stops."""
@@ -95,7 +111,13 @@ class DoorSettings(Struct, frozen=True, kw_only=True):
 
 
 ROOMS: Rooms = MappingProxyType(
-    {"http": HttpSettings, "grpc": GrpcSettings, "auth": AuthSettings, "limits": LimitSettings}
+    {
+        "http": HttpSettings,
+        "grpc": GrpcSettings,
+        "auth": AuthSettings,
+        "limits": LimitSettings,
+        "embeddings": EmbeddingSettings,
+    }
 )
 """The doors' sections by name, for `host.settings.load`."""
 
@@ -112,6 +134,8 @@ def doors_of(settings: Settings) -> DoorSettings:
         grpc=settings.room("grpc", GrpcSettings),
         auth=settings.room("auth", AuthSettings),
         limits=settings.room("limits", LimitSettings),
+        embeddings=settings.room("embeddings", EmbeddingSettings),
+        models=settings.models,
         drain_seconds=settings.supervisor.drain_seconds,
         source=settings.source,
     )

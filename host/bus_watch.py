@@ -17,7 +17,7 @@ from host.supervision import Child, State, Supervision
 PROBE_SECONDS = 0.5
 """Between two looks at it, and how long its greeting may take."""
 
-HEARD_SECONDS = 0.7
+HEARD_SECONDS = 0.95
 """Having heard itself so lately, a watcher need not ask."""
 
 NATS = "nats"

@@ -19,7 +19,7 @@ from host.supervision import Child, Effect, Finished, GiveUp, Kill, Look, Spawn,
 from host.watchdog import Pulse
 from troupe.rpc.v1 import Heartbeat
 
-TICK_SECONDS = 0.1
+TICK_SECONDS = 0.2
 
 log = structlog.get_logger(__name__)
 

@@ -23,9 +23,6 @@ from troupe.rpc.v1 import Heartbeat
 
 BEAT_SECONDS = 0.5
 
-WATCHER_BEAT_SECONDS = 0.25
-"""Of a process that watches others: it has to hear itself before it may accuse anybody."""
-
 LOST_SECONDS = 2.5
 """A process that is silent for so long is taken for lost."""
 
@@ -55,7 +52,7 @@ class Heart:
 
     services: asked at each beat for what is served; routed services with "[route]" appended. calls: for how many calls
     are open. What is set as `state` is told at once. pulse, trouble: set them where there is an engine, or
-    something that may not be well; asked at each beat. seconds: between two beats.
+    something that may not be well; asked at each beat.
     """
 
     def __init__(
@@ -66,7 +63,6 @@ class Heart:
         calls: Callable[[], int] = lambda: 0,
     ) -> None:
         self.actor = actor
-        self.seconds = BEAT_SECONDS
         self.pulse: Callable[[], Pulse] = lambda: IDLE
         self.trouble: Callable[[], str] = str
         self._calls = calls
@@ -101,7 +97,7 @@ class Heart:
             self._changed.clear()
             self._publish(self._next())
             try:
-                async with asyncio.timeout(self.seconds):
+                async with asyncio.timeout(BEAT_SECONDS):
                     await self._changed.wait()
             except TimeoutError:
                 continue
@@ -299,7 +295,7 @@ class Presence:
 
     async def _keep_time(self) -> None:
         while True:
-            await asyncio.sleep(BEAT_SECONDS / 2)
+            await asyncio.sleep(BEAT_SECONDS)
             for lost in self._roll.tick(self._clock()):
                 self._tell(lost)
 

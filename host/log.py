@@ -102,9 +102,17 @@ def _where(process: str) -> Processor:
         if context is not None:
             event.setdefault("call_id", context.call_id)
             event.setdefault("method", context.method.full_name)
+            _set(event, "principal", context.behalf.principal)
+            _set(event, "credential_id", context.behalf.credential)
+            _set(event, "request_id", context.metadata.get("x-request-id", ""))
         return event
 
     return add
+
+
+def _set(event: EventDict, name: str, value: str) -> None:
+    if value:
+        event.setdefault(name, value)
 
 
 def _renderer(settings: LogSettings) -> Processor:

@@ -5,10 +5,12 @@ from typing import Self
 
 import structlog
 
+import troupe
 from bus.channel import Channel
 from bus.errors import RpcError
+from bus.resolver import resolver
 from bus.server import Server
-from bus.service import ServiceInfo
+from bus.service import MethodInfo, ServiceInfo
 from bus.transports import Transport
 from host.announcement import Announcement
 from host.blobs import Blobs
@@ -52,6 +54,7 @@ class Member:
         self.telemetry = Telemetry(self.settings.telemetry, process)
         self.channel = Channel(self.transport, stamps=(self.telemetry.stamp,))
         self.channel.trace = self.telemetry.trace
+        self.channel.resolver = resolver(self.channel, method_of)
         self.blobs = Blobs(self.channel)
         interceptors = (*self.metrics.interceptors, *self.telemetry.interceptors)
         self.server = Server(self.transport, interceptors=interceptors)
@@ -120,3 +123,10 @@ class Member:
 def _served(service: ServiceInfo, route: str) -> str:
     """As heartbeats tell it."""
     return f"{service.name}[{route}]" if route else service.name
+
+
+def method_of(full_name: str) -> MethodInfo | None:
+    """A method of the contract, for example "troupe.model.v1.ModelService/LoadModel"; None if there is none."""
+    service, _, name = full_name.partition("/")
+    found = troupe.services().get(service)
+    return found.methods.get(name) if found is not None else None

@@ -21,13 +21,12 @@ from prometheus_client.registry import Collector
 
 from bus import subjects
 from bus.errors import Code, RpcError
-from bus.interceptor import Interceptor, Next
+from bus.interceptor import Interceptor, Next, Served
 from bus.transports import Message, Transport
 from host.questions import respond
 
 if TYPE_CHECKING:
     from bus.server import Server
-    from bus.server_call import ServerCall
 
 FIRST_MESSAGE_BOUNDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 INTERVAL_BOUNDS = (0.0001, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 5.0)
@@ -134,7 +133,7 @@ class Metrics:
         """Tell how many calls wait in a queue, for example a model's."""
         self.gauge("troupe_queue_depth", "Calls that wait for their turn.", value, queue=queue)
 
-    async def _serve(self, call: "ServerCall", proceed: Next) -> None:
+    async def _serve(self, call: Served, proceed: Next) -> None:
         method = self._methods.setdefault(call.method.full_name, _Method())
         method.active += 1
         _time_messages(call, method)
@@ -154,7 +153,7 @@ class Metrics:
         finally:
             method.active -= 1
 
-    def _ended(self, call: "ServerCall", code: Code, reason: str) -> None:
+    def _ended(self, call: Served, code: Code, reason: str) -> None:
         totals = self._methods[call.method.full_name].totals
         totals.calls += 1
         totals.seconds += time.monotonic() - call.started_at
@@ -183,7 +182,7 @@ class Metrics:
         await respond(transport, subjects.METRICS, self.text)
 
 
-def _time_messages(call: "ServerCall", method: _Method) -> None:
+def _time_messages(call: Served, method: _Method) -> None:
     """Hear of each message that goes out; progress is none."""
     following = call.on_sent
     last = 0.0

@@ -108,6 +108,16 @@ class SupervisorSettings(Struct, frozen=True, kw_only=True):
     """How long running calls may take to end when a process stops."""
 
 
+class ModelSettings(Struct, frozen=True, kw_only=True):
+    """How models are called: at the doors, and by who lists them."""
+
+    default: str = ""
+    """Who answers where nobody is named; empty: the hub's own rule."""
+
+    aliases: dict[str, str] = field(default_factory=dict)
+    """Other names of models: {"gpt-4o": "troupe-tiny"}. An alias of an alias is none."""
+
+
 def _default_home() -> Path:
     return Path("~/.troupe").expanduser()
 
@@ -122,6 +132,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     log: LogSettings = LogSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     supervisor: SupervisorSettings = SupervisorSettings()
+    models: ModelSettings = ModelSettings()
     actors: dict[str, dict[str, Any]] = field(default_factory=dict)
     """One section for each actor that has any; see `actor`. A name holds no "_": variables end it there."""
 

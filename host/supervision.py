@@ -31,8 +31,9 @@ JITTER = 0.2
 GAP_SECONDS = 0.5
 """Between two ticks, which are to come a few times a second; more, and the own clock stood still."""
 
-DEAF_SECONDS = 0.7
-"""A watcher that has not heard itself for so long hears nobody."""
+DEAF_SECONDS = 0.95
+"""A watcher that has not heard itself for so long hears nobody: more than a beat, and with one so much less than the
+time after which others would be accused."""
 
 KILL_SECONDS = 3.0
 """Beyond the time to drain, until a process is killed."""
@@ -244,7 +245,7 @@ class Supervision:
         return self._enter(child, State.BACKING_OFF, now)
 
     def tick(self, now: float) -> list[Effect]:
-        """Time passes; call it some ten times a second."""
+        """Time passes; call it a few times a second."""
         if self._away(now):  # 6
             self._pause(now)
         self._ticked = now

@@ -23,7 +23,7 @@ from host.bus_watch import BusWatch
 from host.driver import Driver
 from host.embedded import EmbeddedServer
 from host.health import HealthActor, described
-from host.liveness import WATCHER_BEAT_SECONDS, DisconnectRelay, Presence
+from host.liveness import DisconnectRelay, Presence
 from host.log import RotatingFile, configure
 from host.member import Member
 from host.output import Output
@@ -208,7 +208,6 @@ class Supervisor:
         self._finished = asyncio.get_running_loop().create_future()
         async with AsyncExitStack() as stack:
             self._member = await stack.enter_async_context(Member(self.settings, "supervisor"))
-            self._member.heart.seconds = WATCHER_BEAT_SECONDS
             await self._look_after(stack)
             if self.server is not None:
                 self._bus = BusWatch(

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from bus.behalf import CREDENTIAL, PRINCIPAL
 from bus.channel import Trace
 from bus.context import current_context
 from bus.errors import Code, RpcError
-from bus.interceptor import Interceptor, Next
+from bus.interceptor import Interceptor, Next, Served
 from bus.service import Metadata, MethodInfo
 from host.settings import TelemetrySettings
 
@@ -22,9 +23,15 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Span, SpanKind, Tracer
 
-    from bus.server_call import ServerCall
 
 TRACE_KEYS = ("traceparent", "tracestate")
+
+_TOLD = {
+    PRINCIPAL: "enduser.id",
+    CREDENTIAL: "troupe.credential_id",
+    "x-request-id": "troupe.request_id",
+}
+"""What spans tell of a call's metadata, under which names."""
 
 Ended = Callable[[RpcError | None], None]
 """To be called once, when what a span covers has ended; with the error if it failed."""
@@ -84,7 +91,7 @@ class Telemetry:
         _inject(metadata, span)
         return lambda error: _finish(span, error)
 
-    async def _serve(self, call: "ServerCall", proceed: Next) -> None:
+    async def _serve(self, call: Served, proceed: Next) -> None:
         from opentelemetry import trace
 
         assert self._tracer is not None
@@ -141,6 +148,7 @@ def _start(tracer: "Tracer", method: str, metadata: Mapping[str, str], kind: "Sp
     parent = TraceContextTextMapPropagator().extract(dict(metadata))
     service, _, name = method.partition("/")
     attributes = {"rpc.system": "troupe", "rpc.service": service, "rpc.method": name}
+    attributes |= {key: metadata[given] for given, key in _TOLD.items() if given in metadata}
     return tracer.start_span(method, context=parent, kind=kind, attributes=attributes)
 
 
@@ -164,7 +172,7 @@ def _finish(span: "Span", error: RpcError | None) -> None:
     span.end()
 
 
-def _note_first_message(call: "ServerCall", span: "Span") -> None:
+def _note_first_message(call: Served, span: "Span") -> None:
     following = call.on_sent
 
     def sent() -> None:

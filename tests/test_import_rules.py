@@ -11,7 +11,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("actors", "bus", "cli", "forge", "gateway", "host", "store", "proto/gen/troupe", "clients/python/troupe_client")
+PACKAGES = (
+    "actors",
+    "bus",
+    "cli",
+    "forge",
+    "gateway",
+    "host",
+    "store",
+    "proto/gen/troupe",
+    "clients/python/troupe_client",
+)
 
 FLOORS = "The floors: each room sees those below it"
 NO_CAPABILITY = "Bus and store know no capability"

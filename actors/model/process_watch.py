@@ -6,7 +6,7 @@ from collections.abc import Callable
 from bus import subjects
 from bus.transports import Transport
 from host.driver import Driver
-from host.liveness import WATCHER_BEAT_SECONDS, Presence
+from host.liveness import Presence
 from host.member import Member
 from troupe.rpc.v1 import Heartbeat
 
@@ -19,7 +19,6 @@ class ProcessWatch:
         self._presence = Presence(member.transport)
         self._followed: dict[Driver, Callable[[], str]] = {}
         self._started = False
-        member.heart.seconds = WATCHER_BEAT_SECONDS
         member.heart.trouble = self._trouble
 
     async def start(self) -> None:

@@ -222,10 +222,14 @@ class ServedModel(ChatService, EmbeddingService):
             raise RpcError(Code.UNIMPLEMENTED, message, reason="UNSUPPORTED_CONTENT", field="model")
 
     def _room(self, wanted: int | None, prompt: Sequence[int]) -> int:
-        """Tokens that the answer may have. The engine refuses what does not fit, with the counts."""
+        """Tokens that the answer may have: what is wanted, as far as it fits.
+
+        A prompt that leaves no room is refused by the engine, with the counts.
+        """
         if wanted == 0:
             raise invalid("max_tokens must be at least 1; leave it out for what the context holds.", "max_tokens")
-        return wanted if wanted is not None else max(1, self._engine.info.context_tokens - len(prompt))
+        room = max(1, self._engine.info.context_tokens - len(prompt))
+        return room if wanted is None else min(wanted, room)
 
     async def _ensure_adapter(self, name: str) -> None:
         if name:

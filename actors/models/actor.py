@@ -14,6 +14,7 @@ from bus import Code, Context, RpcError
 from bus.channel import Channel
 from bus.transports import Transport
 from host.liveness import BEAT_SECONDS, Change, Lost, Presence
+from host.settings import ModelSettings, Settings
 from troupe.family import v1 as families
 from troupe.model.v1 import (
     GetModelRequest,
@@ -56,8 +57,9 @@ class ModelsActor(ModelService):
         settings: ModelsSettings,
         channel: Channel,
         transport: Transport,
+        hub_settings: Settings | None = None,
         *,
-        default: str = DEFAULT,
+        default: str = "",
         patience: float = BEAT_SECONDS * 1.1,
     ) -> None:
         """default: the model that answers who names none. patience: seconds until everyone alive was heard."""
@@ -65,6 +67,8 @@ class ModelsActor(ModelService):
         self._settings = settings
         self._client = families.FamilyServiceClient(channel)
         self._presence = Presence(transport)
+        names = hub_settings.models if hub_settings is not None else ModelSettings()
+        default = default or names.aliases.get(names.default, names.default) or DEFAULT
         self._directory = Directory(settings.families, default)
         self._following: dict[str, asyncio.Task[None]] = {}
         self._told: dict[str, tuple[str, ...]] = {}

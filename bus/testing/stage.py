@@ -9,12 +9,13 @@ from google.protobuf.wrappers_pb2 import StringValue
 
 from bus import subjects
 from bus.call import Call
-from bus.channel import Channel, Resolver
+from bus.channel import Channel
 from bus.context import Context, duration
 from bus.errors import Code, RpcError
 from bus.protocol import PROTOCOL_VERSION, CallerProtocol
+from bus.resolver import Resolver
 from bus.server import Server
-from bus.service import MethodInfo, Policy, ServiceInfo
+from bus.service import MethodInfo, Policy, Resolution, ServiceInfo
 from bus.testing.transport_contract import PATIENCE_SECONDS, Ear, Make
 from bus.transports import Transport
 from troupe.rpc.v1 import Frame, Open, Progress, Resume
@@ -46,9 +47,8 @@ PROBE = ServiceInfo(
     SERVICE,
     [SAY, SAY_AGAIN, COUNT, COUNT_AGAIN, GATHER, TALK, WAIT, HOLD, HOLD_AGAIN, QUEUE, NEST, FAIL, CRASH, TELL],
 )
-ROUTED = MethodInfo(
-    "Say", "say", "troupe.testing.v1.RoutedService", StringValue, StringValue, False, False, Policy("value")
-)
+RESOLVED = Policy("value", resolved_by=Resolution("troupe.testing.v1.LoaderService/Load", "value"))
+ROUTED = MethodInfo("Say", "say", "troupe.testing.v1.RoutedService", StringValue, StringValue, False, False, RESOLVED)
 ROUTED_SERVICE = ServiceInfo("troupe.testing.v1.RoutedService", [ROUTED])
 
 
@@ -224,7 +224,7 @@ class Stage:
             grace=duration(grace),
         )  # fmt: skip
         protocol = CallerProtocol(call_id, opening, time.monotonic())
-        call = Call(channel, protocol, subjects.call(method.service, method.name), method)
+        call = Call(channel, protocol, method)
         channel.enlist(call)
         await call.send(StringValue(value=request).SerializeToString())
         call.half_close()
@@ -235,7 +235,7 @@ class Stage:
         resume = Resume(after=after, resume_key=key, granted=after + 64)
         protocol = CallerProtocol.resuming(call.call_id, resume, call.protocol.epoch, 1, time.monotonic())
         protocol.half_close()
-        again = Call(channel, protocol, "", call.method)
+        again = Call(channel, protocol, call.method)
         again.peer = ".".join([*call.peer.split(".")[:2], call.call_id])
         channel.take_over(again)
         return again

@@ -36,7 +36,7 @@ _PREFLIGHT = [
     (b"access-control-max-age", b"600"),
     (b"content-length", b"0"),
 ]
-_EXPOSED = (b"access-control-expose-headers", b"x-request-id, retry-after, retry-after-ms")
+_EXPOSED = (b"access-control-expose-headers", b"x-request-id, x-troupe-model, retry-after, retry-after-ms")
 _CLOSE_POLICY = 1008
 _DENIAL = "websocket.http.response"
 """ASGI's extension for answering a WebSocket's handshake with an HTTP response."""

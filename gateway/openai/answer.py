@@ -3,11 +3,22 @@
 import hashlib
 import secrets
 import time
+from urllib.parse import quote
 
 from bus import Code, RpcError
+from gateway.http.exchange import Exchange
+from gateway.http.stream import Headers
+from gateway.openai.schema import EmbeddingRequest, SamplingFields
 
 DONE = b"data: [DONE]\n\n"
 """The last event of a stream that ended well."""
+
+
+def names_of(exchange: Exchange, asked: SamplingFields | EmbeddingRequest) -> tuple[str, Headers]:
+    """Put the model that is meant into the request; the name to answer with, and a header with its own."""
+    model = exchange.hub.names.model(asked.model)
+    shown, asked.model = asked.model or model, model
+    return shown, [(b"x-troupe-model", quote(model, safe="/:@ ").encode())]
 
 
 def fresh_id(prefix: str) -> str:

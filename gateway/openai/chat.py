@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from gateway.http.exchange import Exchange
-from gateway.http.stream import ResponseStream, unless_gone
-from gateway.openai.answer import DONE, fingerprint, fresh_id, now
+from gateway.http.stream import Headers, ResponseStream, unless_gone
+from gateway.openai.answer import DONE, fingerprint, fresh_id, names_of, now
 from gateway.openai.chat_request import generate_request
 from gateway.openai.chunks import FINISH_REASONS, ChatChunks, logprobs_of, progress_comment, usage_of
 from gateway.openai.responses import AnswerMessage, ChatChoice, ChatCompletion, FunctionCallOut, ToolCallOut, UsageOut
@@ -19,20 +19,24 @@ async def chat_completions(exchange: Exchange) -> None:
     """Answer a conversation, whole or as a stream. A client that goes away cancels the call in both."""
     asked: ChatRequest = exchange.request
     with_usage = check_stream_options(asked)
+    name, headers = names_of(exchange, asked)
     request = generate_request(asked)
     if asked.stream:
-        chunks = ChatChunks(fresh_id("chatcmpl-"), now(), asked.model, fingerprint(asked.model), with_usage=with_usage)
-        await _stream(exchange, request, chunks, with_usage)
+        chunks = ChatChunks(fresh_id("chatcmpl-"), now(), name, fingerprint(asked.model), with_usage=with_usage)
+        await _stream(exchange, request, chunks, with_usage, headers)
     else:
         answer = await unless_gone(exchange.receive, _whole(exchange, request))
-        await exchange.answer(answer.completion(asked.model))
+        exchange.record.tokens = answer.usage.total_tokens
+        await exchange.answer(answer.completion(name), headers=headers)
 
 
 def _call(exchange: Exchange, request: GenerateRequest) -> AsyncIterator[GenerateResponse]:
     return ChatServiceClient(exchange.hub.channel).generate(request, metadata=exchange.metadata)
 
 
-async def _stream(exchange: Exchange, request: GenerateRequest, chunks: ChatChunks, with_usage: bool) -> None:
+async def _stream(
+    exchange: Exchange, request: GenerateRequest, chunks: ChatChunks, with_usage: bool, headers: Headers
+) -> None:
     async def produce(stream: ResponseStream) -> None:
         usage = UsageOut(prompt_tokens=0, completion_tokens=0, total_tokens=0)
         async for response in _call(exchange, request):
@@ -44,13 +48,14 @@ async def _stream(exchange: Exchange, request: GenerateRequest, chunks: ChatChun
                 stream.write(chunks.finish(response.finish.choice, response.finish.reason))
             elif kind == "usage":
                 usage = usage_of(response.usage)
+                exchange.record.tokens = usage.total_tokens
             elif response.HasField("progress"):
                 stream.comment(progress_comment(response.progress))
             if stream.full:
                 await stream.room()
         stream.write(chunks.usage(usage) + DONE if with_usage else DONE)
 
-    await exchange.stream(produce)
+    await exchange.stream(produce, headers=headers)
 
 
 async def _whole(exchange: Exchange, request: GenerateRequest) -> "Answer":
@@ -104,7 +109,7 @@ class Answer:
 
     def __init__(self, choices: int) -> None:
         self._choices = {index: Choice() for index in range(choices)}
-        self._usage = UsageOut(prompt_tokens=0, completion_tokens=0, total_tokens=0)
+        self.usage = UsageOut(prompt_tokens=0, completion_tokens=0, total_tokens=0)
 
     def take(self, response: GenerateResponse) -> None:
         """A piece."""
@@ -114,7 +119,7 @@ class Answer:
         elif kind == "finish":
             self._choices.setdefault(response.finish.choice, Choice()).finish_reason = response.finish.reason
         elif kind == "usage":
-            self._usage = usage_of(response.usage)
+            self.usage = usage_of(response.usage)
 
     def completion(self, model: str) -> ChatCompletion:
         """The whole as OpenAI has it."""
@@ -123,6 +128,6 @@ class Answer:
             created=now(),
             model=model,
             choices=[choice.finished(index) for index, choice in sorted(self._choices.items())],
-            usage=self._usage,
+            usage=self.usage,
             system_fingerprint=fingerprint(model),
         )

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from bus import RpcError, invalid
 from gateway.openai.errors import unsupported
-from gateway.openai.sampling import refuse, response_format_of, sampling_of, stops_of, struct_of
+from gateway.openai.sampling import constraint_of, refuse, sampling_of, stops_of, struct_of
 from gateway.openai.schema import (
     AllowedToolsChoice,
     AudioPart,
@@ -36,11 +36,8 @@ _MODES = {
     "required": ToolChoice.MODE_REQUIRED,
 }
 _UNSUPPORTED = {
-    "functions": "Use tools.",
-    "function_call": "Use tool_choice.",
     "audio": "Answers are text.",
     "web_search_options": "Offer a search as one of the tools.",
-    "verbosity": "Ask for it in the system message.",
 }
 _AUDIO_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 _DATA_URL = re.compile(r"data:([^;,]*)[;,]")
@@ -67,8 +64,8 @@ def generate_request(request: ChatRequest) -> GenerateRequest:
         found.parallel_tool_calls = request.parallel_tool_calls
     if request.tool_choice is not None:
         found.tool_choice.CopyFrom(_tool_choice(request))
-    if request.response_format is not None:
-        found.response_format.CopyFrom(response_format_of(request.response_format))
+    if constraint := constraint_of(request, request.response_format):
+        found.response_format.CopyFrom(constraint)
     variables = _template_variables(request)
     if variables:
         found.template_variables.CopyFrom(struct_of(variables, "chat_template_kwargs"))
@@ -77,6 +74,12 @@ def generate_request(request: ChatRequest) -> GenerateRequest:
 
 def _check(request: ChatRequest) -> None:
     refuse(request, _UNSUPPORTED)
+    if request.functions not in (None, []):
+        raise unsupported("functions", "functions is not supported. Use tools.")
+    if request.function_call not in (None, "none", "auto"):
+        raise unsupported("function_call", "function_call is not supported. Use tool_choice.")
+    if request.verbosity not in (None, "medium"):
+        raise unsupported("verbosity", "verbosity may only be medium. Ask for another in the system message.")
     if request.modalities is not None and request.modalities != ["text"]:
         raise unsupported("modalities", 'modalities may only be ["text"]: answers are text.')
     if request.top_logprobs and not request.logprobs:

@@ -10,13 +10,13 @@ import msgspec
 
 from bus import invalid
 from gateway.http.exchange import Exchange
-from gateway.http.stream import ResponseStream, unless_gone
-from gateway.openai.answer import DONE, fingerprint, fresh_id, now
+from gateway.http.stream import Headers, ResponseStream, unless_gone
+from gateway.openai.answer import DONE, fingerprint, fresh_id, names_of, now
 from gateway.openai.chunks import FINISH_REASONS, progress_comment, usage_of
 from gateway.openai.embeddings import texts_of
 from gateway.openai.errors import unsupported
 from gateway.openai.responses import Completion, LegacyLogprobs, TextChoice, UsageOut
-from gateway.openai.sampling import check_stream_options, response_format_of, sampling_of, stops_of
+from gateway.openai.sampling import check_stream_options, constraint_of, sampling_of, stops_of
 from gateway.openai.schema import CompletionRequest
 from troupe.chat.v1 import ChatServiceClient, CompleteRequest, CompleteResponse, Delta, TokenLogprob, Usage
 
@@ -27,14 +27,24 @@ async def completions(exchange: Exchange) -> None:
     """Continue one or several texts, whole or as a stream. Choice `i` of prompt `p` has the index `p * n + i`."""
     asked: CompletionRequest = exchange.request
     with_usage = check_stream_options(asked)
+    name, headers = names_of(exchange, asked)
     requests = complete_requests(asked)
     with ExitStack() as places:
         for _ in requests[1:]:  # the first has its place already
             places.enter_context(exchange.hub.limits.call(exchange.principal))
         if asked.stream:
-            await _stream(exchange, asked, requests, with_usage)
+            await _stream(exchange, asked, requests, Shown(name, headers, with_usage))
         else:
-            await _whole(exchange, asked, requests)
+            await _whole(exchange, asked, requests, Shown(name, headers, with_usage))
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How the answer looks. name: of the model, as asked for. with_usage: a stream ends with its usage."""
+
+    name: str
+    headers: Headers
+    with_usage: bool
 
 
 def complete_requests(asked: CompletionRequest) -> list[CompleteRequest]:
@@ -62,8 +72,8 @@ def _request(asked: CompletionRequest, prompt: str) -> CompleteRequest:
     )
     if asked.max_tokens is not None:
         request.max_tokens = asked.max_tokens
-    if asked.response_format is not None:
-        request.response_format.CopyFrom(response_format_of(asked.response_format))
+    if constraint := constraint_of(asked, asked.response_format):
+        request.response_format.CopyFrom(constraint)
     return request
 
 
@@ -126,7 +136,7 @@ class Gathering:
         return usage_of(self._cost)
 
 
-async def _whole(exchange: Exchange, asked: CompletionRequest, requests: list[CompleteRequest]) -> None:
+async def _whole(exchange: Exchange, asked: CompletionRequest, requests: list[CompleteRequest], shown: Shown) -> None:
     gathering = Gathering(asked, len(requests))
     works = [_gather(exchange, request, gathering, number) for number, request in enumerate(requests)]
     await unless_gone(exchange.receive, _together(*works))
@@ -139,7 +149,9 @@ async def _whole(exchange: Exchange, asked: CompletionRequest, requests: list[Co
         )
         for index, found in gathering.choices.items()
     ]
-    await exchange.answer(_completion(fresh_id("cmpl-"), now(), asked.model, choices, gathering.usage))
+    exchange.record.tokens = gathering.usage.total_tokens
+    answer = _completion(fresh_id("cmpl-"), now(), shown.name, choices, gathering.usage)
+    await exchange.answer(answer, headers=shown.headers)
 
 
 async def _gather(exchange: Exchange, request: CompleteRequest, gathering: Gathering, number: int) -> None:
@@ -164,18 +176,16 @@ def _completion(
     )
 
 
-async def _stream(
-    exchange: Exchange, asked: CompletionRequest, requests: list[CompleteRequest], with_usage: bool
-) -> None:
+async def _stream(exchange: Exchange, asked: CompletionRequest, requests: list[CompleteRequest], shown: Shown) -> None:
     gathering = Gathering(asked, len(requests))
     answer_id, created = fresh_id("cmpl-"), now()
 
     def event(choices: list[TextChoice], usage: Any = msgspec.UNSET) -> bytes:
-        found = _completion(answer_id, created, asked.model, choices, usage)
+        found = _completion(answer_id, created, shown.name, choices, usage)
         return b"data: " + msgspec.json.encode(found) + b"\n\n"
 
     async def follow(stream: ResponseStream, request: CompleteRequest, number: int) -> None:
-        null = None if with_usage else msgspec.UNSET
+        null = None if shown.with_usage else msgspec.UNSET
         async for response in _call(exchange, request):
             choice = _piece(response, gathering, number)
             if choice is not None:
@@ -187,11 +197,12 @@ async def _stream(
 
     async def produce(stream: ResponseStream) -> None:
         await _together(*(follow(stream, request, number) for number, request in enumerate(requests)))
-        if with_usage:
+        exchange.record.tokens = gathering.usage.total_tokens
+        if shown.with_usage:
             stream.write(event([], gathering.usage))
         stream.write(DONE)
 
-    await exchange.stream(produce)
+    await exchange.stream(produce, headers=shown.headers)
 
 
 def _piece(response: CompleteResponse, gathering: Gathering, number: int) -> TextChoice | None:

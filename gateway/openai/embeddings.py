@@ -1,23 +1,30 @@
 """POST /v1/embeddings."""
 
+import asyncio
 import base64
 import sys
 from array import array
+from typing import Any
 
 from bus import invalid
 from gateway.http.exchange import Exchange
 from gateway.http.stream import unless_gone
-from gateway.openai.answer import no_answer
+from gateway.openai.answer import names_of, no_answer
 from gateway.openai.responses import Embedding, EmbeddingList, EmbeddingUsage
 from gateway.openai.schema import EmbeddingRequest
+from gateway.openai.token_ids import REFUSAL, is_token_ids, text_of
+from gateway.settings import EmbeddingSettings
 from troupe.embedding.v1 import EmbeddingServiceClient, EmbedRequest
 
 
 async def embeddings(exchange: Exchange) -> None:
     """One vector for each text, as numbers or as base64 of little-endian 32-bit floats."""
     asked: EmbeddingRequest = exchange.request
-    request = EmbedRequest(model=asked.model, inputs=texts_of(asked.input, "input"), dimensions=asked.dimensions or 0)
+    name, headers = names_of(exchange, asked)
+    inputs = await asyncio.to_thread(inputs_of, asked.input, exchange.hub.settings.embeddings)
+    request = EmbedRequest(model=asked.model, inputs=inputs, dimensions=asked.dimensions or 0)
     vectors, tokens = await unless_gone(exchange.receive, _embed(exchange, request))
+    exchange.record.tokens = tokens
     as_base64 = asked.encoding_format == "base64"
     await exchange.answer(
         EmbeddingList(
@@ -25,9 +32,20 @@ async def embeddings(exchange: Exchange) -> None:
                 Embedding(index=index, embedding=_base64(vector) if as_base64 else vector.tolist())
                 for index, vector in enumerate(vectors)
             ],
-            model=asked.model,
+            model=name,
             usage=EmbeddingUsage(prompt_tokens=tokens, total_tokens=tokens),
-        )
+        ),
+        headers=headers,
+    )
+
+
+def inputs_of(value: str | list[Any], settings: EmbeddingSettings) -> list[str]:
+    """The texts, also those of token ids where [embeddings] says whose these are. Raises INVALID_ARGUMENT."""
+    if isinstance(value, str) or settings.token_ids != "cl100k":  # noqa: S105  # no password
+        return texts_of(value, "input")
+    lists = [value] if is_token_ids(value) else value
+    return texts_of(
+        [text_of(item, settings.vocabulary, "input") if is_token_ids(item) else item for item in lists], "input"
     )
 
 
@@ -37,7 +55,7 @@ def texts_of(value: str | list[object], param: str) -> list[str]:
     found: list[str] = []
     for index, text in enumerate(texts):
         if not isinstance(text, str):
-            raise invalid(f"{param}[{index}] is no text; token ids are not supported, send the text itself.", param)
+            raise invalid(f"{param}[{index}] is no text; {REFUSAL}", param)
         if not text:
             raise invalid(f"{param}[{index}] is empty.", param)
         found.append(text)

@@ -100,5 +100,12 @@ EMBEDDINGS: dict[str, Any] = {
     "usage": {"prompt_tokens": 4, "total_tokens": 4},
     "object": "list",
 }
-MODEL: dict[str, Any] = {"id": MODEL_NAME, "created": _CREATED, "owned_by": "troupe", "object": "model"}
+MODEL: dict[str, Any] = {
+    "id": MODEL_NAME,
+    "created": _CREATED,
+    "owned_by": "troupe",
+    "object": "model",
+    "context_length": 2048,
+    "default": True,
+}
 MODELS: dict[str, Any] = {"data": [MODEL], "object": "list"}

@@ -6,25 +6,42 @@ from gateway.openai.responses import ModelList, ModelOut
 from troupe.model.v1 import GetModelRequest, ListModelsRequest, Model, ModelServiceClient, ModelState
 
 LIST_SECONDS = 10.0
+
+UNUSABLE = frozenset({ModelState.MODEL_STATE_FAILED})
 FAILED = ModelState.MODEL_STATE_FAILED
 
 
 async def list_models(exchange: Exchange) -> None:
-    """Every model that can be called: files that cannot be loaded are left out, what is away for a moment is not."""
+    """Every model that can be called, and every alias of one; what cannot be loaded is not among them."""
     client = ModelServiceClient(exchange.hub.channel)
     work = client.list_models(ListModelsRequest(), timeout=LIST_SECONDS, metadata=exchange.metadata)
     found = await unless_gone(exchange.receive, work)
-    await exchange.answer(ModelList(data=[_model(model) for model in found.models if model.state != FAILED]))
+    usable = {model.name: model for model in found.models if model.state not in UNUSABLE}
+    names = exchange.hub.names
+    default = names.default
+    shown = [_model(name, model, default) for name, model in usable.items()]
+    for alias, name in names.aliases.items():
+        if name in usable and alias not in usable:
+            shown.append(_model(alias, usable[name], default))
+    await exchange.answer(ModelList(data=shown))
 
 
 async def get_model(exchange: Exchange) -> None:
     """One model. Unknown names are 404 with the nearest ones."""
     client = ModelServiceClient(exchange.hub.channel)
-    request = GetModelRequest(name=exchange.path_parameter("model"))
-    work = client.get_model(request, timeout=LIST_SECONDS, metadata=exchange.metadata)
+    asked = exchange.path_parameter("model")
+    names = exchange.hub.names
+    work = client.get_model(GetModelRequest(name=names.model(asked)), timeout=LIST_SECONDS, metadata=exchange.metadata)
     found = await unless_gone(exchange.receive, work)
-    await exchange.answer(_model(found.model))
+    await exchange.answer(_model(asked, found.model, names.default))
 
 
-def _model(model: Model) -> ModelOut:
-    return ModelOut(id=model.name, created=model.modified.seconds, owned_by=model.owner or "user")
+def _model(name: str, model: Model, default: str) -> ModelOut:
+    return ModelOut(
+        id=name,
+        created=model.modified.seconds,
+        owned_by=model.owner or "user",
+        context_length=model.context_tokens or None,
+        default=model.name == default,
+        alias_of=model.name if name != model.name else None,
+    )

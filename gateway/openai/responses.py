@@ -206,11 +206,17 @@ class EmbeddingList(Struct, kw_only=True, frozen=True):
 
 
 class ModelOut(Struct, kw_only=True, frozen=True):
-    """A model. created: when its file was last changed, seconds since 1970."""
+    """A model or an alias. created: when its file was last changed, seconds since 1970. The last three are Troupe's.
+
+    context_length: tokens that one call may use. default: it answers where no model is named.
+    """
 
     id: str
     created: int
     owned_by: str
+    context_length: int | None = None
+    default: bool = False
+    alias_of: str | None = None
     object: Literal["model"] = "model"
 
 

@@ -1,14 +1,23 @@
 """What chat and completions have in common on their way into the contract."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
 from google.protobuf.struct_pb2 import Struct
 
 from bus import RpcError, invalid
 from gateway.openai.errors import unsupported
-from gateway.openai.schema import JsonResponse, JsonSchemaResponse, ResponseFormatIn, SamplingFields
-from troupe.chat.v1 import JsonFormat, JsonSchemaFormat, ResponseFormat, Sampling, TextFormat
+from gateway.openai.schema import JsonResponse, JsonSchemaResponse, ResponseFormatIn, SamplingFields, TextResponse
+from troupe.chat.v1 import (
+    GrammarFormat,
+    JsonFormat,
+    JsonSchemaFormat,
+    PatternFormat,
+    ResponseFormat,
+    Sampling,
+    TextFormat,
+)
 
 SMALLEST_TOP_P = 1e-6
 """OpenAI allows 0, which keeps the likeliest token only; the contract wants a number over 0."""
@@ -20,8 +29,31 @@ MAX_DEPTH = 24
 _COPIED = ("temperature", "top_k", "min_p", "frequency_penalty", "presence_penalty")
 
 
+_UNKNOWN_KNOBS = dict.fromkeys(
+    (
+        "min_tokens",
+        "ignore_eos",
+        "stop_token_ids",
+        "bad_words",
+        "use_beam_search",
+        "length_penalty",
+        "typical_p",
+        "tfs_z",
+        "top_a",
+        "mirostat",
+        "dry_multiplier",
+        "xtc_probability",
+        "dynatemp_range",
+        "structural_tag",
+        "logits_processors",
+    ),
+    "Leave it out: it would change the answer, and no engine of this hub has it.",
+)
+
+
 def sampling_of(request: SamplingFields) -> Sampling:
-    """How the next token is chosen. Raises INVALID_ARGUMENT."""
+    """How the next token is chosen. Raises INVALID_ARGUMENT, also for what other servers know and this one does not."""
+    refuse(request, _UNKNOWN_KNOBS)
     sampling = Sampling()
     for name in _COPIED:
         value = getattr(request, name)
@@ -29,8 +61,9 @@ def sampling_of(request: SamplingFields) -> Sampling:
             setattr(sampling, name, value)
     if request.top_p is not None:
         sampling.top_p = max(request.top_p, SMALLEST_TOP_P)
-    if request.repetition_penalty is not None:
-        sampling.repeat_penalty = request.repetition_penalty
+    penalty = request.repeat_penalty if request.repetition_penalty is None else request.repetition_penalty
+    if penalty is not None:
+        sampling.repeat_penalty = penalty
     if request.seed is not None:
         sampling.seed = request.seed & 0xFFFFFFFF
     for token, bias in (request.logit_bias or {}).items():
@@ -77,6 +110,51 @@ def response_format_of(asked: ResponseFormatIn) -> ResponseFormat:
             description=given.description or "",
         )
     )
+
+
+def constraint_of(request: SamplingFields, asked: ResponseFormatIn | None) -> ResponseFormat | None:
+    """To what the answer keeps, under OpenAI's name or those of vLLM and llama.cpp. Raises INVALID_ARGUMENT for two."""
+    named = [name for name in _CONSTRAINTS if getattr(request, name) is not None]
+    if len(named) > 1 or (named and asked is not None and not isinstance(asked, TextResponse)):
+        both = named if len(named) > 1 else ["response_format", *named]
+        raise invalid(f"{both[0]} and {both[1]} are given; an answer keeps to one of them.", both[1])
+    if not named:
+        return None if asked is None else response_format_of(asked)
+    return _CONSTRAINTS[named[0]](getattr(request, named[0]), named[0])
+
+
+def _schema(given: Any, name: str) -> ResponseFormat:
+    try:
+        schema = msgspec.json.decode(given, type=dict[str, Any]) if isinstance(given, str) else given
+    except msgspec.DecodeError as error:
+        raise invalid(f"{name} is no JSON schema: {error}.", name) from error
+    return ResponseFormat(json_schema=JsonSchemaFormat(name=name, schema=struct_of(schema, name), strict=True))
+
+
+def _pattern(given: str, name: str) -> ResponseFormat:
+    return ResponseFormat(pattern=PatternFormat(pattern=given))
+
+
+def _choice(given: list[str], name: str) -> ResponseFormat:
+    return ResponseFormat(pattern=PatternFormat(pattern=f"^({'|'.join(map(_literal, given))})$"))
+
+
+def _literal(text: str) -> str:
+    return "".join(f"\\{letter}" if letter in "\\.^$|?*+()[]{}/" else letter for letter in text)
+
+
+def _grammar(given: str, name: str) -> ResponseFormat:
+    return ResponseFormat(grammar=GrammarFormat(dialect="gbnf", grammar=given))
+
+
+_CONSTRAINTS: dict[str, Callable[[Any, str], ResponseFormat]] = {
+    "guided_json": _schema,
+    "guided_regex": _pattern,
+    "regex": _pattern,
+    "guided_choice": _choice,
+    "guided_grammar": _grammar,
+    "grammar": _grammar,
+}
 
 
 def struct_of(value: Mapping[str, Any], param: str) -> Struct:

@@ -15,6 +15,7 @@ TokenCount = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Choices = Annotated[int, Meta(ge=1, le=16)]
 Bias = Annotated[float, Meta(ge=-100, le=100)]
 Stop = str | Annotated[list[str], Meta(max_length=16)]
+ModelName = Annotated[str, Meta(max_length=256, description="A model or an alias; empty: the hub's default model.")]
 ToolName = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
 
 
@@ -172,9 +173,13 @@ class StreamOptions(Struct):
 
 
 class SamplingFields(Struct, kw_only=True):
-    """How the next token is chosen. `top_k`, `min_p` and `repetition_penalty` are not OpenAI's."""
+    """How the next token is chosen, and to what the answer keeps.
 
-    model: Annotated[str, Meta(min_length=1, max_length=256)]
+    `top_k`, `min_p` and `repetition_penalty` are not OpenAI's; the names from `guided_json` on are those of vLLM and
+    llama.cpp, of which the last are refused.
+    """
+
+    model: ModelName = ""
     temperature: Temperature | None = None
     top_p: Probability | None = None
     top_k: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
@@ -189,6 +194,28 @@ class SamplingFields(Struct, kw_only=True):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     adapter: str | None = None
+    guided_json: dict[str, Any] | str | None = None
+    guided_regex: str | None = None
+    regex: str | None = None
+    guided_choice: Annotated[list[str], Meta(min_length=1, max_length=256)] | None = None
+    guided_grammar: str | None = None
+    grammar: str | None = None
+    repeat_penalty: Annotated[float, Meta(gt=0, le=2)] | None = None
+    min_tokens: Any = None
+    ignore_eos: Any = None
+    stop_token_ids: Any = None
+    bad_words: Any = None
+    use_beam_search: Any = None
+    length_penalty: Any = None
+    typical_p: Any = None
+    tfs_z: Any = None
+    top_a: Any = None
+    mirostat: Any = None
+    dry_multiplier: Any = None
+    xtc_probability: Any = None
+    dynatemp_range: Any = None
+    structural_tag: Any = None
+    logits_processors: Any = None
 
 
 class ChatRequest(SamplingFields, kw_only=True):
@@ -228,7 +255,7 @@ class CompletionRequest(SamplingFields, kw_only=True):
 class EmbeddingRequest(Struct, kw_only=True):
     """POST /v1/embeddings."""
 
-    model: Annotated[str, Meta(min_length=1, max_length=256)]
+    model: ModelName = ""
     input: str | Annotated[list[Any], Meta(min_length=1, max_length=2048)]
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None

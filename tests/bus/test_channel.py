@@ -2,18 +2,22 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from google.protobuf.wrappers_pb2 import BytesValue, StringValue
 
-from bus import Code, Context, RpcError, subjects
+from bus import BusyStream, Code, Context, RpcError, subjects
 from bus.channel import MAX_LINGERING, Channel
+from bus.stream import REQUEST_WINDOW
 from bus.testing import Ear, Stage, run_at_once
-from bus.testing.stage import COUNT, GATHER, SAY, TALK, WAIT, Probe, within
+from bus.testing.chain import progress_of
+from bus.testing.stage import COUNT, GATHER, HOLD, SAY, SAY_AGAIN, SERVICE, TALK, WAIT, Probe, failure, within
 from bus.transports import Handler
 from bus.transports.memory import MemoryBroker, MemoryTransport
-from troupe.rpc.v1 import Close, Frame
+from bus.waiting import BLIND_SECONDS, RETURN_SECONDS
+from troupe.rpc.v1 import Close, Frame, Progress
 
 
 class OneBus:
@@ -229,3 +233,91 @@ def test_a_call_that_was_resumed_after_a_long_grace_still_has_its_answer() -> No
             return len([payload async for payload in again])
 
     assert run_at_once(main()) == 499
+
+
+def test_a_peer_that_hangs_is_asked_once_or_twice_and_nobody_waits_for_it_five_seconds() -> None:
+    async def main() -> tuple[list[str], int, float]:
+        async with Stage(OneBus()) as stage:
+            hangs, hung = Ear(), await stage.transport()
+            await hung.subscribe(subjects.calls_of(SERVICE), hangs, subjects.ACTORS_QUEUE)
+            channel = await stage.channel()
+            loop = asyncio.get_running_loop()
+            started = loop.time()
+            once = await failure(channel.unary(HOLD, StringValue()))
+            waited = loop.time() - started
+            twice = await failure(channel.unary(SAY_AGAIN, StringValue()))
+            return [once.reason, twice.reason], len(hangs.heard), waited
+
+    reasons, asked, waited = run_at_once(main())
+    assert reasons == ["PEER_LOST", "PEER_LOST"]
+    assert asked == 3
+    assert waited < 5.0
+
+
+def test_nobody_waits_five_seconds_without_a_word() -> None:
+    async def main() -> tuple[RpcError, float, list[Progress | None], float]:
+        async with Stage(OneBus()) as stage:
+            channel = await stage.channel()
+            first = await stage.serve(Probe())
+            await channel.unary(SAY, StringValue())
+            await first.drain(0.0)
+            loop = asyncio.get_running_loop()
+            started = loop.time()
+            error = await failure(channel.unary(SAY, StringValue()))
+            blind = loop.time() - started
+            told: list[Progress | None] = []
+            stream = channel.server_stream(COUNT, StringValue(value="1"))
+
+            with suppress(RpcError):
+                async for response in stream:
+                    told.append(progress_of(response))  # noqa: PERF401  # it ends with an error
+            return error, blind, told, loop.time() - started - blind
+
+    error, blind, told, seeing = run_at_once(main())
+    assert (error.code, error.reason) == (Code.UNAVAILABLE, "NO_RESPONDERS")
+    assert BLIND_SECONDS <= blind < 5.0
+    assert RETURN_SECONDS <= seeing < RETURN_SECONDS + 1.0
+    assert [progress.note for progress in told if progress] == ["ProbeService is being started again."] * 5
+
+
+def test_a_process_that_stood_still_blames_nobody() -> None:
+    async def main() -> str:
+        async with Stage(OneBus()) as stage:
+            probe = Probe("alive")
+            await stage.serve(probe)
+            channel = await stage.channel()
+            call = asyncio.ensure_future(channel.unary(HOLD, StringValue()))
+            await probe.started.wait()
+            # As after SIGSTOP: the clock has gone on, and nothing was heard or said meanwhile.
+            channel._tick(asyncio.get_running_loop().time())
+            channel._tick(asyncio.get_running_loop().time() + 60.0)
+            assert not call.done()
+            probe.released.set()
+            response: StringValue = await call
+            return response.value
+
+    assert run_at_once(main()) == "alive"
+
+
+async def test_a_second_reader_or_sender_of_a_call_is_refused_at_once() -> None:
+    async with Stage(OneBus()) as stage:
+        probe = Probe()
+        await stage.serve(probe)
+        channel = await stage.channel()
+        call = await channel.open(TALK)
+        reader = asyncio.ensure_future(anext(call))
+        await asyncio.sleep(0)
+        with pytest.raises(BusyStream):
+            await anext(call)
+        held = await channel.open(HOLD)
+        for _ in range(REQUEST_WINDOW):
+            await held.send(b"")
+        sender = asyncio.ensure_future(held.send(b""))
+        await asyncio.sleep(0)
+        with pytest.raises(BusyStream):
+            await held.send(b"")
+        await call.send(b"")
+        assert await within(reader) == b""
+        held.cancel()
+        with pytest.raises(RpcError):
+            await within(sender)

@@ -4,8 +4,7 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
 from bus import Code, RpcError
-from bus.interceptor import Next
-from bus.server_call import ServerCall
+from bus.interceptor import Next, Served
 from bus.testing import Stage
 from bus.testing.stage import SAY, WAIT, Probe, within
 from bus.transports.memory import MemoryBroker, MemoryTransport
@@ -28,14 +27,14 @@ async def test_interceptors_wrap_calls_in_order_and_may_refuse() -> None:
         def __init__(self, name: str) -> None:
             self._name = name
 
-        async def __call__(self, call: ServerCall, proceed: Next) -> None:
+        async def __call__(self, call: Served, proceed: Next) -> None:
             heard.append(f"{self._name} before {call.method.name}")
             call.on_sent = lambda: heard.append("sent")
             await proceed(call)
             heard.append(f"{self._name} after")
 
     class Refusing:
-        async def __call__(self, call: ServerCall, proceed: Next) -> None:
+        async def __call__(self, call: Served, proceed: Next) -> None:
             if call.method is WAIT:
                 raise RpcError(Code.PERMISSION_DENIED, "No.")
             await proceed(call)

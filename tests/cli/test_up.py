@@ -186,7 +186,7 @@ async def test_the_file_that_config_names_reaches_the_process_of_a_model(troupe:
     file = tmp_path / "elsewhere" / "mine.toml"
     file.parent.mkdir()
     file.write_text(
-        '[http]\nport = 0\n[grpc]\nport = 0\n[supervisor]\nactors = ["llama"]\n[actors.llama]\ncontext = 77\n'
+        '[http]\nport = 0\n[grpc]\nport = 0\n[supervisor]\nactors = ["llama", "models"]\n[actors.llama]\ncontext = 77\n'
     )
     request = {"model": "troupe-tiny", "messages": [{"role": "ROLE_USER", "parts": [{"text": "word " * 200}]}]}
     async with up(tmp_path, "--config", str(file)) as (_, target):

@@ -15,6 +15,7 @@ from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, 
 
 from bus import Context
 from bus.channel import Channel
+from bus.resolver import resolver
 from bus.server import Server
 from bus.transports.memory import MemoryBroker, MemoryTransport
 from gateway.access import Access
@@ -24,8 +25,8 @@ from gateway.hub import Hub
 from gateway.identity import hash_key
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
-from gateway.resolver import load_on_demand
 from gateway.settings import AuthSettings, DoorSettings, GrpcSettings, HttpSettings, KeySettings
+from host.member import method_of
 from store import MemoryLocations
 from troupe.chat.v1 import ChatService, Delta, Finish, FinishReason, GenerateRequest, GenerateResponse, Usage
 from troupe.model.v1 import ListModelsRequest, ListModelsResponse, Model, ModelService, ModelState
@@ -180,7 +181,7 @@ async def hub_at_work(settings: DoorSettings) -> AsyncIterator[Stage]:
     broker, locations = MemoryBroker(), MemoryLocations()
     transport, serving_transport = MemoryTransport(broker), MemoryTransport(broker)
     channel = Channel(transport)
-    channel.resolver = load_on_demand(channel)
+    channel.resolver = resolver(channel, method_of)
     await channel.start()
     remembered = RememberedLocations(locations)
     access, limits = Access(settings.auth), Limits(settings.limits)

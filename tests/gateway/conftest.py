@@ -10,6 +10,7 @@ import uvicorn
 
 from actors.echo import EchoActor
 from bus.channel import Channel
+from bus.resolver import resolver
 from bus.server import Server
 from bus.transports.memory import MemoryBroker, MemoryTransport
 from gateway.access import Access
@@ -19,8 +20,8 @@ from gateway.grpc_server import GrpcServer
 from gateway.hub import Hub
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
-from gateway.resolver import load_on_demand
 from gateway.settings import DoorSettings, GrpcSettings, HttpSettings
+from host.member import method_of
 from store import MemoryLocations
 from troupe.echo.v1 import EchoService
 
@@ -70,7 +71,7 @@ class Stage:
         settings = settings or self.settings
         transport = MemoryTransport(self.broker)
         channel = Channel(transport)
-        channel.resolver = load_on_demand(channel)
+        channel.resolver = resolver(channel, method_of)
         await channel.start()
         remembered = RememberedLocations(self.locations)
         access, limits = Access(settings.auth), Limits(settings.limits)

@@ -196,12 +196,13 @@ async def test_the_openapi_document_names_every_route_and_resolves(http: httpx.A
         "/readyz",
         "/metrics",
         "/version",
+        "/docs/postman.json",
         "/openapi.json",
     }
     schemas = document["components"]["schemas"]
     assert {name.removeprefix("#/components/schemas/") for name in references(document)} <= set(schemas)
     request = schemas["ChatRequest"]
-    assert request["required"] == ["model", "messages"]
+    assert request["required"] == ["messages"]
     assert request["properties"]["n"]["anyOf"][0]["maximum"] == 16
     answers = document["paths"]["/v1/chat/completions"]["post"]["responses"]
     assert set(answers["200"]["content"]) == {"application/json", "text/event-stream"}

@@ -1,14 +1,14 @@
 """A call on its way through a door, where the doors' own tests do not reach."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import grpc
 
 from actors.echo import EchoActor
-from bus import MethodInfo
+from bus import Metadata, MethodInfo
 from bus.channel import Channel
 from bus.context import duration
 from bus.protocol import PROTOCOL_VERSION, CallerProtocol
@@ -81,7 +81,7 @@ def _opening(seconds: float) -> Opening:
 
 
 async def test_a_deadline_ends_a_call_whose_model_is_being_loaded(gateway: Any) -> None:
-    async def resolve(method: MethodInfo, route: str) -> AsyncIterator[Progress]:
+    async def resolve(method: MethodInfo, route: str, metadata: Metadata) -> AsyncGenerator[Progress, None]:
         yield Progress(state=Progress.STATE_LOADING)
         await asyncio.get_running_loop().create_future()
 
@@ -96,7 +96,7 @@ async def test_a_deadline_ends_a_call_whose_model_is_being_loaded(gateway: Any) 
 async def test_a_client_that_leaves_before_its_call_has_begun_leaves_nothing_behind(gateway: Any) -> None:
     asked, ended = asyncio.Event(), asyncio.Event()
 
-    async def resolve(method: MethodInfo, route: str) -> AsyncIterator[Progress]:
+    async def resolve(method: MethodInfo, route: str, metadata: Metadata) -> AsyncGenerator[Progress, None]:
         yield Progress(state=Progress.STATE_LOADING)
         asked.set()
         try:

@@ -15,6 +15,7 @@ from bus.testing.stage import (
     HOLD_AGAIN,
     SAY,
     SAY_AGAIN,
+    TALK,
     Probe,
     Stage,
     drained,
@@ -56,17 +57,26 @@ async def a_call_that_a_draining_server_refuses_is_served_by_another(make: Make)
         assert (one.served, two.served) == (0, calls)
 
 
-async def a_stream_of_requests_that_a_draining_server_refuses_is_told_so(make: Make) -> None:
-    async with Stage(make) as stage:
-        leaving = HesitantTransport(await stage.transport())
-        server = await stage.serve_over(leaving, Probe())
-        channel = await stage.channel()
-        draining = asyncio.create_task(server.drain(1.0))
-        await within(leaving.leaving.wait())
-        error = await failure(channel.client_stream(GATHER, says("a")))
-        assert (error.code, error.reason) == (Code.UNAVAILABLE, "SHUTTING_DOWN")
-        assert error.never_begun
-        await within(draining)
+async def streams_of_requests_that_a_draining_server_refuses_are_served_by_another_from_their_first(make: Make) -> None:
+    for gathers in (True, False):
+        async with Stage(make) as stage:
+            leaving = HesitantTransport(await stage.transport())
+            one, two = Probe(), Probe()
+            server = await stage.serve_over(leaving, one)
+            await stage.serve(two)
+            channel = await stage.channel()
+            draining = asyncio.create_task(server.drain(1.0))
+            await within(leaving.leaving.wait())
+            calls = 0
+            words = [str(number) for number in range(40)]
+            while not leaving.caught.is_set():
+                if gathers:
+                    assert (await within(channel.client_stream(GATHER, says(*words)))).value.split() == words
+                else:
+                    assert await within(drained(channel.bidi_stream(TALK, says(*words)))) == words
+                calls += 1
+            await within(draining)
+            assert (one.served, two.served) == (0, calls)
 
 
 async def a_call_that_was_cut_short_is_repeated_only_if_it_may_run_twice(make: Make) -> None:
@@ -130,7 +140,7 @@ async def a_call_that_has_answered_is_not_repeated(make: Make) -> None:
 REPEATS: list[Clause] = [
     an_idempotent_call_is_repeated_and_seen_once,
     a_call_that_a_draining_server_refuses_is_served_by_another,
-    a_stream_of_requests_that_a_draining_server_refuses_is_told_so,
+    streams_of_requests_that_a_draining_server_refuses_are_served_by_another_from_their_first,
     a_call_that_was_cut_short_is_repeated_only_if_it_may_run_twice,
     a_handler_that_meets_one_who_has_not_begun_has_begun_itself,
     a_call_that_has_answered_is_not_repeated,

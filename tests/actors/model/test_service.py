@@ -393,6 +393,11 @@ async def test_a_wrong_field_is_named(hub: Hub, request_: dict[str, Any], field_
     assert hub.engine.running == hub.engine.waiting == 0
 
 
+async def test_more_tokens_than_fit_are_as_many_as_fit(nonsense: Hub) -> None:
+    reply = await generate(nonsense, max_tokens=1_000_000, sampling={"temperature": 1, "seed": 3})
+    assert reply.finishes
+
+
 async def test_a_conversation_that_is_too_long_is_refused_with_the_counts(hub: Hub) -> None:
     with pytest.raises(RpcError) as refusal:
         await generate(hub, text="dài quá " * 20000)

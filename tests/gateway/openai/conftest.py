@@ -13,6 +13,7 @@ import uvicorn
 
 from bus import Code, Context, RpcError, nearest
 from bus.channel import Channel
+from bus.resolver import resolver
 from bus.server import Server
 from bus.transports.memory import MemoryBroker, MemoryTransport
 from gateway.access import Access
@@ -21,8 +22,9 @@ from gateway.catalog import Catalog
 from gateway.hub import Hub
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
-from gateway.resolver import load_on_demand
-from gateway.settings import AuthSettings, DoorSettings, HttpSettings, LimitSettings
+from gateway.settings import AuthSettings, DoorSettings, EmbeddingSettings, HttpSettings, LimitSettings
+from host.member import method_of
+from host.settings import ModelSettings
 from store import MemoryLocations
 from troupe.chat.v1 import (
     ChatService,
@@ -253,17 +255,25 @@ class Stage:
 
     @asynccontextmanager
     async def door(
-        self, *, limits: LimitSettings | None = None, auth: AuthSettings | None = None, **http: object
+        self,
+        *,
+        limits: LimitSettings | None = None,
+        auth: AuthSettings | None = None,
+        embeddings: EmbeddingSettings | None = None,
+        models: ModelSettings | None = None,
+        **http: object,
     ) -> AsyncIterator[Door]:
         settings = msgspec.structs.replace(
             self.settings,
             limits=limits or self.settings.limits,
             auth=auth or self.settings.auth,
+            embeddings=embeddings or self.settings.embeddings,
+            models=models or self.settings.models,
             http=msgspec.structs.replace(self.settings.http, **http),
         )
         transport = MemoryTransport(self.broker)
         channel = Channel(transport)
-        channel.resolver = load_on_demand(channel)
+        channel.resolver = resolver(channel, method_of)
         await channel.start()
         locations = RememberedLocations(MemoryLocations())
         hub = Hub(settings, transport, channel, Catalog(), Access(settings.auth), Limits(settings.limits), locations)

@@ -172,7 +172,7 @@ def test_a_response_format_arrives(asked: Any, kind: str) -> None:
     ("fields", "param"),
     [
         ({"functions": [{"name": "x"}]}, "functions"),
-        ({"function_call": "auto"}, "function_call"),
+        ({"function_call": {"name": "f"}}, "function_call"),
         ({"audio": {"voice": "x"}}, "audio"),
         ({"modalities": ["text", "audio"]}, "modalities"),
         ({"web_search_options": {}}, "web_search_options"),
@@ -194,7 +194,7 @@ def test_a_response_format_arrives(asked: Any, kind: str) -> None:
         ({"temperature": 3}, "temperature"),
         ({"n": 17}, "n"),
         ({"max_tokens": 0}, "max_tokens"),
-        ({"model": ""}, "model"),
+        ({"model": "m" * 257}, "model"),
         ({"tools": [{"type": "custom", "custom": {"name": "x"}}]}, "tools[0].type"),
         ({"tools": [{"type": "function", "function": {"name": "no spaces"}}]}, "tools[0].function.name"),
         ({"response_format": {"type": "xml"}}, "response_format.type"),
@@ -233,3 +233,58 @@ def test_a_schema_that_no_parser_would_take_is_refused_here() -> None:
     deepest = translated(response_format=asked(24))
     assert GenerateRequest.FromString(deepest.SerializeToString()) == deepest
     assert refused(response_format=asked(25)).field == "response_format.json_schema.schema"
+
+
+# ---- what vLLM and llama.cpp call it
+
+
+OBJECT: Any = {"jsonSchema": {"name": "guided_json", "schema": {"type": "object"}, "strict": True}}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        (
+            "guided_json",
+            {"type": "object"},
+            OBJECT,
+        ),
+        (
+            "guided_json",
+            '{"type": "object"}',
+            OBJECT,
+        ),
+        ("guided_regex", "[0-9]+", {"pattern": {"pattern": "[0-9]+"}}),
+        ("regex", "[0-9]+", {"pattern": {"pattern": "[0-9]+"}}),
+        ("guided_choice", ["yes", "no (1.5)"], {"pattern": {"pattern": r"^(yes|no \(1\.5\))$"}}),
+        ("guided_grammar", 'root ::= "a"', {"grammar": {"dialect": "gbnf", "grammar": 'root ::= "a"'}}),
+        ("grammar", 'root ::= "a"', {"grammar": {"dialect": "gbnf", "grammar": 'root ::= "a"'}}),
+    ],
+)
+def test_a_constraint_under_another_servers_name_is_served(field: str, value: Any, expected: Any) -> None:
+    assert MessageToDict(translated(**{field: value}).response_format) == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"guided_json": {}, "regex": "a"}, "regex"),
+        ({"guided_json": {}, "response_format": {"type": "json_object"}}, "guided_json"),
+        ({"guided_json": "{"}, "guided_json"),
+        ({"min_tokens": 5}, "min_tokens"),
+        ({"use_beam_search": True}, "use_beam_search"),
+        ({"mirostat": 2}, "mirostat"),
+    ],
+)
+def test_what_cannot_be_served_is_refused_by_name(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(RpcError) as caught:
+        translated(**fields)
+    assert caught.value.field == param
+
+
+def test_what_clients_send_without_meaning_anything_is_taken() -> None:
+    found = translated(
+        verbosity="medium", functions=[], function_call="auto", response_format={"type": "text"}, regex="a"
+    )
+    assert found.response_format.pattern.pattern == "a"
+    assert translated(repeat_penalty=1.5).sampling.repeat_penalty == 1.5

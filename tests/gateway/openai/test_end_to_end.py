@@ -15,6 +15,7 @@ import pytest
 from pydantic import BaseModel
 
 from bus.channel import Channel
+from bus.resolver import resolver
 from bus.testing import NatsServer
 from bus.transports.nats import NatsTransport
 from gateway.access import Access
@@ -22,9 +23,9 @@ from gateway.catalog import Catalog
 from gateway.hub import Hub
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
-from gateway.resolver import load_on_demand
 from gateway.settings import doors_of, load
 from host.liveness import Presence
+from host.member import method_of
 from host.settings import Settings
 from store import MemoryLocations
 
@@ -84,7 +85,7 @@ async def real(
     transport = await NatsTransport.connect(hub_settings.bus.url, "gateway")
     await someone_serves(transport, MODEL_SERVICE)
     channel = Channel(transport)
-    channel.resolver = load_on_demand(channel)
+    channel.resolver = resolver(channel, method_of)
     doors = doors_of(hub_settings)
     access, limits = Access(doors.auth), Limits(doors.limits)
     locations = RememberedLocations(MemoryLocations())

@@ -1,5 +1,10 @@
+from typing import Any
+
+import httpx
 import openai
 import pytest
+
+from host.settings import ModelSettings
 
 
 async def test_models_are_listed_by_name(client: openai.AsyncOpenAI) -> None:
@@ -17,3 +22,26 @@ async def test_an_unknown_model_is_not_found_and_the_nearest_is_named(client: op
     with pytest.raises(openai.NotFoundError, match="Did you mean scripted") as caught:
         await client.models.retrieve("scriptet")
     assert caught.value.code == "model_not_found"
+
+
+# ---- aliases and the default
+
+
+async def test_an_alias_is_answered_by_its_model_under_the_name_that_was_asked_for(scripted: Any) -> None:
+    names = ModelSettings(default="scripted", aliases={"gpt-4o": "scripted"})
+    async with scripted.door(models=names) as door, httpx.AsyncClient(base_url=door.url, trust_env=False) as http:
+        request: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi"}]}
+        for model, shown in (("gpt-4o", "gpt-4o"), ("", "scripted"), ("default", "default"), (None, "scripted")):
+            response = await http.post(
+                "/v1/chat/completions", json=request | ({} if model is None else {"model": model})
+            )
+            assert response.status_code == 200, response.text
+            assert response.json()["model"] == shown
+            assert response.headers["x-troupe-model"] == "scripted"
+        stream = await http.post("/v1/chat/completions", json={**request, "model": "gpt-4o", "stream": True})
+        assert '"model":"gpt-4o"' in stream.text
+        assert stream.headers["x-troupe-model"] == "scripted"
+        listed = {model["id"]: model for model in (await http.get("/v1/models")).json()["data"]}
+        assert listed["gpt-4o"]["alias_of"] == "scripted"
+        assert [listed["scripted"]["default"], listed["gpt-4o"]["default"]] == [True, True]
+        assert (await http.get("/v1/models/gpt-4o")).json()["id"] == "gpt-4o"

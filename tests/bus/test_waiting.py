@@ -1,0 +1,146 @@
+"""Which calls are opened again, and when; the numbers are those of bus/waiting.py."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bus import Code, MethodInfo, Policy, Resolution, RpcError
+from bus.errors import interrupted, peer_lost, shutting_down
+from bus.waiting import (
+    BLIND_SECONDS,
+    LONGEST_DELAY_SECONDS,
+    MAX_RESOLVES,
+    REPEATS,
+    RETURN_SECONDS,
+    STRANGER_SECONDS,
+    Again,
+    GiveUp,
+    Resolve,
+    Standing,
+    Verdict,
+    Waiting,
+)
+from troupe.echo.v1 import EchoRequest
+
+RESOLVED = Policy("model", resolved_by=Resolution("troupe.model.v1.ModelService/LoadModel", "name"))
+
+
+def method(policy: Policy | None = None, *, client: bool = False) -> MethodInfo:
+    return MethodInfo("Say", "say", "a.v1.SayService", EchoRequest, EchoRequest, client, True, policy or Policy())
+
+
+def nobody() -> RpcError:
+    return RpcError(Code.UNAVAILABLE, "Nobody.", reason="NO_RESPONDERS", retry_after=1.0)
+
+
+def waited(waiting: Waiting, standing: Standing) -> tuple[float, list[str], Verdict]:
+    """How long the same refusal is borne, what is told meanwhile, and the last verdict."""
+    now, notes = 100.0, []
+    while isinstance(verdict := waiting.refused(nobody(), standing, now), Again):
+        assert verdict.after <= LONGEST_DELAY_SECONDS
+        now += max(verdict.after, 0.001)
+        notes.append(verdict.note)
+    return now - 100.0, [note for note in notes if note], verdict
+
+
+@pytest.mark.parametrize("error", [nobody(), shutting_down(), interrupted(), peer_lost("p", "has ended")])
+def test_1_what_was_answered_is_never_opened_again(error: RpcError) -> None:
+    waiting = Waiting(method(Policy(idempotent=True)), "")
+    verdict = waiting.refused(error, Standing(accepted=True, answered=True, met=True), 0.0)
+    assert verdict == GiveUp(error)
+
+
+def test_2a_who_has_the_route_served_is_asked_first_and_not_for_ever() -> None:
+    waiting = Waiting(method(RESOLVED), "tiny", resolvable=True)
+    for _ in range(MAX_RESOLVES):
+        assert waiting.refused(nobody(), Standing(), 0.0) == Resolve()
+    verdict = waiting.refused(nobody(), Standing(), 0.0)
+    assert isinstance(verdict, GiveUp)
+    assert "SayService for 'tiny'" in verdict.error.message
+
+
+@pytest.mark.parametrize(
+    ("policy", "route", "resolvable"),
+    [(Policy("model"), "tiny", True), (RESOLVED, "tiny", False), (RESOLVED, "", True)],
+)
+def test_2a_what_nobody_is_named_for_is_not_resolved(policy: Policy, route: str, resolvable: bool) -> None:
+    waiting = Waiting(method(policy), route, resolvable=resolvable)
+    assert isinstance(waiting.refused(nobody(), Standing(), 0.0), Again)
+
+
+@pytest.mark.parametrize(
+    ("standing", "seconds", "words"),
+    [
+        (Standing(), STRANGER_SECONDS, 0),
+        (Standing(told=True), STRANGER_SECONDS, 0),
+        (Standing(met=True), BLIND_SECONDS, 2),
+        (Standing(met=True, told=True), RETURN_SECONDS, 5),
+    ],
+)
+def test_2b_who_was_met_is_waited_for_longer_and_longest_where_somebody_is_told(
+    standing: Standing, seconds: float, words: int
+) -> None:
+    borne, notes, verdict = waited(Waiting(method(), "", luck=lambda: 0.5), standing)
+    assert borne == pytest.approx(seconds, abs=0.05)
+    assert notes == ["SayService is being started again."] * words
+    assert isinstance(verdict, GiveUp)
+    assert verdict.error.reason == "NO_RESPONDERS"
+    assert f"within {seconds:.0f} s" in verdict.error.message
+
+
+def test_2b_whoever_drains_is_somebody_so_another_is_waited_for_as_for_one_who_was_met() -> None:
+    waiting = Waiting(method(client=True), "")
+    assert isinstance(waiting.refused(shutting_down(), Standing(accepted=True), 0.0), Again)
+    assert isinstance(waiting.refused(shutting_down(), Standing(accepted=True), STRANGER_SECONDS + 0.1), Again)
+    error = shutting_down()
+    assert waiting.refused(error, Standing(accepted=True), BLIND_SECONDS + 0.1) == GiveUp(error)
+
+
+def test_3a_what_may_be_done_twice_is_tried_a_few_times() -> None:
+    waiting = Waiting(method(Policy(idempotent=True)), "")
+    error = interrupted()
+    standing = Standing(accepted=True, met=True)
+    verdicts = [waiting.refused(error, standing, float(second)) for second in range(REPEATS)]
+    assert [type(verdict) for verdict in verdicts] == [Again] * (REPEATS - 1) + [GiveUp]
+
+
+def test_3a_a_stream_of_requests_that_was_accepted_is_not_all_here_any_more() -> None:
+    waiting = Waiting(method(Policy(idempotent=True), client=True), "")
+    assert isinstance(waiting.refused(interrupted(), Standing(accepted=True), 0.0), GiveUp)
+
+
+def test_3b_a_peer_that_did_not_accept_is_not_asked_three_times() -> None:
+    waiting = Waiting(method(Policy(idempotent=True)), "")
+    lost = peer_lost("", "did not accept the call")
+    assert isinstance(waiting.refused(lost, Standing(), 4.0), Again)
+    assert waiting.refused(lost, Standing(), 8.0) == GiveUp(lost)
+
+
+@pytest.mark.parametrize(
+    "error", [RpcError(Code.INTERNAL, "x"), RpcError(Code.RESOURCE_EXHAUSTED, "full"), interrupted()]
+)
+def test_4_everything_else_is_the_callers(error: RpcError) -> None:
+    assert Waiting(method(), "").refused(error, Standing(), 0.0) == GiveUp(error)
+
+
+ERRORS = [nobody, shutting_down, interrupted, lambda: peer_lost("p", "hangs"), lambda: RpcError(Code.NOT_FOUND, "x")]
+
+
+@given(st.lists(st.tuples(st.sampled_from(ERRORS), st.booleans(), st.booleans(), st.floats(0.0, 0.4))), st.booleans())
+def test_every_series_of_failures_comes_to_an_end(
+    failures: list[tuple[object, bool, bool, float]], twice: bool
+) -> None:
+    waiting = Waiting(method(Policy("model", idempotent=twice)), "tiny")
+    now = 0.0
+    for make, accepted, met, pause in itertools.islice(itertools.cycle(failures or [(nobody, False, True, 0.1)]), 2000):
+        now += pause
+        verdict = waiting.refused(make(), Standing(accepted=accepted, met=met, told=True), now)  # type: ignore[operator]
+        if isinstance(verdict, GiveUp):
+            break
+        assert isinstance(verdict, Again)
+        now += verdict.after + 0.001
+    else:
+        raise AssertionError("it never ends")
+    assert now < 2 * (REPEATS + 1) * RETURN_SECONDS
