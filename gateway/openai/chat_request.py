@@ -193,7 +193,7 @@ def _reference(uri: str, path: str, *, detail: str = "", filename: str = "") -> 
 def _not_fetched(uri: str, path: str) -> RpcError:
     return invalid(
         f"{path}: {uri[:40]!r} is not fetched by the hub; send the content as 'data:<media type>;base64,…' or as"
-        " 'blob:<name>' from the hub's store.",
+        " 'blob:<id>' of what was put into the hub's store (/v1/blobs).",
         path,
         "UNSUPPORTED_CONTENT",
     )

@@ -32,7 +32,7 @@ class RefusalPart(Struct, tag="refusal", tag_field="type"):
 
 
 class ImageUrl(Struct):
-    """A picture. url: "data:<media type>;base64,…" or "blob:<name>" in the hub's store."""
+    """A picture. url: "data:<media type>;base64,…" or "blob:<id>" in the hub's store."""
 
     url: str
     detail: Literal["auto", "low", "high"] = "auto"

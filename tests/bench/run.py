@@ -7,7 +7,7 @@ import asyncio
 import importlib
 import sys
 
-QUICK = ("token_path", "audio", "connections", "resume", "cancel")
+QUICK = ("token_path", "audio", "connections", "resume", "cancel", "blobs")
 LONG = ("proxies", "engine", "soak")
 
 

@@ -132,4 +132,4 @@ async def test_what_is_too_large_is_refused_before_it_is_sent(hub: tuple[Hub, Wi
     own, _ = hub
     with pytest.raises(RpcError) as caught:
         await own.blobs.upload(CONTENT * 2)
-    assert caught.value.reason == "MESSAGE_TOO_LARGE"
+    assert caught.value.reason == "MESSAGE_TOO_LARGE", str(caught.value)

@@ -40,6 +40,7 @@ def test_unavailable_by_the_hubs_word_is_no_lost_connection() -> None:
         (grpc.StatusCode.INTERNAL, "Received RST_STREAM with error code 2"),
         (grpc.StatusCode.CANCELLED, "Received RST_STREAM with error code 8"),
         (grpc.StatusCode.UNKNOWN, "Stream removed"),
+        (grpc.StatusCode.INTERNAL, "Internal error from Core"),
     ],
 )
 def test_a_stream_that_ends_without_a_word_of_the_hub_is_a_lost_connection(code: grpc.StatusCode, details: str) -> None:

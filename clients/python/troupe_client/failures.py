@@ -10,8 +10,12 @@ from troupe.rpc.v1 import Status
 
 STATUS_DETAILS = "grpc-status-details-bin"
 
-_STREAM_TORN = ("RST_STREAM", "Stream removed", "Socket closed", "GOAWAY")
-"""How gRPC words it when a stream ends without a status of the server."""
+_STREAM_TORN = ("RST_STREAM", "Stream removed", "Socket closed", "GOAWAY", "Internal error from Core")
+"""How gRPC words it when a stream ends without a status of the server.
+
+The last is what it says when a request was being written as the stream ended; the server's status, if there was one, is
+lost with it.
+"""
 
 
 class ConnectionLost(RpcError):
