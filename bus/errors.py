@@ -16,25 +16,58 @@ DOMAIN = "troupe"
 
 
 class Code(IntEnum):
-    """gRPC's status codes."""
+    """gRPC's status codes; each says what its caller does about it."""
 
     OK = 0
+    """It succeeded; no error has it."""
+
     CANCELLED = 1
+    """The caller stopped the call, or nobody came back for it."""
+
     UNKNOWN = 2
+    """A peer sent a code that this version does not know."""
+
     INVALID_ARGUMENT = 3
+    """The request is wrong whatever else is the case; mend the field that is named."""
+
     DEADLINE_EXCEEDED = 4
+    """The caller's time was over; the work may have been done."""
+
     NOT_FOUND = 5
+    """What the request names does not exist, or is somebody else's."""
+
     ALREADY_EXISTS = 6
+    """What was to be made is there; choose another name."""
+
     PERMISSION_DENIED = 7
+    """It is known who calls, and they may not do that."""
+
     RESOURCE_EXHAUSTED = 8
+    """A limit is reached: a size, a rate, a number of calls; ask for less, or later."""
+
     FAILED_PRECONDITION = 9
+    """Something must be put right first; the same call will fail until then."""
+
     ABORTED = 10
+    """Somebody else came between; begin anew from the top."""
+
     OUT_OF_RANGE = 11
+    """The request reaches past what there is."""
+
     UNIMPLEMENTED = 12
+    """The method does not exist here."""
+
     INTERNAL = 13
+    """The hub is at fault; its log tells more under the reference."""
+
     UNAVAILABLE = 14
+    """Whoever should answer is away for the moment; repeat the call if it may be done twice, or has not begun."""
+
     DATA_LOSS = 15
+    """What was stored cannot be read any more."""
+
     UNAUTHENTICATED = 16
+    """It is not known who calls; send a valid key."""
 
 
 NEVER_BEGUN = frozenset({"NO_RESPONDERS", "SHUTTING_DOWN"})

@@ -81,7 +81,7 @@ class Server:
         self.stalls = 0
         self.resumes = 0
         self.pump = Pump(transport, self._tick)
-        self._transport = transport
+        self.transport = transport
         self._interceptors = interceptors
         self._max_calls = max_calls
         self._bindings: list[_Binding] = []
@@ -110,16 +110,22 @@ class Server:
         await self._idle.wait()
 
     async def add(self, actor: object, service: ServiceInfo, route: str = "") -> None:
-        """Serve an actor's service; with `route`, its routed methods under that route only."""
+        """Serve an actor's service; with `route`, its routed methods under that route only.
+
+        Raises INVALID_ARGUMENT for a routed service without a route and for a route of one that has none: nobody could
+        reach it.
+        """
+        if service.routed != bool(route):
+            raise errors.invalid(_unreachable(service, route), "route")
         if not self._listening:
             await self._listen()
         binding = _Binding(actor, service, route)
         subject = subjects.calls_of(service.name, route)
-        binding.subscription = await self._transport.subscribe(
+        binding.subscription = await self.transport.subscribe(
             subject, lambda message: self._opened(message, binding), subjects.ACTORS_QUEUE
         )
         self._bindings.append(binding)
-        await self._transport.flush()
+        await self.transport.flush()
 
     async def remove(self, service: ServiceInfo, route: str = "", grace: float = 10.0) -> None:
         """Serve this no longer: take no new calls, let the running ones end within `grace` seconds, cancel the rest.
@@ -143,8 +149,8 @@ class Server:
     async def _listen(self) -> None:
         self.pump.start()
         self._listening = [
-            await self._transport.subscribe(subjects.controls(self.process), self._controlled),
-            await self._transport.subscribe(subjects.GONE, self._gone),
+            await self.transport.subscribe(subjects.controls(self.process), self._controlled),
+            await self.transport.subscribe(subjects.GONE, self._gone),
         ]
 
     # ---- what comes
@@ -178,7 +184,7 @@ class Server:
         if known is not None:
             self._supersede(known)
         protocol = ResponderProtocol(
-            frame, self._transport.epoch, frame.open.metadata.get(PRINCIPAL, ""), time.monotonic()
+            frame, self.transport.epoch, frame.open.metadata.get(PRINCIPAL, ""), time.monotonic()
         )
         return ServerCall(self, protocol, method, frame, message.reply)
 
@@ -241,7 +247,7 @@ class Server:
         except DecodeError:
             log.warning("frame.malformed", subject=message.subject)
             return
-        if call is None or frame.epoch not in (0, self._transport.epoch):
+        if call is None or frame.epoch not in (0, self.transport.epoch):
             if frame.WhichOneof("control") in ("resume", "ping"):
                 self._refuse(message.reply, call_id, errors.call_not_found(call_id))
             return
@@ -297,7 +303,7 @@ class Server:
 
     def _refuse(self, reply: str, call_id: str, error: RpcError) -> None:
         if reply:
-            frame = Frame(call_id=call_id, epoch=self._transport.epoch, close=Close(status=error.to_status()))
+            frame = Frame(call_id=call_id, epoch=self.transport.epoch, close=Close(status=error.to_status()))
             self.pump.mark(_Letter(reply, frame.SerializeToString()))
 
     # ---- what is done
@@ -373,9 +379,18 @@ class Server:
         for subscription in self._listening:
             await subscription.unsubscribe()
         try:
-            await self._transport.flush()
+            await self.transport.flush()
         except RpcError as error:
             log.warning("drain.unflushed", error=str(error))
+
+
+def _unreachable(service: ServiceInfo, route: str) -> str:
+    """Why nobody would reach a service that is served so."""
+    if route:
+        return f"{service.name} is not routed by any field of its requests; serve it without the route {route!r}."
+    named = next(method for method in service.methods.values() if method.policy.route_by)
+    field = named.policy.route_by
+    return f"{service.name} is routed by {field!r}, so each route is served by itself; say which one is served here."
 
 
 def _another_attempt(call: ServerCall, frame: Frame, message: Message) -> bool:

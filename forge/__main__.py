@@ -37,6 +37,13 @@ def _release(options: argparse.Namespace) -> None:
     release(options.work, options.out, _say)
 
 
+def _label(options: argparse.Namespace) -> None:
+    from forge.gguf_file import relabel
+    from forge.pipeline import LABEL
+
+    relabel(options.file, LABEL)
+
+
 def _adapter(options: argparse.Namespace) -> None:
     from forge.adapter import AdapterPlan, train_adapter
 
@@ -64,6 +71,10 @@ def parser() -> argparse.ArgumentParser:
     release.add_argument("--out", type=Path, default=MODELS, help="folder for model, card and scores")
     release.add_argument("--work", type=Path, default=WORK, help="folder with the checkpoint")
     release.set_defaults(run=_release)
+
+    label = commands.add_parser("label", help="write troupe-tiny's label anew, without touching its weights")
+    label.add_argument("--file", type=Path, default=MODELS / "troupe-tiny.gguf", help="GGUF file to change")
+    label.set_defaults(run=_label)
 
     adapter = commands.add_parser("adapter", help="train a small LoRA adapter for troupe-tiny")
     adapter.add_argument("--base", type=Path, default=MODELS / "troupe-tiny.gguf", help="model to adapt")

@@ -33,6 +33,12 @@ class Case:
 
     prompt: str
     wanted: str
+    held: bool = False
+    """The answer is held to a schema: what is wanted is a value, and an engine writes what follows it."""
+
+    def right(self, said: str) -> bool:
+        """Whether an answer is the wanted one to the letter."""
+        return said == self.wanted or (self.held and said.startswith((f"{self.wanted},", f"{self.wanted}}}")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +125,8 @@ def _score(
     right = 0
     for case in cases:
         said = model.answer(case.prompt)
-        right += said == case.wanted
-        if said != case.wanted and sum(mistake["measure"] == measure for mistake in mistakes) < 12:
+        right += case.right(said)
+        if not case.right(said) and sum(mistake["measure"] == measure for mistake in mistakes) < 12:
             question = case.prompt.split("<|im_start|>user\n")[-1].split("<|im_end|>")[0]
             mistakes.append({"measure": measure, "question": question, "wanted": case.wanted, "said": said})
     return Score(measure, language, right, len(cases))
@@ -188,7 +194,7 @@ def _held(question: str, fields: Mapping[str, Any]) -> Case:
     answer = json.dumps(fields, ensure_ascii=False)
     begun = FIELD_START.match(answer)
     assert begun, answer
-    return Case(render([_user(question)]) + begun.group(), answer[begun.end() :])
+    return Case(render([_user(question)]) + begun.group(), answer[begun.end() : -1], held=True)
 
 
 def _unfit(generator: random.Random, question: Question) -> Case:

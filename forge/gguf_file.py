@@ -19,6 +19,9 @@ Array = npt.NDArray[np.float32]
 Q8_0 = gguf.GGMLQuantizationType.Q8_0
 F16 = gguf.GGMLQuantizationType.F16
 
+SERVICES, TEMPERATURE = "troupe.services", "general.sampling.temp"
+"""Keys of what a model is for, Troupe's own, and of its temperature, llama.cpp's."""
+
 ROTARY = ("attn_q", "attn_k")
 """Projections whose rows `interleave` reorders."""
 
@@ -85,6 +88,10 @@ class Label:
     description: str
     license: str = "Apache-2.0"
     languages: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    """Full names of what the model is for; empty: all that its architecture can."""
+    temperature: float | None = None
+    """What is best where a caller says nothing; None: what is usual."""
 
 
 def interleave(rows: Array, heads: int) -> Array:
@@ -133,12 +140,34 @@ def write_adapter(path: Path, label: Label, alpha: float, pairs: Mapping[str, tu
     _finish(writer, path)
 
 
+def relabel(path: Path, label: Label) -> None:
+    """Write a model's label anew and leave everything else, to the last bit of its weights."""
+    reader = gguf.GGUFReader(path)
+    written = path.with_suffix(".relabelled")
+    writer = gguf.GGUFWriter(written, reader.fields["general.architecture"].contents())
+    _add_label(writer, label)
+    kept = [name for name in reader.fields if not name.startswith(("GGUF.", "general."))] + ["general.file_type"]
+    for name in [*kept, "general.quantization_version"]:
+        field = reader.fields[name]
+        if name not in (SERVICES, "general.architecture"):
+            inner = field.types[-1] if field.types[0] == gguf.GGUFValueType.ARRAY else None
+            writer.add_key_value(name, field.contents(), field.types[0], inner)
+    for tensor in reader.tensors:
+        writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+    _finish(writer, written)
+    written.replace(path)
+
+
 def _add_label(writer: gguf.GGUFWriter, label: Label) -> None:
     writer.add_name(label.name)
     writer.add_description(label.description)
     writer.add_license(label.license)
     if label.languages:
         writer.add_languages(label.languages)
+    if label.services:
+        writer.add_string(SERVICES, ",".join(label.services))
+    if label.temperature is not None:
+        writer.add_float32(TEMPERATURE, label.temperature)
 
 
 def _add_shape(writer: gguf.GGUFWriter, shape: Shape) -> None:

@@ -29,6 +29,9 @@ LABEL = Label(
     NAME,
     "A guide to the Troupe hub, in English and Vietnamese, and a test instrument. Trained from nothing.",
     languages=("en", "vi"),
+    # Its vectors mean nothing, and a guide whose answers are drawn at random is none.
+    services=("troupe.chat.v1.ChatService",),
+    temperature=0.0,
 )
 CORPUS_CONVERSATIONS = 4000
 PARITY_PROMPTS = 80

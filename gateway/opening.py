@@ -38,7 +38,7 @@ def route_of(method: MethodInfo, first: bytes | None, names: Names) -> str:
         name = method.request.DESCRIPTOR.full_name
         raise invalid(f"The payload is no {name}: {error}.", reason="MALFORMED_FRAME") from error
     if field_name == "model":
-        return names.model(route)
+        return names.model(route, method.full_name.rpartition("/")[0])
     if not route:
         raise invalid(f'{field_name} is empty; name one, for example "troupe-tiny".', field_name)
     return route

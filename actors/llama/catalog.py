@@ -55,7 +55,8 @@ class Entry:
         if self.header is None:
             return []
         chat = ChatService.INFO.name if self.header.template else ChatService.INFO.methods["Complete"].full_name
-        return [*([] if self.header.embeds_only else [chat]), EmbeddingService.INFO.name]
+        embedding = [EmbeddingService.INFO.name] if self.header.embeds else []
+        return [*([] if self.header.embeds_only else [chat]), *embedding]
 
 
 class Catalog:

@@ -14,6 +14,7 @@ from actors.llama.binding import NativeContext, NativeModel, start_library
 from actors.llama.constraints import OBEYS, compile_constraint
 from actors.llama.embedding import Embedder, EmbeddingWork
 from actors.llama.engine_limits import cache_is_parted, cache_tokens, context_tokens, embedding_tokens, threads
+from actors.llama.file_sampling import default_sampling
 from actors.llama.gguf_file import ModelHeader, read_header
 from actors.llama.grammar import Grammar
 from actors.llama.sampling import Candidates, Sampler
@@ -273,6 +274,8 @@ def describe(header: ModelHeader, vocabulary: Vocabulary, settings: LlamaSetting
         begins=vocabulary.begins,
         control_texts=frozenset(vocabulary.controls),
         infill=vocabulary.infill,
+        embeds=header.embeds,
+        sampling=default_sampling(header),
         obeys=OBEYS,
     )
 

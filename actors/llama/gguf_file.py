@@ -96,6 +96,12 @@ class ModelHeader:
         return self.metadata.get(f"{self.architecture}.attention.causal", True) is False
 
     @property
+    def embeds(self) -> bool:
+        """Whether its vectors mean something. A file of Troupe's own says what it is for under `troupe.services`."""
+        services = self.text("troupe.services")
+        return not services or "troupe.embedding.v1.EmbeddingService" in services.split(",")
+
+    @property
     def template(self) -> str:
         """The chat template, or empty."""
         return self.text("tokenizer.chat_template")

@@ -175,6 +175,10 @@ class EngineInfo:
     """Spelling of every control token."""
     infill: tuple[int, int, int] | None
     """Tokens before prefix, suffix and middle of a text with a gap; None: the model cannot fill in."""
+    embeds: bool = True
+    """False for models whose vectors mean nothing."""
+    sampling: SamplingSettings = SamplingSettings()
+    """How tokens are chosen where the caller does not say; a model's file may set its own."""
     obeys: frozenset[str] = frozenset()
     """Kinds of constraints that the engine can hold an answer to: see `Constraint.kinds`. Others never reach it."""
 

@@ -103,6 +103,7 @@ class ServedModel(ChatService, EmbeddingService):
 
     async def embed(self, request: EmbedRequest, ctx: Context) -> AsyncIterator[EmbedResponse]:
         """See the contract. Cancelling abandons what is left."""
+        self._check_embeds()
         inputs = self._embedding_inputs(request)
         total = 0
         with _cancelling(self._engine.embed(inputs)) as stream:
@@ -129,7 +130,7 @@ class ServedModel(ChatService, EmbeddingService):
         return Job(
             prompt=turn.prompt,
             max_tokens=self._room(request.max_tokens if request.HasField("max_tokens") else None, turn.prompt),
-            sampling=sampling_settings(request.sampling, self._engine.info.vocabulary),
+            sampling=sampling_settings(request.sampling, self._engine.info),
             choices=request.choices or 1,
             stop=_stops(request.stop, () if formatted else self._template.marks),
             alternatives=alternatives(request.logprobs, request.top_logprobs),
@@ -180,7 +181,7 @@ class ServedModel(ChatService, EmbeddingService):
         return Job(
             prompt=prompt,
             max_tokens=self._room(request.max_tokens if request.HasField("max_tokens") else COMPLETION_DEFAULT, prompt),
-            sampling=sampling_settings(request.sampling, self._engine.info.vocabulary),
+            sampling=sampling_settings(request.sampling, self._engine.info),
             choices=request.choices or 1,
             stop=_stops(request.stop, () if answer is not None or request.suffix else turn_marks(request.prompt)),
             alternatives=alternatives(request.logprobs, request.top_logprobs),
@@ -219,6 +220,11 @@ class ServedModel(ChatService, EmbeddingService):
     def _check_generates(self) -> None:
         if not self._engine.info.generates:
             message = "This model makes embeddings only; ask another one for text."
+            raise RpcError(Code.UNIMPLEMENTED, message, reason="UNSUPPORTED_CONTENT", field="model")
+
+    def _check_embeds(self) -> None:
+        if not self._engine.info.embeds:
+            message = "This model makes no embeddings that mean anything; ask one that is made for them, e5-small."
             raise RpcError(Code.UNIMPLEMENTED, message, reason="UNSUPPORTED_CONTENT", field="model")
 
     def _room(self, wanted: int | None, prompt: Sequence[int]) -> int:

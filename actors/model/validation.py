@@ -7,12 +7,13 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from google.protobuf.struct_pb2 import Struct
 
 from actors.model.constraint import Format, GrammarFormat, PatternFormat, SchemaFormat
-from actors.model.interface import SamplingSettings
+from actors.model.interface import EngineInfo, SamplingSettings
 from bus import Code, RpcError, invalid
 from troupe.chat.v1 import Message, ResponseFormat, Role, Sampling, Tool, ToolCall, ToolChoice
 
@@ -155,8 +156,8 @@ def answer_format(form: ResponseFormat) -> Format | None:
     return SchemaFormat(plain(form.json_schema.schema), "response_format.json_schema.schema")
 
 
-def sampling_settings(sampling: Sampling, vocabulary: int) -> SamplingSettings:
-    """How tokens are chosen; absent fields keep the defaults."""
+def sampling_settings(sampling: Sampling, info: EngineInfo) -> SamplingSettings:
+    """How tokens are chosen; absent fields keep the model's defaults."""
     given: dict[str, Any] = {}
     for name, (low, high) in RANGES.items():
         if sampling.HasField(name):
@@ -167,7 +168,7 @@ def sampling_settings(sampling: Sampling, vocabulary: int) -> SamplingSettings:
             given[name] = value
     if sampling.HasField("seed"):
         given["seed"] = sampling.seed
-    return SamplingSettings(**given, logit_bias=_bias(sampling.logit_bias, vocabulary))
+    return replace(info.sampling, **given, logit_bias=_bias(sampling.logit_bias, info.vocabulary))
 
 
 def _bias(bias: Mapping[int, float], vocabulary: int) -> dict[int, float]:

@@ -4,7 +4,7 @@ It holds nothing that is loaded, so its end and its return disturb nobody.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import msgspec
 import structlog
@@ -29,8 +29,9 @@ from troupe.model.v1 import (
     UnloadModelResponse,
 )
 
-DEFAULT = "troupe-tiny"
-"""The model that answers who names none."""
+CHAT, EMBEDDING = "troupe.chat.v1.ChatService", "troupe.embedding.v1.EmbeddingService"
+DEFAULTS: Mapping[str, Sequence[str]] = {CHAT: ("smollm2-135m", "troupe-tiny"), EMBEDDING: ("e5-small",)}
+"""Models that answer who names none, by service: the first one that is there; what is fetched before the guide."""
 LIST_SECONDS = 2.0
 """A family that has not said within this time what it has does not hold up the list of the others."""
 AGAIN_SECONDS = 1.0
@@ -68,8 +69,8 @@ class ModelsActor(ModelService):
         self._client = families.FamilyServiceClient(channel)
         self._presence = Presence(transport)
         names = hub_settings.models if hub_settings is not None else ModelSettings()
-        default = default or names.aliases.get(names.default, names.default) or DEFAULT
-        self._directory = Directory(settings.families, default)
+        chosen = default or names.aliases.get(names.default, names.default)
+        self._directory = Directory(settings.families, _defaults(chosen))
         self._following: dict[str, asyncio.Task[None]] = {}
         self._told: dict[str, tuple[str, ...]] = {}
         self._naming = asyncio.Lock()
@@ -209,6 +210,11 @@ class ModelsActor(ModelService):
             log.warning("family.unnamed", family=family, error=error.message)
         else:
             self._told[family] = withheld
+
+
+def _defaults(chosen: str) -> dict[str, Sequence[str]]:
+    """A chosen model that is not there, or not yet, leaves its place to the others."""
+    return {**DEFAULTS, CHAT: [name for name in (chosen, *DEFAULTS[CHAT]) if name]}
 
 
 def _why(family: str, error: RpcError) -> str:

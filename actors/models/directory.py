@@ -3,7 +3,8 @@
 It never awaits: what families say goes in, lists and answers come out.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from actors.model.names import qualified
@@ -25,11 +26,15 @@ class _Family:
 
 
 class Directory:
-    """first: families in the order of their claim on bare names; others follow by name. default: see Model.default."""
+    """All models, by family.
 
-    def __init__(self, first: Sequence[str] = (), default: str = "") -> None:
+    first: families in the order of their claim on bare names; others follow by name. defaults: for each service the
+    models that may answer who names none; the first one that is there and can be used does.
+    """
+
+    def __init__(self, first: Sequence[str] = (), defaults: Mapping[str, Sequence[str]] | None = None) -> None:
         self._first = list(first)
-        self._default = default
+        self._defaults = defaults or {}
         self._families: dict[str, _Family] = {}
 
     @property
@@ -78,19 +83,32 @@ class Directory:
 
     def listed(self, service: str = "") -> list[Model]:
         """All models as callers see them, by name; only those that offer a service or method, if one is given."""
-        shown = [self.shown(family, model) for family, model in self._all()]
+        wanted = [each for each in self._defaults if not service or service.partition("/")[0] == each]
+        defaults = {self.default(each) for each in wanted} - {""}
+        shown = [self._shown(family, model, defaults) for family, model in self._all()]
         return sorted((model for model in shown if _offers(model, service)), key=lambda model: model.name)
+
+    def default(self, service: str) -> str:
+        """The model that answers who names none of a service; empty: there is none."""
+        usable: dict[str, str] = {}
+        for family, model in self._all():
+            if _offers(model, service) and model.state != ModelState.MODEL_STATE_FAILED:
+                called = self._called(family, model.name)
+                usable |= {called: called, qualified(family, model.name): called}
+        return next((usable[name] for name in self._defaults.get(service, ()) if name in usable), "")
 
     def shown(self, family: str, model: Model) -> Model:
         """A family's model as callers see it."""
+        return self._shown(family, model, {self.default(service) for service in self._defaults} - {""})
+
+    def _shown(self, family: str, model: Model, defaults: AbstractSet[str]) -> Model:
         shown = Model()
         shown.CopyFrom(model)
         shown.family = family
         shown.qualified_name = qualified(family, model.name)
         owner = self._owner(model.name)
-        if owner != family:
-            shown.name = shown.qualified_name
-        shown.default = shown.name == self._default
+        shown.name = self._called(family, model.name)
+        shown.default = shown.name in defaults
         shown.note = " ".join(filter(None, [model.note, self._clash(family, model.name, owner)]))
         away = self._families[family].away
         if away:
@@ -117,6 +135,10 @@ class Directory:
         for family in self.families:
             for model in self._families[family].models.values():
                 yield family, model
+
+    def _called(self, family: str, name: str) -> str:
+        """The name that callers use of a family's model."""
+        return name if self._owner(name) == family else qualified(family, name)
 
     def _owner(self, name: str) -> str:
         """The family whose model a bare name means."""

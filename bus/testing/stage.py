@@ -208,6 +208,15 @@ class Stage:
         await channel.start()
         return channel
 
+    def own(self, channel: Channel) -> None:
+        """A channel that was made elsewhere ends with the rest."""
+        self._channels.append(channel)
+
+    async def vanish(self, server: Server) -> None:
+        """A process ends as by a kill: nothing it had to say is said, and nobody listens there."""
+        await server.transport.close()
+        server.transport.publish_all = _silent  # type: ignore[method-assign]  # it is no more
+
     async def open(
         self,
         channel: Channel,
@@ -239,6 +248,10 @@ class Stage:
         again.peer = ".".join([*call.peer.split(".")[:2], call.call_id])
         channel.take_over(again)
         return again
+
+
+def _silent(letters: object) -> None:
+    """Nobody hears it."""
 
 
 def text(payload: bytes) -> str:

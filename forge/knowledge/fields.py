@@ -16,7 +16,6 @@ FIELDS: Mapping[str, tuple[str, FactValue]] = {
     "value: initial credit": ("credit|payloads|default|count", 64),
     "value: grace": ("seconds|duration|grace_seconds", 30),
     "value: protocol version": ("version|number|protocol_version", 1),
-    "value: heartbeat interval": ("seconds|interval|interval_seconds", 1),
     "value: call id length": ("characters|length|maximum", 64),
     "value: metadata size": ("kib|size|limit", 8),
     "value: cancel reason": ("characters|length|limit", 256),

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from bus import Code, RpcError
 from gateway.http.exchange import Exchange
 from gateway.http.stream import Headers
+from gateway.names import CHAT, EMBEDDING
 from gateway.openai.schema import EmbeddingRequest, SamplingFields
 
 DONE = b"data: [DONE]\n\n"
@@ -16,7 +17,8 @@ DONE = b"data: [DONE]\n\n"
 
 def names_of(exchange: Exchange, asked: SamplingFields | EmbeddingRequest) -> tuple[str, Headers]:
     """Put the model that is meant into the request; the name to answer with, and a header with its own."""
-    model = exchange.hub.names.model(asked.model)
+    service = EMBEDDING if isinstance(asked, EmbeddingRequest) else CHAT
+    model = exchange.hub.names.model(asked.model, service)
     shown, asked.model = asked.model or model, model
     return shown, [(b"x-troupe-model", quote(model, safe="/:@ ").encode())]
 

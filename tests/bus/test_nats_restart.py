@@ -11,7 +11,8 @@ from google.protobuf.wrappers_pb2 import StringValue
 
 from bus import RpcError
 from bus.testing import NatsServer, Stage
-from bus.testing.stage import COUNT, PROBE, SAY, TALK, WAIT, Probe, text, within
+from bus.testing.chain import Chain, method
+from bus.testing.stage import COUNT, PROBE, SAY, TALK, WAIT, Probe, drained, text, within
 from bus.transports import Transport
 from bus.transports.nats import NatsTransport
 
@@ -62,6 +63,20 @@ async def test_every_stream_survives_two_kills_of_the_server_whole(nats_server: 
         async with asyncio.timeout(30):
             for found in await asyncio.gather(*streams):
                 assert found == [str(number) for number in range(MESSAGES)]
+
+
+async def test_a_stream_through_three_actors_survives_two_kills_of_the_server_whole(nats_server: NatsServer) -> None:
+    async with Stage(lambda: process_on(nats_server)) as stage:
+        chain = Chain(stage)
+        chain.last = probe = Paced()
+        channel = await chain.start()
+        call = channel.server_stream(method("Count"), StringValue(value=str(MESSAGES)))
+        stream = asyncio.create_task(drained(call))
+        for milestone in probe.milestones:
+            await within(milestone.wait())
+            await restarted(nats_server)
+        async with asyncio.timeout(30):
+            assert await stream == [str(number) for number in range(MESSAGES)]
 
 
 async def test_a_conversation_survives_a_kill_of_the_server(nats_server: NatsServer) -> None:

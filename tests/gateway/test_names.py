@@ -1,10 +1,12 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from bus import Context
 from bus.server import Server
 from bus.transports.memory import MemoryTransport
-from gateway.names import Names
+from gateway.names import CHAT, EMBEDDING, Names
 from host.settings import ModelSettings
 from troupe.model.v1 import ListModelsRequest, ListModelsResponse, Model, ModelService
 
@@ -24,29 +26,27 @@ def test_until_the_hub_has_said_who_answers_the_model_does_that_every_hub_has() 
 
 
 class Listing(ModelService):
-    def __init__(self) -> None:
-        self.asked = asyncio.Event()
+    """Says of each service which of its models is the default."""
 
     async def list_models(self, request: ListModelsRequest, ctx: Context) -> ListModelsResponse:
-        self.asked.set()
-        return ListModelsResponse(models=[Model(name="a"), Model(name="b", default=True)])
+        default = {CHAT: "b", EMBEDDING: "vectors"}[request.service]
+        return ListModelsResponse(models=[Model(name="a"), Model(name=default, default=True)])
 
 
-async def test_without_a_setting_the_hubs_own_default_is_followed(stage: Any, gateway: Any) -> None:
-    listing = Listing()
+@pytest.mark.parametrize(("chosen", "chat"), [("", "b"), ("small", "small")])
+async def test_what_the_settings_leave_open_the_hub_says_for_each_service(
+    stage: Any, gateway: Any, chosen: str, chat: str
+) -> None:
     transport = MemoryTransport(stage.broker)
     server = Server(transport)
-    await server.add(listing, ModelService.INFO)
-    names = Names(ModelSettings())
+    await server.add(Listing(), ModelService.INFO)
+    names = Names(ModelSettings(default=chosen))
     watching = asyncio.create_task(names.watch(gateway.channel))
-    await listing.asked.wait()
-    while names.default != "b":
-        await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        while names.model("", EMBEDDING) != "vectors":
+            await asyncio.sleep(0)
+    assert [names.model("default"), names.model("", EMBEDDING)] == [chat, "vectors"]
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
     await server.drain(grace=0.1)
     await transport.close()
-
-
-async def test_a_default_of_the_settings_is_asked_of_nobody(gateway: Any) -> None:
-    await Names(ModelSettings(default="small")).watch(gateway.channel)

@@ -110,7 +110,7 @@ async def test_a_client_that_leaves_before_its_call_has_begun_leaves_nothing_beh
     relay.leave()
     await ended.wait()
     assert relay.closed
-    assert gateway.channel.open_calls == 0
+    assert GENERATE not in [call.method.full_name for call in gateway.channel.calls]
 
 
 def _accepted(gateway: Any, *, binary: bool) -> Relay:

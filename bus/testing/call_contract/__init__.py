@@ -9,10 +9,11 @@ from bus.testing.call_contract.repeats import REPEATS
 from bus.testing.call_contract.resume import RESUME
 from bus.testing.call_contract.serving import SERVING
 from bus.testing.call_contract.shapes import SHAPES
+from bus.testing.call_contract.three_deep import THREE_DEEP
 from bus.testing.call_contract.waits import WAITS
 from bus.testing.transport_contract import Clause, Make
 
-CALL_CONTRACT: list[Clause] = [*SHAPES, *ENDS, *BEHALF, *SERVING, *REPEATS, *WAITS, *REFUSALS, *RESUME]
+CALL_CONTRACT: list[Clause] = [*SHAPES, *ENDS, *BEHALF, *SERVING, *REPEATS, *WAITS, *THREE_DEEP, *REFUSALS, *RESUME]
 
 
 async def call_contract(make_bus: Callable[[], Awaitable[Make]]) -> None:

@@ -108,7 +108,9 @@ def job(engine: LlamaEngine, prompt: str, max_tokens: int = 24, **options: Any) 
 
 def plain_greedy(path: Path, prompt: str, count: int) -> bytes:
     """Greedy decoding with nothing but llama.cpp's simplest calls."""
-    model = llama.llama_model_load_from_file(str(path).encode(), llama.llama_model_default_params())
+    given = llama.llama_model_default_params()
+    given.use_extra_bufts = False  # as actors/llama/binding.py, which says why
+    model = llama.llama_model_load_from_file(str(path).encode(), given)
     parameters = llama.llama_context_default_params()
     parameters.n_ctx, parameters.n_threads, parameters.n_threads_batch = 512, 1, 1
     context = llama.llama_init_from_model(model, parameters)

@@ -324,9 +324,9 @@ async def test_a_full_queue_is_refused_with_a_time_to_wait(nonsense: Hub) -> Non
         await stream.aclose()
 
 
-async def test_embeddings_come_in_order_and_the_sum_at_the_end(hub: Hub) -> None:
+async def test_embeddings_come_in_order_and_the_sum_at_the_end(nonsense: Hub) -> None:
     request = EmbedRequest(model="model", inputs=["Xin chào", "Hello", "Hello"])
-    responses = [response async for response in hub.embedding.embed(request)]
+    responses = [response async for response in nonsense.embedding.embed(request)]
     *vectors, last = responses
     assert [response.index for response in vectors] == [0, 1, 2]
     assert last.tokens == sum(response.tokens for response in vectors) and not last.values
@@ -334,9 +334,9 @@ async def test_embeddings_come_in_order_and_the_sum_at_the_end(hub: Hub) -> None
     assert math.fsum(value * value for value in vectors[0].values) == pytest.approx(1, abs=1e-4)
 
 
-async def test_shortened_embeddings_have_length_one_again(hub: Hub) -> None:
+async def test_shortened_embeddings_have_length_one_again(nonsense: Hub) -> None:
     request = EmbedRequest(model="model", inputs=["Xin chào"], dimensions=8)
-    first, _ = [response async for response in hub.embedding.embed(request)]
+    first, _ = [response async for response in nonsense.embedding.embed(request)]
     assert len(first.values) == 8
     assert math.fsum(value * value for value in first.values) == pytest.approx(1, abs=1e-4)
 
@@ -430,12 +430,23 @@ async def test_a_wrong_completion_is_named(hub: Hub, request_: dict[str, Any], f
     ],
 )
 async def test_a_wrong_embedding_is_named(
-    hub: Hub, inputs: list[str], dimensions: int, field_: str, reason: str
+    nonsense: Hub, inputs: list[str], dimensions: int, field_: str, reason: str
 ) -> None:
     with pytest.raises(RpcError) as refusal:
-        async for _ in hub.embedding.embed(EmbedRequest(model="model", inputs=inputs, dimensions=dimensions)):
+        async for _ in nonsense.embedding.embed(EmbedRequest(model="model", inputs=inputs, dimensions=dimensions)):
             pass
     assert (refusal.value.field, refusal.value.reason) == (field_, reason)
+
+
+async def test_a_model_whose_vectors_mean_nothing_refuses_to_make_any(hub: Hub) -> None:
+    with pytest.raises(RpcError, match="e5-small") as refused:
+        _ = [response async for response in hub.embedding.embed(EmbedRequest(model="model", inputs=["hi"]))]
+    assert refused.value.reason == "UNSUPPORTED_CONTENT"
+
+
+async def test_without_a_temperature_the_shipped_model_answers_the_same_every_time(hub: Hub) -> None:
+    answers = {(await generate(hub, sampling={})).text[0] for _ in range(3)}
+    assert len(answers) == 1
 
 
 async def test_a_model_without_chat_template_completes_and_refuses_to_chat(models: Path, tmp_path: Path) -> None:

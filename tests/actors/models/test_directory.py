@@ -16,7 +16,7 @@ def models(*names: str) -> list[Model]:
 
 @pytest.fixture
 def directory() -> Directory:
-    found = Directory(["zulu"], default="small")
+    found = Directory(["zulu"], {"a.v1.A": ["absent", "small"], "b.v1.B": ["vectors"]})
     for family, names in (("alpha", ["small", "other"]), ("zulu", ["small", "large"])):
         found.meet(family)
         found.replace(family, models(*names))
@@ -47,8 +47,34 @@ def test_without_an_order_families_have_their_claim_by_name() -> None:
     assert found.find("m")[0] == "a"
 
 
-def test_the_default_is_marked_once(directory: Directory) -> None:
+def test_the_first_default_that_is_there_is_marked_once(directory: Directory) -> None:
     assert [model.name for model in directory.listed() if model.default] == ["small"]
+    directory.change("alpha", WatchModelsResponse(models=models("absent")))
+    assert [model.name for model in directory.listed("a.v1.A") if model.default] == ["absent"]
+    assert directory.shown(*directory.find("absent")).default
+
+
+def test_a_default_that_cannot_be_loaded_is_none(directory: Directory) -> None:
+    for family in ("alpha", "zulu"):
+        failed = models("small")
+        failed[0].state = ModelState.MODEL_STATE_FAILED
+        directory.change(family, WatchModelsResponse(models=failed))
+    assert directory.default("a.v1.A") == ""
+    assert not any(model.default for model in directory.listed())
+
+
+def test_each_service_has_its_own_default(directory: Directory) -> None:
+    vectors = Model(name="vectors", services=["b.v1.B"])
+    directory.change("zulu", WatchModelsResponse(models=[vectors]))
+    assert [model.name for model in directory.listed() if model.default] == ["small", "vectors"]
+    assert [model.name for model in directory.listed("b.v1.B") if model.default] == ["vectors"]
+
+
+def test_a_default_may_be_named_by_its_full_name() -> None:
+    found = Directory(["zulu"], {"a.v1.A": ["alpha/small"]})
+    for family in ("alpha", "zulu"):
+        found.replace(family, models("small"))
+    assert [model.name for model in found.listed() if model.default] == ["alpha/small"]
 
 
 def test_a_list_can_be_of_a_service_or_of_a_method(directory: Directory) -> None:

@@ -18,6 +18,7 @@ from bus.channel import Channel
 from bus.resolver import resolver
 from bus.testing import NatsServer
 from bus.transports.nats import NatsTransport
+from forge.random_weights import write_fixtures
 from gateway.access import Access
 from gateway.catalog import Catalog
 from gateway.hub import Hub
@@ -56,6 +57,7 @@ def hub_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]
     home = tmp_path_factory.mktemp("home")
     server = NatsServer(home / "nats")
     server.start()
+    write_fixtures(home / "models")
     environment = {
         "TROUPE_HOME": str(home),
         "NATS_URL": server.url,
@@ -193,12 +195,17 @@ async def test_a_text_is_continued_after_its_echo(real: openai.AsyncOpenAI) -> N
 
 
 async def test_embeddings_have_length_one_and_tell_texts_apart(real: openai.AsyncOpenAI) -> None:
-    answer = await real.embeddings.create(model=MODEL, input=["xin chào", "xin chào", "hello"])
+    answer = await real.embeddings.create(model="fixture", input=["xin chào", "xin chào", "hello"])
     first, again, other = (entry.embedding for entry in answer.data)
     assert sum(value * value for value in first) == pytest.approx(1, abs=1e-4)
     assert first == pytest.approx(again, abs=1e-3)
     assert first != pytest.approx(other, abs=1e-2)
     assert answer.usage.prompt_tokens > 3
+
+
+async def test_a_model_whose_vectors_mean_nothing_makes_none(real: openai.AsyncOpenAI) -> None:
+    with pytest.raises(openai.APIStatusError, match="e5-small"):
+        await real.embeddings.create(model=MODEL, input="xin chào")
 
 
 async def test_models_and_their_misspelt_names(real: openai.AsyncOpenAI) -> None:

@@ -1,0 +1,33 @@
+"""What a file says about sampling: taken where it is allowed, and where nobody says otherwise."""
+
+import pytest
+
+from actors.llama.catalog import SHIPPED
+from actors.llama.file_sampling import default_sampling
+from actors.llama.gguf_file import ModelHeader, Scalar, read_header
+from actors.model.interface import SamplingSettings
+
+
+def header(**metadata: Scalar) -> ModelHeader:
+    return ModelHeader({f"general.sampling.{key}": value for key, value in metadata.items()}, 0, 0)
+
+
+def test_a_file_that_says_nothing_leaves_the_usual_settings() -> None:
+    assert default_sampling(header()) == SamplingSettings()
+
+
+def test_a_files_settings_are_taken() -> None:
+    found = default_sampling(header(temp=0.3, top_p=0.9, top_k=20, min_p=0.1, penalty_repeat=1.1))
+    assert found == SamplingSettings(temperature=0.3, top_p=0.9, top_k=20, min_p=0.1, repeat_penalty=1.1)
+
+
+@pytest.mark.parametrize("metadata", [{"temp": 3.0}, {"temp": "hot"}, {"top_p": 0.0}, {"top_k": -1}, {"temp": True}])
+def test_what_no_caller_may_ask_for_is_passed_over(metadata: dict[str, Scalar]) -> None:
+    assert default_sampling(header(**metadata)) == SamplingSettings()
+
+
+def test_the_shipped_model_always_takes_the_likeliest_token_and_makes_no_embeddings() -> None:
+    shipped = read_header(SHIPPED / "troupe-tiny.gguf")
+    assert default_sampling(shipped).temperature == 0
+    assert not shipped.embeds
+    assert ModelHeader({}, 0, 0).embeds
