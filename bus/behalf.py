@@ -35,6 +35,8 @@ class Behalf:
     @classmethod
     def of(cls, metadata: Mapping[str, str]) -> "Behalf":
         """What a call's metadata says. Raises INVALID_ARGUMENT for a priority that is none."""
+        if not metadata:
+            return NOBODY
         scopes, priority = metadata.get(SCOPES), metadata.get(PRIORITY)
         return cls(
             metadata.get(PRINCIPAL, ""),
@@ -55,6 +57,10 @@ class Behalf:
         if self.priority is not None:
             found[PRIORITY] = self.priority.word
         return found
+
+
+NOBODY = Behalf()
+"""An actor in its own name."""
 
 
 def stamp(metadata: Metadata, behalf: Behalf | None, most: Priority | None) -> None:

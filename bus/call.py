@@ -10,6 +10,7 @@ from typing import Protocol
 import structlog
 
 from bus import errors, subjects
+from bus.caller import Beside
 from bus.context import duration, progress_payload
 from bus.errors import BusyStream, Code, RpcError
 from bus.mailbox import Bell, Mailbox
@@ -62,8 +63,7 @@ class CallDriver(ABC):
         self.closed = False
         self.closed_at = 0.0
         self.attempt = 0
-        self.headers: Metadata = {}
-        self.trailers: Metadata = {}
+        self.beside = Beside()
         self.deadline: asyncio.TimerHandle | None = None
         self.traced: Callable[[RpcError | None], None] | None = None
         self.on_progress: Callable[[Progress], None] | None = None
@@ -80,6 +80,16 @@ class CallDriver(ABC):
     def call_id(self) -> str:
         """Names the call on the wire."""
         return self.protocol.call_id
+
+    @property
+    def headers(self) -> Metadata:
+        """What the responder has said ahead of its answer."""
+        return self.beside.headers
+
+    @property
+    def trailers(self) -> Metadata:
+        """What it has said at the end."""
+        return self.beside.trailers
 
     @property
     def accepted(self) -> bool:
@@ -119,7 +129,7 @@ class CallDriver(ABC):
                 if isinstance(event, Closed):
                     self._end(event)
                 elif isinstance(event, Headed):
-                    self.headers = dict(event.headers)
+                    self.beside.headers = dict(event.headers)
                     self.on_event(event)
                 else:
                     self.on_event(event)
@@ -209,7 +219,7 @@ class CallDriver(ABC):
     def finish(self, event: Closed) -> None:
         """The call is over, as `event` says."""
         self.closed, self.closed_at = True, time.monotonic()
-        self.error, self.trailers = event.error, dict(event.trailers)
+        self.error, self.beside.trailers = event.error, dict(event.trailers)
         if self.deadline is not None:
             self.deadline.cancel()
         self._owner.ended(self)

@@ -125,20 +125,6 @@ class Channel:
 
         return StreamCall(work)
 
-    async def _responses(
-        self,
-        method: MethodInfo,
-        requests: Requests,
-        route: str,
-        timeout: float | None,
-        metadata: Metadata | None,
-        beside: Beside,
-    ) -> AsyncGenerator[Any, None]:
-        payloads = self._payloads(method, requests, route, timeout, metadata, beside)
-        async with aclosing(payloads):
-            async for payload in payloads:
-                yield decode(method.response, payload)
-
     async def _response(
         self,
         method: MethodInfo,
@@ -148,16 +134,16 @@ class Channel:
         metadata: Metadata | None,
         beside: Beside,
     ) -> Any:
-        payloads = self._payloads(method, requests, route, timeout, metadata, beside)
+        responses = self._responses(method, requests, route, timeout, metadata, beside)
         found = None
-        async with aclosing(payloads):
-            async for payload in payloads:
-                found = payload
+        async with aclosing(responses):
+            async for response in responses:
+                found = response
         if found is None:
             raise RpcError(Code.INTERNAL, f"{method.full_name} ended without a response.")
-        return decode(method.response, found)
+        return found
 
-    async def _payloads(
+    async def _responses(
         self,
         method: MethodInfo,
         requests: Requests,
@@ -165,10 +151,10 @@ class Channel:
         timeout: float | None,
         metadata: Metadata | None,
         beside: Beside,
-    ) -> AsyncGenerator[bytes, None]:
-        """Response payloads of a call."""
+    ) -> AsyncGenerator[Any, None]:
         call = await self.open(method, route, timeout=timeout, metadata=metadata)
         call.on_progress = current_teller()
+        call.beside = beside
         sender: asyncio.Task[None] | None = None
         try:
             if requests.stream is not None:
@@ -176,10 +162,8 @@ class Channel:
             else:
                 await send_one(call, requests.single)
             async for payload in call:
-                beside.headers = call.headers
-                yield payload
+                yield decode(method.response, payload)
         finally:
-            beside.headers, beside.trailers = call.headers, call.trailers
             call.cancel("the caller went away")
             if sender:
                 await reap(sender)

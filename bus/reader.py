@@ -22,7 +22,9 @@ class SingleReader(AsyncGenerator[T, None]):
 
     def __anext__(self) -> Coroutine[Any, Any, T]:
         """The next one. Raises StopAsyncIteration, BusyStream, and what the generator raises."""
-        return self.asend(None)
+        if self._generator.ag_running:
+            self._alone("read")
+        return self._generator.__anext__()
 
     def asend(self, value: None) -> Coroutine[Any, Any, T]:
         """As an async generator's."""

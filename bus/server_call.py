@@ -148,6 +148,8 @@ class ServerCall:
     def _head(self) -> None:
         """With the first message the headers are fixed. Raises INTERNAL for what cannot travel."""
         self._headed = True
+        if not self.context.headers:
+            return
         try:
             self.protocol.head(self.context.headers)
         except RpcError as error:
