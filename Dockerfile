@@ -13,7 +13,7 @@ WORKDIR /src
 ARG CMAKE_ARGS="-DGGML_NATIVE=OFF"
 COPY constraints.txt ./
 RUN /opt/troupe/bin/pip install -c constraints.txt "$(grep '^llama-cpp-python==' constraints.txt)"
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY proto ./proto
 COPY bus ./bus
 COPY store ./store

@@ -1,5 +1,5 @@
 # The commands of this repository. `make up` and `make test` do their own set-up; see deploy/setup.sh.
-.PHONY: help up setup test test-long lint format proto proto-typescript docs bench clean
+.PHONY: help up setup test test-fast test-long coverage lint format hooks proto proto-typescript docs bench bench-check clean
 .NOTPARALLEL:
 
 BIN := .venv/bin
@@ -18,8 +18,14 @@ setup: ## Set up what the hub and the tests need
 test: setup ## Run the tests; make test ARGS="tests/bus -k resume" runs some
 	@$(IN_VENV) $(BIN)/python -m pytest $(ARGS)
 
+test-fast: setup ## Run the tests that need no engine, no browser and no whole hub
+	@$(IN_VENV) $(BIN)/python -m pytest -m fast $(ARGS)
+
 test-long: setup ## Run the tests that take many minutes, with what they measure
 	@$(IN_VENV) $(BIN)/python -m pytest -m long -s $(ARGS)
+
+coverage: setup ## Run the tests and hold their branch coverage against tests/coverage.json; ARGS=--raise writes better figures
+	@$(IN_VENV) $(BIN)/python deploy/covered.py $(ARGS)
 
 lint: setup ## Check style, types, import directions and the contract
 	$(IN_VENV) ruff check .
@@ -32,6 +38,9 @@ lint: setup ## Check style, types, import directions and the contract
 format: setup ## Format the sources
 	$(IN_VENV) ruff check --fix .
 	$(IN_VENV) ruff format .
+
+hooks: ## Check format, style and contract of what is staged, before each commit
+	@deploy/hooks.sh
 
 proto: setup ## Check the contract and generate proto/gen from it
 	$(IN_VENV) buf lint
@@ -46,6 +55,9 @@ docs: setup ## Write the part of docs/settings.md that comes from the actors' se
 
 bench: setup ## Measure; each benchmark prints its table
 	@$(IN_VENV) $(BIN)/python tests/bench/run.py $(ARGS)
+
+bench-check: setup ## Run the short benchmarks beside the last release; fails where one has become slower
+	@$(IN_VENV) $(BIN)/python tests/bench/check.py $(ARGS)
 
 clean: ## Remove the virtual environment and everything generated beside it
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist

@@ -9,6 +9,28 @@ from hypothesis import HealthCheck, settings
 
 from bus.testing import NatsServer
 
+TESTS = Path(__file__).parent
+
+WHOLE = (
+    "actors/llama",
+    "bench",
+    "clients",
+    "e2e",
+    "forge",
+    "kills",
+    "deploy/test_wheel.py",
+    "gateway/openai/test_end_to_end.py",
+)
+"""Folders and files with engines, browsers, whole hubs or wheels. What is not named here is marked fast."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        path = item.path.relative_to(TESTS)
+        if not any(path.is_relative_to(each) for each in WHOLE) and item.get_closest_marker("long") is None:
+            item.add_marker("fast")
+
+
 settings.register_profile(
     "default",
     derandomize=True,

@@ -31,13 +31,14 @@ class Process:
     name: str
     command: list[str]
     environment: dict[str, str]
+    root: Path = ROOT
     handle: asyncio.subprocess.Process | None = None
     log: Path = Path(os.devnull)
 
     async def start(self) -> None:
         with self.log.open("ab") as log:
             self.handle = await asyncio.create_subprocess_exec(
-                *self.command, env=self.environment, stdout=log, stderr=log, cwd=ROOT
+                *self.command, env=self.environment, stdout=log, stderr=log, cwd=self.root
             )
 
     @property
@@ -69,9 +70,10 @@ class Process:
 
 @dataclass
 class Stage:
-    """A hub of separate processes in a home of its own."""
+    """A hub of separate processes in a home of its own. root: the checkout whose hub it is."""
 
     home: Path
+    root: Path = ROOT
     nats_port: int = field(default_factory=free_port)
     http_port: int = field(default_factory=free_port)
     grpc_port: int = field(default_factory=free_port)
@@ -89,12 +91,12 @@ class Stage:
             "TROUPE_LIMITS_MESSAGES_PER_SECOND": "1000000",
             "TROUPE_LIMITS_MESSAGE_BURST": "1000000",
             "TROUPE_ACTORS_LLAMA_SLOTS": "1",
-            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "proto" / "gen")]),
+            "PYTHONPATH": os.pathsep.join([str(self.root), str(self.root / "proto" / "gen")]),
         }
 
     async def start(self, name: str, *command: str) -> Process:
         """Start a process; its output goes to `<home>/<name>.log`."""
-        process = Process(name, list(command), self.environment, log=self.home / f"{name}.log")
+        process = Process(name, list(command), self.environment, self.root, log=self.home / f"{name}.log")
         await process.start()
         self.processes[name] = process
         return process
@@ -134,10 +136,10 @@ async def reachable(port: int) -> None:
 
 
 @contextlib.asynccontextmanager
-async def stage(*actors: str, gateway: bool = True) -> AsyncIterator[Stage]:
-    """A running hub with these actors."""
+async def stage(*actors: str, gateway: bool = True, root: Path = ROOT) -> AsyncIterator[Stage]:
+    """A running hub with these actors, of this checkout or another."""
     with tempfile.TemporaryDirectory(prefix="troupe-bench-") as home:
-        running = Stage(Path(home))
+        running = Stage(Path(home), root)
         try:
             await running.start_nats()
             for actor in actors:
