@@ -22,8 +22,12 @@ import httpx
 import pytest
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("actors", "bus", "cli", "clients", "gateway", "host", "proto", "store")
-FILES = ("buf.yaml", "buf.gen.yaml", "pyproject.toml")
+LEFT = shutil.ignore_patterns(
+    ".git", ".venv", "build", "dist", "__pycache__", "node_modules", ".hypothesis", ".*_cache", "*.gguf"
+)
+"""What a copy does without: what is made anew, and models."""
+
+RUN_SECONDS = 120
 BLOCK = re.compile(r"<!-- (?P<kind>[a-z]+)(?:: (?P<what>.*?))? -->\n```[a-z]*\n(?P<text>.*?)```", re.DOTALL)
 READY_SECONDS = 60
 
@@ -40,12 +44,8 @@ class Page:
         return [(found["what"] or "", found["text"]) for found in BLOCK.finditer(self._text) if found["kind"] == kind]
 
     def follow(self) -> None:
-        """Copy the repository and do what the page says: files, tables, generated classes."""
-        ignored = shutil.ignore_patterns("__pycache__", "*.gguf", "node_modules")
-        for name in COPIED:
-            shutil.copytree(ROOT / name, self.copy / name, ignore=ignored)
-        for name in FILES:
-            shutil.copy(ROOT / name, self.copy / name)
+        """Copy the repository and do what the page says: files and tables."""
+        shutil.copytree(ROOT, self.copy, ignore=LEFT, dirs_exist_ok=True)
         for name, text in self.blocks("file"):
             (self.copy / name).parent.mkdir(parents=True, exist_ok=True)
             (self.copy / name).write_text(text)
@@ -56,11 +56,13 @@ class Page:
             assert opening is not None, f"{name} has no {after}"
             (self.copy / name).write_text(before[: opening.end()] + text + before[opening.end() :])
 
-    def run(self, *command: str, **environment: str) -> str:
+    def run(self, *command: str, seconds: float = RUN_SECONDS, **environment: str) -> str:
         """What a command prints in the copy; it must succeed."""
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         env = {**os.environ, "PATH": path, "PYTHONPATH": self._python_path, **environment}
-        done = subprocess.run(command, cwd=self.copy, env=env, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            command, cwd=self.copy, env=env, capture_output=True, text=True, timeout=seconds, check=False
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -101,7 +103,7 @@ class Page:
 
     @property
     def _python_path(self) -> str:
-        return os.pathsep.join([str(self.copy), str(self.copy / "proto" / "gen")])
+        return os.pathsep.join(str(self.copy / each) for each in ("", "proto/gen", "clients/python"))
 
 
 def _free_port() -> int:
