@@ -248,7 +248,7 @@ class GrpcChannel:
 
 
 def _attempts(method: MethodInfo, error: RpcError) -> int:
-    """How often to try before this error is the caller's. What the hub itself refuses, it has waited for and repeated."""
+    """How often to try before this error is the caller's. What the hub itself refuses, it has waited for."""
     return MAX_ATTEMPTS if isinstance(error, ConnectionLost) and method.policy.idempotent else 1
 
 
