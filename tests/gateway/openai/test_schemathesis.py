@@ -14,6 +14,9 @@ from schemathesis.generation import GenerationMode
 EXAMPLES = 4
 """Requests of each kind for each route."""
 
+PARTS = 4
+"""Of the routes, so that each test ends in time on a busy machine."""
+
 SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
 
 
@@ -27,11 +30,11 @@ def documented(operation: Any, response: Any) -> None:
     assert media_type in content, (operation.label, response.status_code, media_type)
 
 
-def tried(url: str, mode: GenerationMode) -> int:
-    """Ask every route of the document; how many requests were made."""
+def tried(url: str, mode: GenerationMode, part: int) -> int:
+    """Ask one part of the document's routes; how many requests were made."""
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
     asked = 0
-    for found in schema.get_all_operations():
+    for found in list(schema.get_all_operations())[part::PARTS]:
         assert isinstance(found, Ok), found
         operation = found.ok()
 
@@ -49,7 +52,8 @@ def tried(url: str, mode: GenerationMode) -> int:
     return asked
 
 
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("mode", list(GenerationMode))
-async def test_the_document_is_true_for_whatever_is_sent(scripted: Any, mode: GenerationMode) -> None:
+async def test_the_document_is_true_for_whatever_is_sent(scripted: Any, mode: GenerationMode, part: int) -> None:
     async with scripted.door() as door:
-        assert await asyncio.to_thread(tried, door.url, mode) > EXAMPLES
+        assert await asyncio.to_thread(tried, door.url, mode, part) > 0
