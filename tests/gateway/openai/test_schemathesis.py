@@ -56,4 +56,6 @@ def tried(url: str, mode: GenerationMode, part: int) -> int:
 @pytest.mark.parametrize("mode", list(GenerationMode))
 async def test_the_document_is_true_for_whatever_is_sent(scripted: Any, mode: GenerationMode, part: int) -> None:
     async with scripted.door() as door:
-        assert await asyncio.to_thread(tried, door.url, mode, part) > 0
+        asked = await asyncio.to_thread(tried, door.url, mode, part)
+    # A part may have only routes that take nothing, of which nothing can be broken.
+    assert asked > 0 or mode is GenerationMode.NEGATIVE
