@@ -40,7 +40,7 @@ def indexes(payloads: Any) -> list[int]:
 async def begun(socket: Any, call_id: str) -> tuple[int, list[int]]:
     """The epoch of a call that is opened, and what has come of it: all that the window lets through."""
     await socket.send(opening(call_id))
-    received: list[int] = []
+    epoch, received = 0, list[int]()
     while len(received) < WINDOW:
         frame = await socket.receive()
         received += indexes(frame.payload)

@@ -52,11 +52,11 @@ def opening(call_id: str, **fields: Any) -> Frame:
 async def begun(socket: Any, call_id: str) -> int:
     """Open a call and take what the window lets through; its epoch."""
     await socket.send(opening(call_id))
-    received = 0
+    epoch = received = 0
     while received < WINDOW:
         frame = await socket.receive()
-        received += len(frame.payload)
-    return int(frame.epoch)
+        received, epoch = received + len(frame.payload), frame.epoch
+    return epoch
 
 
 async def goes_on(socket: Any, call_id: str) -> bool:
