@@ -39,8 +39,8 @@ class CallOwner(Protocol):
     def meet(self, method: MethodInfo, route: str) -> None:
         """Somebody serves this."""
 
-    def met(self, method: MethodInfo, route: str) -> bool:
-        """Somebody has served this before."""
+    def expected(self, method: MethodInfo, route: str) -> bool | None:
+        """Somebody who serves this may come; see Outlook."""
 
 
 class CallDriver(ABC):
@@ -157,7 +157,7 @@ class CallDriver(ABC):
         standing = Standing(
             accepted=protocol.accepted,
             answered=protocol.incoming.received > protocol.opening.preceding,
-            met=self._met or self._owner.met(self.method, self.route),
+            expected=self._met or self._owner.expected(self.method, self.route),
             told=self.method.server_streaming or self.on_progress is not None,
         )
         if self._waiting is None:

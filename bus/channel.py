@@ -32,6 +32,9 @@ Stamp = Callable[[MethodInfo, Metadata], None]
 Trace = Callable[[str, MutableMapping[str, str]], Callable[[RpcError | None], None]]
 """Begins a span for a call, by its method's full name and metadata, which it may change; what it returns ends it."""
 
+Outlook = Callable[[MethodInfo, str], bool | None]
+"""Whether somebody who serves a method under a route may come: True, False for nobody of this hub, None: not known."""
+
 TRACE_KEYS = ("traceparent", "tracestate")
 """Metadata of the W3C trace context."""
 
@@ -56,6 +59,7 @@ class Channel:
     """Opens calls on a transport. Connects to nothing itself; `close` ends its calls and leaves the transport open.
 
     resolver: asked when nobody serves a route; the call is then opened again (bus/waiting.py). stamps: see Stamp.
+    outlook: set it where somebody hears who is there; asked how long to wait.
     """
 
     resolver: Resolver | None
@@ -69,6 +73,7 @@ class Channel:
         self.resolver = resolver
         self._stamps = stamps
         self.trace: Trace | None = None
+        self.outlook: Outlook | None = None
         self._calls: dict[str, CallDriver] = {}
         self._ticked = 0.0
         self._met: set[tuple[str, str]] = set()
@@ -263,9 +268,11 @@ class Channel:
         if len(self._met) < MAX_MET:
             self._met.add((method.service, route))
 
-    def met(self, method: MethodInfo, route: str) -> bool:
-        """Somebody has served this before."""
-        return (method.service, route) in self._met
+    def expected(self, method: MethodInfo, route: str) -> bool | None:
+        """Somebody who serves this may come, since somebody has before, or as the outlook says."""
+        if (method.service, route) in self._met:
+            return True
+        return self.outlook(method, route) if self.outlook is not None else None
 
     def _forget(self, call: CallDriver) -> None:
         if self._calls.get(call.call_id) is call:

@@ -5,7 +5,8 @@ Channels and doors decide by the same rules:
 1. A call of which something was answered is never opened again.
 2. What has certainly not begun (NO_RESPONDERS, SHUTTING_DOWN) is opened again whatever the method does:
    a. if nobody serves the route, and the contract says who has it served, after that was asked, a few times;
-   b. else until someone comes back: a restarted actor takes about a second, one that is replaced after a hang four.
+   b. not where it is known that nobody of this hub serves it;
+   c. else until someone comes back: a restarted actor takes about a second, one that is replaced after a hang four.
 3. What may have begun is opened again only where the method is idempotent and its requests are still here:
    a. REPEATS times in all;
    b. once if the peer did not even accept, since it may be the same one that hangs.
@@ -26,7 +27,7 @@ BLIND_SECONDS = 4.0
 """The same for callers that cannot be told: nobody waits 5 s without a word."""
 
 STRANGER_SECONDS = 1.0
-"""How long a service or route is waited for that this process has never met: it may be starting, or not exist."""
+"""How long a service or route is waited for of which nobody knows here: it may be starting, or not exist."""
 
 FIRST_DELAY_SECONDS = 0.05
 LONGEST_DELAY_SECONDS = 0.5
@@ -70,13 +71,13 @@ Verdict = Again | Resolve | GiveUp
 class Standing:
     """How a call stood when it ended.
 
-    accepted: a responder had taken it. answered: something of the answer had come. met: this process knows that the
-    route was served before. told: somebody hears Progress.
+    accepted: a responder had taken it. answered: something of the answer had come. expected: somebody who serves it may
+    come; False: nobody of this hub; None: nobody knows. told: somebody hears Progress.
     """
 
     accepted: bool = False
     answered: bool = False
-    met: bool = False
+    expected: bool | None = None
     told: bool = False
 
 
@@ -116,10 +117,12 @@ class Waiting:
             self._resolves += 1
             self._since = None
             return Resolve()
-        if self._since is None:  # 2b
+        if nobody and standing.expected is False:  # 2b
+            return GiveUp(self._absent(error))
+        if self._since is None:  # 2c
             self._since, self._said, self._refusals = now, now - SAY_AGAIN_SECONDS + SAY_SECONDS, 0
         patience = STRANGER_SECONDS
-        if standing.met or not nobody:
+        if standing.expected or not nobody:
             patience = RETURN_SECONDS if standing.told else BLIND_SECONDS
         waited = now - self._since
         if waited >= patience:
@@ -155,9 +158,18 @@ class Waiting:
 
     def _nobody(self, error: RpcError, waited: float) -> RpcError:
         came = f", and nobody has come within {waited:.0f} s" if waited >= STRANGER_SECONDS else ""
+        return self._reworded(
+            error, f"Nobody serves {self._what()} now{came}. See /readyz or `troupe models` for what is served."
+        )
+
+    def _absent(self, error: RpcError) -> RpcError:
+        see = "`troupe status` says what runs, and [supervisor] actors in troupe.toml what should."
+        return self._reworded(error, f"No actor of this hub serves {self._what()}. {see}")
+
+    def _reworded(self, error: RpcError, message: str) -> RpcError:
         return RpcError(
             error.code,
-            f"Nobody serves {self._what()} now{came}. See /readyz or `troupe models` for what is served.",
+            message,
             reason=error.reason,
             metadata={**error.metadata, "service": self._method.service},
             retry_after=error.retry_after,

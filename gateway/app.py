@@ -36,6 +36,7 @@ from gateway.openai import routes as openai
 from gateway.openai.errors import OPENAI
 from gateway.websocket import MAX_TEXT, serve_websocket
 from host.liveness import Presence
+from host.outlook import Expectation
 
 PAGE = Path(__file__).parent.parent / "clients" / "web"
 
@@ -56,6 +57,7 @@ def create_app(hub: Hub) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        hub.channel.outlook = Expectation(presence)
         await presence.start()
         watching = [asyncio.create_task(hub.access.watch()), asyncio.create_task(hub.names.watch(hub.channel))]
         yield

@@ -51,8 +51,8 @@ class Heart:
     """Tells twice a second that this process lives, and how its engine does.
 
     services: asked at each beat for what is served; routed services with "[route]" appended. calls: for how many calls
-    are open. What is set as `state` is told at once. pulse, trouble: set them where there is an engine, or
-    something that may not be well; asked at each beat.
+    are open. What is set as `state` is told at once. pulse, trouble, awaits: set them where there is an engine,
+    something that may not be well, or actors that are being started; asked at each beat.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class Heart:
         self.actor = actor
         self.pulse: Callable[[], Pulse] = lambda: IDLE
         self.trouble: Callable[[], str] = str
+        self.awaits: Callable[[], Iterable[str]] = tuple
         self._calls = calls
         self._transport = transport
         self._services = services
@@ -117,6 +118,7 @@ class Heart:
             patience_ms=min(int(pulse.patience * 1000), MAX_PATIENCE_MS),
             calls=self._calls(),
             trouble=self.trouble()[:MAX_TROUBLE],
+            awaits=list(self.awaits()),
         )
 
     def _publish(self, beat: Heartbeat) -> None:
@@ -144,6 +146,7 @@ class Seen:
     services: tuple[str, ...]
     epoch: int
     trouble: str = ""
+    awaits: tuple[str, ...] = ()
 
     def serves(self, service: str, route: str = "") -> bool:
         """It takes calls of this service, under this route if it is given."""
@@ -188,7 +191,8 @@ class Roll:
 
     def heard(self, beat: Heartbeat, now: float) -> Change | None:
         """A heartbeat came; what it changes."""
-        seen = Seen(beat.process, beat.actor, beat.state, tuple(beat.services), beat.epoch, beat.trouble)
+        told = tuple(beat.services), beat.epoch, beat.trouble, tuple(beat.awaits)
+        seen = Seen(beat.process, beat.actor, beat.state, *told)
         before = self._seen.get(beat.process)
         self._seen[beat.process] = (seen, now)
         if before is None:

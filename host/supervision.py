@@ -185,6 +185,10 @@ class Supervision:
         """Nothing runs and nothing will be started, unless somebody asks."""
         return all(child.state in (State.FAILED, State.STOPPED) for child in self.children.values())
 
+    def awaits(self) -> list[str]:
+        """Those that are started, or started again, and do not serve yet."""
+        return [name for name, child in self.children.items() if child.state in (State.STARTING, State.BACKING_OFF)]
+
     # ---- what happens
 
     def start(self, now: float) -> list[Effect]:

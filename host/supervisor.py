@@ -237,6 +237,7 @@ class Supervisor:
         await presence.start()
         stack.push_async_callback(presence.stop)
         self._health = HealthActor(self.supervision.children)
+        self._member.heart.awaits = self.supervision.awaits
         await self._member.serve(self._health, HealthService.INFO)
         await self._member.ready()
         stack.push_async_callback(self._member.drain, LEAVE_SECONDS)
@@ -341,6 +342,7 @@ class Supervisor:
         if not child.pid:
             self._calls.pop(child.name, None)
         self._health.changed()
+        self._member.heart.tell()
         self._changed(child)
         self._check_ready()
 

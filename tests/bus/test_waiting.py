@@ -48,7 +48,7 @@ def waited(waiting: Waiting, standing: Standing) -> tuple[float, list[str], Verd
 @pytest.mark.parametrize("error", [nobody(), shutting_down(), interrupted(), peer_lost("p", "has ended")])
 def test_1_what_was_answered_is_never_opened_again(error: RpcError) -> None:
     waiting = Waiting(method(Policy(idempotent=True)), "")
-    verdict = waiting.refused(error, Standing(accepted=True, answered=True, met=True), 0.0)
+    verdict = waiting.refused(error, Standing(accepted=True, answered=True, expected=True), 0.0)
     assert verdict == GiveUp(error)
 
 
@@ -75,11 +75,11 @@ def test_2a_what_nobody_is_named_for_is_not_resolved(policy: Policy, route: str,
     [
         (Standing(), STRANGER_SECONDS, 0),
         (Standing(told=True), STRANGER_SECONDS, 0),
-        (Standing(met=True), BLIND_SECONDS, 2),
-        (Standing(met=True, told=True), RETURN_SECONDS, 5),
+        (Standing(expected=True), BLIND_SECONDS, 2),
+        (Standing(expected=True, told=True), RETURN_SECONDS, 5),
     ],
 )
-def test_2b_who_was_met_is_waited_for_longer_and_longest_where_somebody_is_told(
+def test_2c_who_was_met_is_waited_for_longer_and_longest_where_somebody_is_told(
     standing: Standing, seconds: float, words: int
 ) -> None:
     borne, notes, verdict = waited(Waiting(method(), "", luck=lambda: 0.5), standing)
@@ -90,7 +90,24 @@ def test_2b_who_was_met_is_waited_for_longer_and_longest_where_somebody_is_told(
     assert f"within {seconds:.0f} s" in verdict.error.message
 
 
-def test_2b_whoever_drains_is_somebody_so_another_is_waited_for_as_for_one_who_was_met() -> None:
+@pytest.mark.parametrize("told", [False, True])
+def test_2b_what_nobody_of_the_hub_serves_is_not_waited_for(told: bool) -> None:
+    verdict = Waiting(method(), "").refused(nobody(), Standing(expected=False, told=told), 0.0)
+    assert isinstance(verdict, GiveUp)
+    assert verdict.error.reason == "NO_RESPONDERS"
+    assert verdict.error.message.startswith("No actor of this hub serves SayService.")
+
+
+def test_2b_who_drains_is_there_whatever_is_known() -> None:
+    assert isinstance(Waiting(method(), "").refused(shutting_down(), Standing(expected=False), 0.0), Again)
+
+
+def test_2a_who_has_a_route_served_is_asked_also_where_nobody_serves_it() -> None:
+    waiting = Waiting(method(RESOLVED), "tiny", resolvable=True)
+    assert waiting.refused(nobody(), Standing(expected=False), 0.0) == Resolve()
+
+
+def test_2c_whoever_drains_is_somebody_so_another_is_waited_for_as_for_one_who_was_met() -> None:
     waiting = Waiting(method(client=True), "")
     assert isinstance(waiting.refused(shutting_down(), Standing(accepted=True), 0.0), Again)
     assert isinstance(waiting.refused(shutting_down(), Standing(accepted=True), STRANGER_SECONDS + 0.1), Again)
@@ -101,7 +118,7 @@ def test_2b_whoever_drains_is_somebody_so_another_is_waited_for_as_for_one_who_w
 def test_3a_what_may_be_done_twice_is_tried_a_few_times() -> None:
     waiting = Waiting(method(Policy(idempotent=True)), "")
     error = interrupted()
-    standing = Standing(accepted=True, met=True)
+    standing = Standing(accepted=True, expected=True)
     verdicts = [waiting.refused(error, standing, float(second)) for second in range(REPEATS)]
     assert [type(verdict) for verdict in verdicts] == [Again] * (REPEATS - 1) + [GiveUp]
 
@@ -136,7 +153,7 @@ def test_every_series_of_failures_comes_to_an_end(
     now = 0.0
     for make, accepted, met, pause in itertools.islice(itertools.cycle(failures or [(nobody, False, True, 0.1)]), 2000):
         now += pause
-        verdict = waiting.refused(make(), Standing(accepted=accepted, met=met, told=True), now)  # type: ignore[operator]
+        verdict = waiting.refused(make(), Standing(accepted=accepted, expected=met or None, told=True), now)  # type: ignore[operator]
         if isinstance(verdict, GiveUp):
             break
         assert isinstance(verdict, Again)

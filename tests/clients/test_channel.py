@@ -10,6 +10,7 @@ import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
+from actors.echo import EchoActor
 from bus import Code, MethodInfo, RpcError
 from gateway.access import new_key
 from gateway.identity import hash_key
@@ -20,6 +21,7 @@ from troupe.echo.v1 import (
     ConverseRequest,
     EchoRequest,
     EchoResponse,
+    EchoService,
     FailRequest,
     FailResponse,
     RepeatRequest,
@@ -324,22 +326,12 @@ async def test_a_call_that_does_no_harm_is_repeated_while_the_hub_is_away(door: 
     assert (await answer).text == "a"
 
 
-@pytest.mark.parametrize(("refusals", "attempts"), [(1, 2), (3, 4), (9, 4)])
-async def test_a_call_that_does_no_harm_is_repeated_a_few_times_when_refused(
-    door: Any, hub: Hub, refusals: int, attempts: int
-) -> None:
-    async def echo(request: EchoRequest) -> AsyncIterator[EchoResponse]:
-        yield EchoResponse(text=request.text)
-
-    door.answers[ECHO] = echo
-    door.refusals = [RpcError(Code.UNAVAILABLE, "Nobody serves this.", reason="NO_RESPONDERS")] * refusals
-    outcome = await asyncio.gather(hub.echo.echo(EchoRequest(text="a")), return_exceptions=True)
-    assert len(door.seen) == attempts
-    if refusals > attempts:
-        assert isinstance(outcome[0], RpcError)
-        assert outcome[0].reason == "NO_RESPONDERS"
-    else:
-        assert outcome[0] == EchoResponse(text="a")
+@pytest.mark.parametrize("reason", ["NO_RESPONDERS", "SHUTTING_DOWN", "PEER_LOST", "INTERRUPTED"])
+async def test_what_the_hub_refuses_is_not_repeated_since_the_hub_has_waited(door: Any, hub: Hub, reason: str) -> None:
+    door.refusals = [RpcError(Code.UNAVAILABLE, "Nobody has come.", reason=reason)]
+    with pytest.raises(RpcError) as caught:
+        await hub.echo.echo(EchoRequest(text="a"))
+    assert (caught.value.reason, len(door.seen)) == (reason, 1)
 
 
 async def test_other_errors_are_not_repeated(door: Any, hub: Hub) -> None:
@@ -350,22 +342,33 @@ async def test_other_errors_are_not_repeated(door: Any, hub: Hub) -> None:
     assert len(door.seen) == 1
 
 
-@pytest.mark.parametrize("reason", ["NO_RESPONDERS", "SHUTTING_DOWN"])
-async def test_a_call_that_has_not_begun_is_repeated_whatever_it_does(door: Any, hub: Hub, reason: str) -> None:
+async def test_a_call_that_may_do_harm_is_not_sent_again_over_a_new_connection(door: Any, wire: Any, hub: Hub) -> None:
+    begun = asyncio.Event()
+
     async def fail(request: FailRequest) -> AsyncIterator[FailResponse]:
+        begun.set()
+        await asyncio.Event().wait()
         yield FailResponse()
 
     door.answers["troupe.echo.v1.EchoService/Fail"] = fail
-    door.refusals = [RpcError(Code.UNAVAILABLE, "Not begun.", reason=reason)] * 2
-    assert await hub.echo.fail(FailRequest()) == FailResponse()
-    assert len(door.seen) == 3
-
-
-async def test_a_call_that_may_do_harm_is_not_repeated_once_it_may_have_begun(door: Any, hub: Hub) -> None:
-    door.refusals = [RpcError(Code.UNAVAILABLE, "Cut short.", reason="INTERRUPTED")]
-    with pytest.raises(RpcError):
-        await hub.echo.fail(FailRequest())
+    answer = asyncio.create_task(hub.echo.fail(FailRequest()))
+    await begun.wait()
+    wire.cut()
+    with pytest.raises(ConnectionLost):
+        await answer
     assert len(door.seen) == 1
+
+
+async def test_an_actor_that_is_started_again_is_waited_for_by_the_hub(stage: Any, served: Hub) -> None:
+    assert (await served.echo.echo(EchoRequest(text="a"))).text == "a"
+    await stage.server.remove(EchoService.INFO, "", 0.0)
+    answer = asyncio.create_task(served.echo.fail(FailRequest(code=5, message="Here.", reason="HERE")))
+    done, _ = await asyncio.wait([answer], timeout=0.3)
+    assert not done
+    await stage.server.add(EchoActor(), EchoService.INFO)
+    with pytest.raises(RpcError) as caught:
+        await answer
+    assert caught.value.reason == "HERE"
 
 
 async def test_a_hub_that_is_not_there_is_told_at_once(unused_tcp_port: int) -> None:

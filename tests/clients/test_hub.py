@@ -6,6 +6,7 @@ import troupe_client
 
 def test_the_public_surface_is_what_it_says() -> None:
     assert sorted(troupe_client.__all__) == [
+        "Blobs",
         "Code",
         "ConnectionLost",
         "Conversation",

@@ -199,28 +199,15 @@ async def test_the_deadline_counts_on_over_a_resume(wire: Any, hub: Hub, speaker
     assert caught.value.code is Code.DEADLINE_EXCEEDED
 
 
-async def test_a_stream_that_the_hub_cannot_serve_now_is_repeated_if_that_does_no_harm(door: Any, hub: Hub) -> None:
-    door.answers[REPEAT] = counting
-    door.refusals = [RpcError(Code.UNAVAILABLE, "Nobody serves this.", reason="NO_RESPONDERS")] * 2
-    assert [response.index async for response in hub.echo.repeat(RepeatRequest(count=2))] == [0, 1]
-
-
-async def test_a_stream_that_has_not_begun_is_repeated(door: Any, hub: Hub, speaker: Speaker) -> None:
-    door.refusals = [RpcError(Code.UNAVAILABLE, "Not begun.", reason="SHUTTING_DOWN")] * 2
-    speaker.say("Hi!")
-    async with aclosing(hub.ask("Hi?")) as pieces:
-        assert await anext(pieces) == "Hi!"
-    assert speaker.asked == 1
-
-
-async def test_a_stream_that_may_have_begun_and_must_not_be_repeated_is_not(
-    door: Any, hub: Hub, speaker: Speaker
+@pytest.mark.parametrize("reason", ["NO_RESPONDERS", "SHUTTING_DOWN", "INTERRUPTED"])
+async def test_a_stream_that_the_hub_refuses_is_not_repeated_since_the_hub_has_waited(
+    door: Any, hub: Hub, reason: str
 ) -> None:
-    door.refusals = [RpcError(Code.UNAVAILABLE, "Cut short.", reason="INTERRUPTED")]
+    door.answers[REPEAT] = counting
+    door.refusals = [RpcError(Code.UNAVAILABLE, "Nobody has come.", reason=reason)]
     with pytest.raises(RpcError) as caught:
-        await anext(aiter(hub.ask("Hi?")))
-    assert caught.value.reason == "INTERRUPTED"
-    assert speaker.asked == 0
+        await anext(aiter(hub.echo.repeat(RepeatRequest(count=2))))
+    assert (caught.value.reason, len(door.seen)) == (reason, 1)
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,20 @@ def test_a_process_serves_once_it_says_so() -> None:
     assert own.heard("echo", "echo-a", "serving", 3) == []
 
 
+def test_who_does_not_serve_yet_is_awaited_until_it_does_or_has_failed() -> None:
+    own = supervision(max_restarts=1)
+    own.start(0.0)
+    assert own.awaits() == list(own.children)
+    own = running(max_restarts=1)
+    assert own.awaits() == []
+    name = list(own.children)[-1]
+    own.exited(name, "killed", 1.0)
+    assert own.awaits() == [name]
+    own.tick(20.0)
+    own.exited(name, "killed", 20.1)
+    assert own.awaits() == []
+
+
 def test_a_process_that_ends_is_started_again_after_a_pause_and_no_other_is_touched() -> None:
     own = running()
     assert without_tells(own.exited("echo", "ended by SIGKILL", 10)) == []

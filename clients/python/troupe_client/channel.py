@@ -14,7 +14,7 @@ from bus.errors import Code, RpcError, deadline_exceeded, invalid
 from bus.service import Metadata, MethodInfo
 from troupe_client.failures import ConnectionLost, unreachable
 from troupe_client.metadata import Pairs, checked, printable
-from troupe_client.patience import MAX_ATTEMPTS, MAX_REFUSALS, PATIENCE_SECONDS, Deadline, Patience
+from troupe_client.patience import MAX_ATTEMPTS, PATIENCE_SECONDS, Deadline, Patience
 from troupe_client.resume import Position, ServerStream
 from troupe_client.sending import Sender, answer, read
 
@@ -123,7 +123,7 @@ class GrpcChannel:
     def unary(
         self, method: MethodInfo, request: Any, timeout: float | None = None, metadata: Metadata | None = None
     ) -> UnaryCall[Any]:
-        """One request, one response. Repeated while it has not begun, or is unavailable and may be done twice."""
+        """One request, one response. Sent again over a new connection if one is lost and the call may be done twice."""
         payload = request.SerializeToString()
         return UnaryCall(lambda beside: self._unary(method, payload, timeout, metadata, beside))
 
@@ -248,12 +248,8 @@ class GrpcChannel:
 
 
 def _attempts(method: MethodInfo, error: RpcError) -> int:
-    """How often to try before this error is the caller's."""
-    if error.never_begun:
-        return MAX_REFUSALS
-    if not method.policy.idempotent or error.code is not Code.UNAVAILABLE:
-        return 1
-    return MAX_ATTEMPTS if isinstance(error, ConnectionLost) else MAX_REFUSALS
+    """How often to try before this error is the caller's. What the hub itself refuses, it has waited for."""
+    return MAX_ATTEMPTS if isinstance(error, ConnectionLost) and method.policy.idempotent else 1
 
 
 def decode(method: MethodInfo, payload: bytes) -> Any:

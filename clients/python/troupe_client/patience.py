@@ -1,4 +1,7 @@
-"""How long a call may take, and how often a broken one is tried again."""
+"""How long a call may take, and how often one whose connection broke is tried again.
+
+Whoever answers is waited for by the hub; the client repeats what the hub cannot know of.
+"""
 
 import random
 import time
@@ -13,9 +16,6 @@ PATIENCE_SECONDS = 30.0
 
 MAX_ATTEMPTS = 24
 """Attempts in a row without a message between them; with the delays above they outlast the patience."""
-
-MAX_REFUSALS = 4
-"""Attempts when the hub itself answers that something is unavailable."""
 
 
 class Deadline:

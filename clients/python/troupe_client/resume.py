@@ -7,12 +7,12 @@ from typing import Any, Protocol
 import grpc
 
 from bus.caller import Beside
-from bus.errors import Code, RpcError
+from bus.errors import RpcError
 from bus.service import Metadata, MethodInfo
 from bus.stream import MAX_PIECE
 from troupe_client.failures import ConnectionLost, rpc_error
 from troupe_client.metadata import Pairs, told
-from troupe_client.patience import MAX_ATTEMPTS, MAX_REFUSALS, Deadline, Patience
+from troupe_client.patience import MAX_ATTEMPTS, Deadline, Patience
 
 PROGRESS_FIELD = 15
 
@@ -155,21 +155,15 @@ class ServerStream:
 
     def _attempts(self, error: RpcError) -> int:
         """How often to try before this error is the caller's."""
-        if self._never_began(error) or self._repeatable(error):
+        if self._never_began(error):
             self._position = Position()
-            return MAX_REFUSALS
+            return MAX_ATTEMPTS
         continuable = self._position.known or self._method.policy.idempotent
         return MAX_ATTEMPTS if isinstance(error, ConnectionLost) and continuable else 1
 
     def _never_began(self, error: RpcError) -> bool:
-        """Nobody has begun, or the connection broke while the hub still looked for someone: nothing has been done."""
-        lost = error.reason == "CALL_NOT_FOUND" and not self._position.accepted
-        return self._only_progress and (error.never_begun or lost)
-
-    def _repeatable(self, error: RpcError) -> bool:
-        """The hub cannot serve the call now, nothing of the answer has come, and asking again does no harm."""
-        refused = error.code is Code.UNAVAILABLE and not isinstance(error, ConnectionLost)
-        return refused and self._method.policy.idempotent and self._position.after == 0
+        """The connection broke while the hub still looked for someone, so that nobody has begun."""
+        return error.reason == "CALL_NOT_FOUND" and self._only_progress and not self._position.accepted
 
     def leave(self) -> None:
         """Nobody reads on: a call that has not ended is cancelled."""
