@@ -13,21 +13,36 @@ TESTS = Path(__file__).parent
 
 WHOLE = (
     "actors/llama",
+    "actors/model/test_service.py",
+    "actors/models",
+    "actors/weights",
     "bench",
+    "bus/test_nats_restart.py",
+    "cli",
     "clients",
+    "deploy/test_hooks.py",
+    "deploy/test_wheel.py",
     "e2e",
     "forge",
-    "kills",
-    "deploy/test_wheel.py",
     "gateway/openai/test_end_to_end.py",
+    "host/test_supervisor.py",
+    "kills",
 )
-"""Folders and files with engines, browsers, whole hubs or wheels. What is not named here is marked fast."""
+"""Folders and files with engines, browsers, whole hubs, or programs by the dozen. The rest is marked fast."""
+
+
+def _whole(path: Path) -> bool:
+    return any(path.relative_to(TESTS).is_relative_to(each) for each in WHOLE)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Whoever asks for the fast tests alone does not wait for the others' imports."""
+    return True if config.getoption("markexpr") == "fast" and _whole(collection_path) else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        path = item.path.relative_to(TESTS)
-        if not any(path.is_relative_to(each) for each in WHOLE) and item.get_closest_marker("long") is None:
+        if not _whole(item.path) and item.get_closest_marker("long") is None:
             item.add_marker("fast")
 
 

@@ -1,6 +1,9 @@
 """A NATS server for one test, which may be killed and started again."""
 
+import contextlib
+import itertools
 import os
+import random
 import shutil
 import signal
 import socket
@@ -10,6 +13,10 @@ import time
 from pathlib import Path
 
 START_SECONDS = 20.0
+
+_PORTS = range(20_000, 32_000)
+_turns = itertools.count(random.SystemRandom().randrange(len(_PORTS)))
+"""Processes begin anywhere, and go on in order."""
 
 _CONFIG = """
 listen: "127.0.0.1:{port}"
@@ -103,8 +110,13 @@ def executable() -> str:
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of the loopback that nobody uses now, and that this process has not been given before.
+
+    Below those that systems hand out by themselves, so that no connection takes it before a server listens on it.
+    """
+    for _ in range(len(_PORTS)):
+        port = _PORTS[next(_turns) % len(_PORTS)]
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError(f"Every port from {_PORTS[0]} to {_PORTS[-1]} is in use.")

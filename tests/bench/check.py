@@ -22,7 +22,7 @@ from token_path import HERE, run_json
 BASELINE = Path(__file__).with_name("baseline")
 """The commit of the last release, as long as no tag names one."""
 
-ROUNDS = 9
+ROUNDS = 10
 PACED_TOKENS = 100
 INTERVAL_MS = 20.0
 UNPACED_TOKENS = 20_000

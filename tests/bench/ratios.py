@@ -2,6 +2,7 @@
 
 What a machine does besides falls on both of a round alike, so a round's ratio tells more than either figure. The middle
 of all ratios is compared with how far they lie apart: the median absolute deviation, as the standard error of a median.
+Few rounds may lie together by chance; so nearly all of them have to say the same, besides.
 """
 
 import math
@@ -18,6 +19,9 @@ ERROR_OF_MEDIAN = 1.2533
 SURE = 3.0
 """So many standard errors are not chance."""
 
+DISSENT = 0.1
+"""The share of rounds that may say the opposite."""
+
 FEWEST = 5
 """Rounds, below which the spread says nothing."""
 
@@ -27,19 +31,23 @@ LEAST = 0.03
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """ratio: new by old; above 1 is worse. noise: standard error of the ratio. allowed: how much above 1 is chance."""
+    """ratio: new by old; above 1 is worse. noise: standard error of the ratio. allowed: how much above 1 is chance.
+
+    agreed: nearly all rounds lie on that side of 1.
+    """
 
     ratio: float
     noise: float
     allowed: float
+    agreed: bool
 
     @property
     def worse(self) -> bool:
-        return self.ratio > 1 + self.allowed
+        return self.agreed and self.ratio > 1 + self.allowed
 
     @property
     def better(self) -> bool:
-        return self.ratio < 1 / (1 + self.allowed)
+        return self.agreed and self.ratio < 1 / (1 + self.allowed)
 
 
 def verdict(new: Sequence[float], old: Sequence[float]) -> Verdict:
@@ -50,4 +58,6 @@ def verdict(new: Sequence[float], old: Sequence[float]) -> Verdict:
     middle = statistics.median(logs)
     deviation = statistics.median(abs(each - middle) for each in logs)
     noise = SIGMA_OF_DEVIATION * ERROR_OF_MEDIAN * deviation / math.sqrt(len(logs))
-    return Verdict(math.exp(middle), noise, max(LEAST, math.expm1(SURE * noise)))
+    dissent = sum(each * middle <= 0 for each in logs)
+    agreed = dissent <= DISSENT * len(logs)
+    return Verdict(math.exp(middle), noise, max(LEAST, math.expm1(SURE * noise)), agreed)

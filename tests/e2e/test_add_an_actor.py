@@ -7,6 +7,13 @@ import pytest
 
 from .walk_through import Page
 
+PARTS = {
+    "the gateway": ["tests/gateway"],
+    "the host": ["tests/host"],
+    "the rest": [f"--ignore=tests/{name}" for name in ("bus", "gateway", "host", "store", "test_import_rules.py")],
+}
+"""All but the rooms below, which the rules of imports keep from knowing any actor."""
+
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
@@ -14,11 +21,25 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
     page.follow()
     page.run("buf", "lint")
     page.run("buf", "generate")
+    page.run("git", "init", "-q")
+    page.run("git", "add", "-A")
     return page
 
 
 def test_the_pages_own_test_passes(page: Page) -> None:
     page.run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/actors/test_greeting.py")
+
+
+def test_its_files_are_well_formed_and_import_what_they_may(page: Page) -> None:
+    page.run("ruff", "check", "--no-cache", ".")
+    page.run("ruff", "format", "--no-cache", "--check", ".")
+    page.run("lint-imports", "--no-cache")
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_nothing_else_has_to_be_told_of_the_new_actor(page: Page, part: str) -> None:
+    """The fast tests know no list that it would have to be in."""
+    page.run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "fast", *PARTS[part])
 
 
 def test_the_new_actor_answers_through_the_door(page: Page, tmp_path: Path) -> None:

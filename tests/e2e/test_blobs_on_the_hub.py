@@ -4,7 +4,6 @@ import asyncio
 import os
 import random
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from bus.testing.nats_server import free_port
 from troupe_client import connect
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the actor's process in /proc")
@@ -19,12 +19,6 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="fi
 WORD, NAME = b"plant-9917", "plant-name-9918.wav"
 CONTENT = WORD + random.Random(4).randbytes(2_000_000) + WORD
 START_SECONDS = 60
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class RunningHub:

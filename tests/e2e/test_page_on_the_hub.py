@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 import urllib.request
 from collections.abc import AsyncIterator
@@ -17,6 +16,7 @@ import pytest_asyncio
 from playwright.async_api import Page, expect
 
 from bus.server import Server
+from bus.testing.nats_server import free_port
 from gateway.settings import load
 from host.embedded import connect
 from troupe.chat.v1 import ChatService
@@ -66,12 +66,6 @@ class RunningHub:
                 return str(json.load(response)["choices"][0]["message"]["content"])
 
         return await asyncio.to_thread(read)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager

@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,9 +20,16 @@ from typing import Any
 import httpx
 import pytest
 
+from bus.testing.nats_server import free_port
+
 ROOT = Path(__file__).parents[2]
-COPIED = ("actors", "bus", "cli", "clients", "gateway", "host", "proto", "store")
-FILES = ("buf.yaml", "buf.gen.yaml", "pyproject.toml")
+LEFT = shutil.ignore_patterns(
+    ".git", ".venv", "build", "dist", "__pycache__", "node_modules", ".hypothesis", ".*_cache", "*.gguf"
+)
+"""What a copy does without: what is made anew, and models."""
+
+RUN_SECONDS = 280
+"""What a loaded machine may take for what is otherwise a matter of seconds, of a minute for the fast tests."""
 BLOCK = re.compile(r"<!-- (?P<kind>[a-z]+)(?:: (?P<what>.*?))? -->\n```[a-z]*\n(?P<text>.*?)```", re.DOTALL)
 READY_SECONDS = 60
 
@@ -40,12 +46,8 @@ class Page:
         return [(found["what"] or "", found["text"]) for found in BLOCK.finditer(self._text) if found["kind"] == kind]
 
     def follow(self) -> None:
-        """Copy the repository and do what the page says: files, tables, generated classes."""
-        ignored = shutil.ignore_patterns("__pycache__", "*.gguf", "node_modules")
-        for name in COPIED:
-            shutil.copytree(ROOT / name, self.copy / name, ignore=ignored)
-        for name in FILES:
-            shutil.copy(ROOT / name, self.copy / name)
+        """Copy the repository and do what the page says: files and tables."""
+        shutil.copytree(ROOT, self.copy, ignore=LEFT, dirs_exist_ok=True)
         for name, text in self.blocks("file"):
             (self.copy / name).parent.mkdir(parents=True, exist_ok=True)
             (self.copy / name).write_text(text)
@@ -60,7 +62,9 @@ class Page:
         """What a command prints in the copy; it must succeed."""
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         env = {**os.environ, "PATH": path, "PYTHONPATH": self._python_path, **environment}
-        done = subprocess.run(command, cwd=self.copy, env=env, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            command, cwd=self.copy, env=env, capture_output=True, text=True, timeout=RUN_SECONDS, check=False
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -79,7 +83,7 @@ class Page:
     @contextmanager
     def hub(self, home: Path, actors: str) -> Iterator[dict[str, str]]:
         """A hub of the copy with these actors; what a client of it needs in its environment."""
-        http, grpc = _free_port(), _free_port()
+        http, grpc = free_port(), free_port()
         for name, text in self.blocks("home"):
             (home / name).parent.mkdir(parents=True, exist_ok=True)
             (home / name).write_text(text)
@@ -101,13 +105,7 @@ class Page:
 
     @property
     def _python_path(self) -> str:
-        return os.pathsep.join([str(self.copy), str(self.copy / "proto" / "gen")])
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        return os.pathsep.join(str(self.copy / each) for each in ("", "proto/gen", "clients/python"))
 
 
 def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:

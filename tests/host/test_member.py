@@ -1,6 +1,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from actors.echo import EchoActor
-from bus import RpcError, subjects
+from bus import RpcError, ServiceInfo, subjects
 from bus.channel import Channel
 from bus.transports import Message
 from bus.transports.memory import MemoryBroker, MemoryTransport
@@ -20,6 +21,10 @@ from host.questions import respond
 from host.settings import BusSettings, Settings, SupervisorSettings
 from troupe.echo.v1 import EchoRequest, EchoService, EchoServiceClient, FailRequest, RepeatRequest
 
+_ECHO = EchoService.INFO.methods["Echo"]
+ROUTED = ServiceInfo(_ECHO.service, [replace(_ECHO, policy=replace(_ECHO.policy, route_by="text"))])
+"""As if what is said back were what it is routed by."""
+
 
 @pytest.fixture
 def broker() -> MemoryBroker:
@@ -30,7 +35,7 @@ def broker() -> MemoryBroker:
 async def member(broker: MemoryBroker, tmp_path: Path) -> AsyncIterator[Member]:
     settings = Settings(home=tmp_path, supervisor=SupervisorSettings(drain_seconds=1))
     async with asyncio.timeout(10), Member(settings, "echo", transport=MemoryTransport(broker, "echo-1")) as member:
-        await member.serve(EchoActor(), EchoService.INFO, route="lối đi")
+        await member.serve(EchoActor(), ROUTED, route="lối đi")
         yield member
 
 
@@ -57,7 +62,7 @@ async def test_a_member_is_heard_with_its_routes_once_it_is_ready(broker: Memory
 
 async def test_calls_to_a_member_are_measured(broker: MemoryBroker, member: Member) -> None:
     channel = Channel(MemoryTransport(broker))
-    echo = EchoService.INFO.methods["Echo"]
+    echo = ROUTED.methods["Echo"]
     call = await channel.open(echo, "lối đi")
     await call.send(EchoRequest(text="chào").SerializeToString())
     call.half_close()
@@ -117,19 +122,19 @@ async def test_what_is_withdrawn_is_neither_served_nor_told_of_any_more(broker: 
     presence, changed = Presence(MemoryTransport(broker)), asyncio.Event()
     presence.subscribe(lambda _: changed.set())
     await presence.start()
-    await member.serve(EchoActor(), EchoService.INFO, route="b")
+    await member.serve(EchoActor(), ROUTED, route="b")
     await member.ready()
     while presence.routes(EchoService.INFO.name) != ["b", "lối đi"]:
         changed.clear()
         await changed.wait()
-    await member.withdraw(EchoService.INFO, "lối đi")
+    await member.withdraw(ROUTED, "lối đi")
     while presence.routes(EchoService.INFO.name) != ["b"]:
         changed.clear()
         await changed.wait()
     info = await asked(broker, "$SRV.INFO.echo")
     assert info is not None
     assert {entry["metadata"]["route"] for entry in info["endpoints"]} == {"b"}
-    channel, echo = Channel(MemoryTransport(broker)), EchoService.INFO.methods["Echo"]
+    channel, echo = Channel(MemoryTransport(broker)), ROUTED.methods["Echo"]
     for route, reason in (("b", ""), ("lối đi", "NO_RESPONDERS")):
         call = await channel.open(echo, route)
         await call.send(EchoRequest(text="x").SerializeToString())

@@ -5,7 +5,6 @@ import json
 import os
 import random
 import signal
-import socket
 import statistics
 import sys
 import time
@@ -18,6 +17,7 @@ import httpx
 import psutil
 
 from bus import RpcError
+from bus.testing.nats_server import free_port
 from troupe.chat.v1 import CompleteRequest
 from troupe.echo.v1 import EchoRequest
 from troupe.health.v1 import CheckRequest
@@ -194,7 +194,7 @@ async def company(home: Path) -> AsyncIterator[Company]:
     """A hub with its home there, once it is up; it is stopped in order at the end."""
     begun = home / "begun"
     begun.touch()
-    own = environment(home, _free_port(), _free_port()) | {"CHAINED_BEGUN": str(begun)}
+    own = environment(home, free_port(), free_port()) | {"CHAINED_BEGUN": str(begun)}
     with (home / "company.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, str(COMPANY)), env=own, stdout=asyncio.subprocess.PIPE, stderr=log
@@ -212,9 +212,3 @@ async def company(home: Path) -> AsyncIterator[Company]:
         if process.returncode is None:
             process.kill()
             await process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
