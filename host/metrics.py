@@ -37,8 +37,6 @@ MAX_ANSWERS = 1024
 MAX_REASONS = 200
 """Different combinations of method, code and reason that are counted apart; actors make reasons up."""
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
 log = structlog.get_logger(__name__)
 
 
@@ -100,7 +98,7 @@ class Metrics:
 
     def __init__(self, process: str, actor: str) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
-        self._labels = f'process="{process}",actor="{actor}"'
+        self._labels = {"process": process, "actor": actor}
         self._methods: dict[str, _Method] = {}
         self._servers: list[Server] = []
         self._gauges: dict[str, Gauge] = {}
@@ -167,15 +165,7 @@ class Metrics:
 
     def text(self) -> bytes:
         """All of it in Prometheus' text form, with this process's labels."""
-        lines = generate_latest(self.registry).decode().splitlines()
-        return "\n".join([line if line.startswith("#") else self._labelled(line) for line in lines] + [""]).encode()
-
-    def _labelled(self, sample: str) -> str:
-        name, brace, rest = sample.partition("{")
-        if brace and " " not in name:
-            return f"{name}{{{self._labels},{rest}"
-        name, _, value = sample.partition(" ")
-        return f"{name}{{{self._labels}}} {value}"
+        return generate_latest(_Labelled(self.registry, self._labels))
 
     async def serve(self, transport: Transport) -> None:
         """Answer whoever asks on the bus."""
@@ -200,6 +190,19 @@ def _time_messages(call: Served, method: _Method) -> None:
             following()
 
     call.on_sent = sent
+
+
+class _Labelled(Collector):
+    """What a registry collects, each sample with labels of the process besides its own."""
+
+    def __init__(self, registry: CollectorRegistry, labels: dict[str, str]) -> None:
+        self._registry = registry
+        self._labels = labels
+
+    def collect(self) -> Iterator[Metric]:
+        for family in self._registry.collect():
+            family.samples = [each._replace(labels={**each.labels, **self._labels}) for each in family.samples]
+            yield family
 
 
 class _Measured(Collector):
@@ -268,7 +271,10 @@ async def gather(transport: Transport, timeout: float = 0.5, expected: int = 0) 
 
 
 def merge(pages: Iterable[bytes]) -> bytes:
-    """Several processes' pages as one: the samples of a metric stand together, below one HELP and TYPE."""
+    """Several processes' pages as one: the samples of a metric stand together, below one HELP and TYPE.
+
+    Line by line: the library's parser takes 24 ms for 85 kB, this a third of one, and it runs in the door's event loop.
+    """
     heads: dict[str, list[str]] = {}
     samples: dict[str, list[str]] = {}
     for page in pages:

@@ -31,6 +31,7 @@ NO_MODALITY = "The generic doors know no modality"
 CLIENT = "A client sees the contract and the words of calls"
 NO_CLIENTS = "The rooms know neither the clients nor the forge"
 FORGE = "The forge stands alone"
+CIRCLES = "No circles, for type checkers neither"
 
 # What is written where, and which rule it breaks. The modules are new: nothing names them.
 PLANTED = [
@@ -99,3 +100,14 @@ def test_what_is_planted_is_found(copied: Path, name: str, text: str, rule: str)
         path.unlink()
         if new:
             shutil.rmtree(path.parent)
+
+
+def test_a_circle_is_found_also_one_for_type_checkers(copied: Path) -> None:
+    one, two = copied / "bus" / "one.py", copied / "bus" / "two.py"
+    one.write_text("import bus.two\n")
+    two.write_text("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import bus.one\n")
+    try:
+        assert broken(copied) == {CIRCLES}
+    finally:
+        one.unlink()
+        two.unlink()

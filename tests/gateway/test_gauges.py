@@ -35,18 +35,18 @@ def test_a_scrape_counts_what_is_open_and_what_waits() -> None:
     metrics, doors = Metrics("gateway-1", "gateway"), Doors()
     doors.tell(metrics)
     slow, quick = Client(70), Client(0)
-    names = 'process="gateway-1",actor="gateway"'
+    names = 'actor="gateway",process="gateway-1"'
     with doors.websocket.holding(slow), doors.websocket.holding(quick), doors.http.holding(quick):
         told = samples(metrics)
     for sample in (
         f"troupe_websocket_connections{{{names}}} 2.0",
         f"troupe_grpc_calls{{{names}}} 0.0",
         f"troupe_http_streams{{{names}}} 1.0",
-        f'troupe_waiting_bytes{{{names},door="websocket"}} 70.0',
-        f'troupe_waiting_bytes{{{names},door="http"}} 0.0',
+        'troupe_waiting_bytes{actor="gateway",door="websocket",process="gateway-1"} 70.0',
+        'troupe_waiting_bytes{actor="gateway",door="http",process="gateway-1"} 0.0',
     ):
         assert sample in told
-    assert f'troupe_waiting_bytes{{{names},door="websocket"}} 0.0' in samples(metrics)
+    assert 'troupe_waiting_bytes{actor="gateway",door="websocket",process="gateway-1"} 0.0' in samples(metrics)
 
 
 async def test_connections_and_calls_are_counted_for_as_long_as_they_last(gateway: Any) -> None:

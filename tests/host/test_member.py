@@ -69,7 +69,7 @@ async def test_calls_to_a_member_are_measured(broker: MemoryBroker, member: Memb
     assert len([payload async for payload in call]) == 1
     page = await gather(MemoryTransport(broker), timeout=5, expected=1)
     assert (
-        b'troupe_calls_total{process="echo-1",actor="echo",code="OK",method="troupe.echo.v1.EchoService/Echo"' in page
+        b'troupe_calls_total{actor="echo",code="OK",method="troupe.echo.v1.EchoService/Echo",process="echo-1"' in page
     )
     assert b"troupe_calls_open" in page
     await channel.close()
