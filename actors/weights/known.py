@@ -14,7 +14,7 @@ Convert = Callable[[Path, Path, Mapping[str, str]], None]
 MIT = """\
 MIT License
 
-Copyright (c) Microsoft Corporation
+Copyright (c) {holder}
 
 Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
 documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
@@ -55,12 +55,12 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A model that can be fetched."""
+    """A model, or what else can be fetched."""
 
     name: str
     package: Package
     size: int
-    """Bytes of the model file."""
+    """Bytes of the file."""
     sha256: str
     license: str
     """SPDX expression."""
@@ -68,10 +68,21 @@ class Weights:
     description: str
     services: tuple[str, ...]
     license_text: str = ""
+    folder: str = "models"
+    """Under the home: where such files are looked for."""
+    ending: str = ".gguf"
+    """Of the file's name, after `name`."""
+    by_itself: bool = True
+    """Fetched where the settings do not say what is; others come on demand alone."""
     convert: Convert | None = None
     """None: the file in the package is the model."""
     described: Mapping[str, str] = field(default_factory=dict)
     """Metadata that the converter writes into the file."""
+
+    @property
+    def file(self) -> str:
+        """The file's name."""
+        return f"{self.name}{self.ending}"
 
 
 SMOLLM2 = Weights(
@@ -115,7 +126,7 @@ E5_SMALL = Weights(
     source="multilingual-e5-small by Microsoft (intfloat), quantized to Q4_0; the package's data file written as GGUF",
     description=E5_DESCRIPTION,
     services=(EmbeddingService.INFO.name,),
-    license_text=MIT,
+    license_text=MIT.format(holder="Microsoft Corporation"),
     convert=e5.repack,
     described={
         "type": "model",
@@ -127,5 +138,28 @@ E5_SMALL = Weights(
     },
 )
 
-KNOWN: Mapping[str, Weights] = {each.name: each for each in (SMOLLM2, E5_SMALL)}
+CL100K = Weights(
+    name="cl100k",
+    package=Package(
+        name="litellm",
+        version="1.80.0",
+        size=10_492_975,
+        # Named by the SHA-1 of the address that it was once downloaded from.
+        member="litellm/litellm_core_utils/tokenizers/9b5ad71b2ce5302211f9c61530b329a4922fc6a4",
+        member_size=1_681_126,
+        member_sha256="223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
+    ),
+    size=1_681_126,
+    sha256="223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
+    license="MIT",
+    source="cl100k_base.tiktoken by OpenAI; the file as the package carries it",
+    description="No model: the vocabulary of OpenAI's token ids, which some clients send to be embedded.",
+    services=(),
+    license_text=MIT.format(holder="2022 OpenAI, Shantanu Jain"),
+    folder="vocabularies",
+    ending=".tiktoken",
+    by_itself=False,
+)
+
+KNOWN: Mapping[str, Weights] = {each.name: each for each in (SMOLLM2, E5_SMALL, CL100K)}
 """By name, in the order in which they are fetched."""

@@ -6,6 +6,9 @@ from msgspec import Meta, Struct, field
 
 from actors.weights.known import KNOWN
 
+BY_ITSELF = [name for name, weights in KNOWN.items() if weights.by_itself]
+"""What is fetched where nothing is said."""
+
 NAMED = {"false": False, "0": False, "no": False, "off": False, "true": True, "1": True, "yes": True, "on": True}
 """Words for all and nothing, as the environment spells them."""
 
@@ -13,7 +16,7 @@ NAMED = {"false": False, "0": False, "no": False, "off": False, "true": True, "1
 class WeightsSettings(Struct, frozen=True, kw_only=True):
     """What is fetched by itself, and how long that may take."""
 
-    fetch: list[str] | bool | str = field(default_factory=lambda: list(KNOWN))
+    fetch: list[str] | bool | str = field(default_factory=lambda: list(BY_ITSELF))
     """Names of weights that are fetched in the background after the start, in this order; empty or false: none.
 
     In the environment: names with commas between them, or false.
@@ -27,7 +30,7 @@ class WeightsSettings(Struct, frozen=True, kw_only=True):
         """What is to be fetched, in order."""
         chosen = NAMED.get(self.fetch.lower(), self.fetch) if isinstance(self.fetch, str) else self.fetch
         if isinstance(chosen, bool):
-            return list(KNOWN) if chosen else []
+            return list(BY_ITSELF) if chosen else []
         return [name.strip() for name in chosen.split(",")] if isinstance(chosen, str) else chosen
 
     def __post_init__(self) -> None:

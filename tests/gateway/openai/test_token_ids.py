@@ -6,11 +6,15 @@ from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
+from actors.weights.known import KNOWN
 from bus import RpcError
-from gateway.openai.embeddings import inputs_of
+from gateway.openai.embeddings import inputs_of, put_inputs
 from gateway.openai.token_ids import text_of, vocabulary
-from gateway.settings import EmbeddingSettings
+from gateway.settings import EmbeddingSettings, doors_of
+from host.settings import Settings
+from troupe.embedding.v1 import EmbedRequest
 
 
 @pytest.fixture
@@ -35,15 +39,23 @@ def test_an_id_that_is_none_is_named(file: str, ids: list[int]) -> None:
     assert caught.value.field == "input"
 
 
-@pytest.mark.parametrize("content", [None, b"no base64! 0", b"aGk= x"])
-def test_a_vocabulary_that_cannot_be_read_is_told(tmp_path: Path, content: bytes | None) -> None:
+@pytest.mark.parametrize("content", [b"no base64! 0", b"aGk= x"])
+def test_a_vocabulary_that_cannot_be_read_is_told(tmp_path: Path, content: bytes) -> None:
     vocabulary.cache_clear()
     path = tmp_path / "broken.tiktoken"
-    if content is not None:
-        path.write_bytes(content)
+    path.write_bytes(content)
     with pytest.raises(RpcError, match="cannot be read") as caught:
         text_of([0], str(path), "input")
+    assert caught.value.reason == "VOCABULARY_BROKEN"
+
+
+def test_a_vocabulary_is_there_as_soon_as_it_has_been_fetched(tmp_path: Path, file: str) -> None:
+    path = tmp_path / "later.tiktoken"
+    with pytest.raises(RpcError, match="troupe models fetch cl100k") as caught:
+        text_of([0], str(path), "input")
     assert caught.value.reason == "VOCABULARY_MISSING"
+    path.write_bytes(Path(file).read_bytes())
+    assert text_of([0], str(path), "input") == "hello"
 
 
 def test_one_list_of_ids_is_one_text_and_texts_may_stand_beside(file: str) -> None:
@@ -53,11 +65,38 @@ def test_one_list_of_ids_is_one_text_and_texts_may_stand_beside(file: str) -> No
     assert inputs_of("plain", settings) == ["plain"]
 
 
-async def test_without_the_setting_the_refusal_names_what_langchain_needs(http: httpx.AsyncClient) -> None:
-    for given in ([1, 2, 3], [[1, 2], [3]]):
-        response = await http.post("/v1/embeddings", json={"model": "scripted", "input": given})
-        assert response.status_code == 400
-        assert "check_embedding_ctx_length=False" in response.json()["error"]["message"]
+@pytest.mark.parametrize("settings", [EmbeddingSettings(), EmbeddingSettings(token_ids="refuse")])  # no password
+async def test_without_a_vocabulary_the_refusal_names_what_langchain_needs(
+    scripted: Any, settings: EmbeddingSettings
+) -> None:
+    async with (
+        scripted.door(embeddings=replace(settings, vocabulary="/not/there")) as door,
+        httpx.AsyncClient(base_url=door.url, trust_env=False) as http,
+    ):
+        for given in ([1, 2, 3], [[1, 2], [3]]):
+            response = await http.post("/v1/embeddings", json={"model": "scripted", "input": given})
+            assert response.status_code == 400
+            assert "check_embedding_ctx_length=False" in response.json()["error"]["message"]
+
+
+def test_the_models_own_ids_are_handed_on_as_they_are() -> None:
+    settings, request = EmbeddingSettings(token_ids="model"), EmbedRequest()  # no password
+    put_inputs(request, [[1, 2], [3]], settings)
+    assert [list(one.ids) for one in request.token_inputs] == [[1, 2], [3]]
+    assert not request.inputs
+
+
+@pytest.mark.parametrize("wrong", [[[1], "two"], [[1], []], [[-1]], [[1 << 32]]])
+def test_ids_beside_texts_and_numbers_that_are_none_are_refused(wrong: list[Any]) -> None:
+    with pytest.raises(RpcError, match="token id") as caught:
+        put_inputs(EmbedRequest(), wrong, EmbeddingSettings(token_ids="model"))  # no password
+    assert caught.value.field.startswith("input[")
+
+
+def test_the_vocabulary_is_looked_for_where_it_is_fetched_to(tmp_path: Path) -> None:
+    fetched = KNOWN["cl100k"]
+    found = doors_of(Settings(home=tmp_path)).embeddings.vocabulary
+    assert Path(found) == tmp_path / fetched.folder / fetched.file
 
 
 async def test_the_vector_of_ids_is_that_of_their_text(scripted: Any, file: str) -> None:

@@ -4,3 +4,4 @@ from .embedding_service_bus import EmbeddingService as EmbeddingService
 from .embedding_service_bus import EmbeddingServiceClient as EmbeddingServiceClient
 from .embedding_service_pb2 import EmbedRequest as EmbedRequest
 from .embedding_service_pb2 import EmbedResponse as EmbedResponse
+from .embedding_service_pb2 import TokenIds as TokenIds
