@@ -257,6 +257,10 @@ class CallDriver(ABC):
             self.protocol.cancel(reason, error)
         self.settle()
 
+    def shut_down(self) -> None:
+        """This process ends: nobody waits here any more."""
+        self.cancel("the caller shuts down")
+
 
 def stop_stranger(message: Message) -> tuple[str, bytes] | None:
     """Where and how to stop an attempt that was given up and now shows itself; None if there is no need."""

@@ -346,9 +346,9 @@ class Channel:
             self._forget(self._lingering.popleft())
 
     async def close(self) -> None:
-        """Cancel the calls that are open, tell their responders, and stop listening."""
+        """Shut down the calls that are open, tell their responders, and stop listening."""
         for call in list(self._calls.values()):
-            call.cancel("the caller shuts down")
+            call.shut_down()
         await self.pump.close()
         for subscription in self._listening:
             await subscription.unsubscribe()

@@ -114,9 +114,8 @@ class Relay(CallDriver):
         door: str = "grpc",
     ) -> "Relay":
         """Continue a call that began elsewhere. Raises CALL_NOT_FOUND, RESUME_REFUSED."""
-        location = await _locate(hub, frame.call_id)
-        known = location.resume_key_digest == digest(frame.resume.resume_key)
-        if not known or location.principal != principal.name:
+        location = await _locate(hub, principal.name, frame.call_id)
+        if location.resume_key_digest != digest(frame.resume.resume_key):
             raise resume_refused()
         asked = Resume()
         asked.CopyFrom(frame.resume)
@@ -238,6 +237,10 @@ class Relay(CallDriver):
         else:
             self.cancel("the client went away")
 
+    def shut_down(self) -> None:
+        """The gateway ends: what its client can resume goes on, to be asked for at another."""
+        self.leave()
+
     # ---- to the door
 
     @property
@@ -329,11 +332,11 @@ def _pass_on(hub: Hub, method: MethodInfo, asked: Open, principal: Principal) ->
     return opening, seconds
 
 
-async def _locate(hub: Hub, call_id: str) -> Location:
-    """Where the call lives. A call that has just begun may not be written down yet."""
+async def _locate(hub: Hub, principal: str, call_id: str) -> Location:
+    """Where the principal's call lives. A call that has just begun may not be written down yet."""
     ends = time.monotonic() + LOCATE_SECONDS
     while True:
-        location = await hub.locations.get(call_id)
+        location = await hub.locations.get(principal, call_id)
         if location is not None:
             return location
         if time.monotonic() > ends:

@@ -36,7 +36,10 @@ async def run(example: str, names: dict[str, Any]) -> None:
         await outcome
 
 
-@pytest.mark.parametrize("example", [text for text in EXAMPLES if "converse" not in text and "blobs" not in text])
+ON_CHAT = [text for text in EXAMPLES if not any(word in text for word in ("converse", "blobs", "repeat"))]
+
+
+@pytest.mark.parametrize("example", ON_CHAT)
 async def test_examples_on_chat_run(door: Any, wire: Any, capsys: pytest.CaptureFixture[str], example: str) -> None:
     door.answers["troupe.chat.v1.ChatService/Generate"] = answer
     door.answers["troupe.model.v1.ModelService/ListModels"] = models
@@ -52,5 +55,14 @@ async def test_examples_on_streams_run(served: Hub, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out == "0 one\n1 hai\n2 three\n"
 
 
+@pytest.mark.parametrize("example", [example for example in EXAMPLES if "repeat" in example])
+async def test_examples_on_what_travels_beside_run(
+    served: Hub, capsys: pytest.CaptureFixture[str], example: str
+) -> None:
+    with capture_logs():
+        await run(example.replace("connect()", f"connect('{served.channel.target}')"), {})
+    assert capsys.readouterr().out == "2 {} {}\nNOTHING_HERE {}\n"
+
+
 def test_there_are_examples() -> None:
-    assert len(EXAMPLES) == 7
+    assert len(EXAMPLES) == 8

@@ -7,6 +7,7 @@ import troupe_client
 def test_the_public_surface_is_what_it_says() -> None:
     assert sorted(troupe_client.__all__) == [
         "Blobs",
+        "BusyStream",
         "Code",
         "ConnectionLost",
         "Conversation",

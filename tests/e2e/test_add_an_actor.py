@@ -26,8 +26,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
     return page
 
 
-def test_the_pages_own_test_passes(page: Page) -> None:
-    page.run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/actors/test_greeting.py")
+@pytest.mark.parametrize("name", ["greeting", "lobby"])
+def test_the_pages_own_tests_pass(page: Page, name: str) -> None:
+    page.run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"tests/actors/test_{name}.py")
 
 
 def test_its_files_are_well_formed_and_import_what_they_may(page: Page) -> None:

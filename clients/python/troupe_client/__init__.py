@@ -5,7 +5,7 @@ async with connect() as hub:
         print(piece, end="")
 """
 
-from bus.errors import Code, RpcError
+from bus.errors import BusyStream, Code, RpcError
 from troupe_client.blobs import Blobs
 from troupe_client.channel import GrpcChannel
 from troupe_client.conversation import DEFAULT_MODEL, Conversation, text_of, turn
@@ -25,6 +25,7 @@ __all__ = [
     # Large content
     "Blobs",
     # Errors
+    "BusyStream",
     "Code",
     "ConnectionLost",
     "HubUnreachable",
