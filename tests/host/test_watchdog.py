@@ -181,7 +181,8 @@ def test_an_engine_whose_threads_starve_has_more_time() -> None:
         st.tuples(st.sampled_from(["runs", "starves", "watcher stands still"]), st.floats(0.05, 20.0)),
         max_size=20,
     ),
-    st.floats(0.0, 0.45),
+    # Beats come so much late. More is not forgiven: what was waited for in the 0.7 s before the first look is not seen.
+    st.floats(0.0, 0.2),
 )
 def test_whatever_the_machine_does_a_process_that_lives_is_not_accused_and_one_that_hangs_is(
     times: list[tuple[str, float]], late: float
