@@ -17,6 +17,7 @@ from actors.echo import EchoActor
 from bus import Context, RpcError
 from bus.behalf import TOKENS
 from gateway.access import new_key
+from gateway.grpc_server import STATUS_DETAILS
 from gateway.http.security import Security
 from gateway.identity import hash_key
 from gateway.settings import AuthSettings, KeySettings
@@ -120,10 +121,9 @@ async def test_an_error_at_the_grpc_door_is_found_by_its_reference(stage: Any) -
                     )
                     with pytest.raises(grpc.aio.AioRpcError) as caught:
                         await fail(FailRequest(code=5, message="words"))
-                    trailers: dict[str, Any] = dict(caught.value.trailing_metadata())
-                    references.append(
-                        RpcError.from_status(Status.FromString(trailers["grpc-status-details-bin"])).reference
-                    )
+                    trailing: Any = caught.value.trailing_metadata()
+                    status = Status.FromString(dict(trailing)[STATUS_DETAILS])
+                    references.append(RpcError.from_status(status).reference)
     lines = lines_of(logged)
     assert [line["reference"] for line in lines] == references
     assert lines[0]["method"] == f"{ECHO}/Fail"
