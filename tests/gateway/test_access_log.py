@@ -17,10 +17,11 @@ from actors.echo import EchoActor
 from bus import Context, RpcError
 from bus.behalf import TOKENS
 from gateway.access import new_key
+from gateway.grpc_server import STATUS_DETAILS
 from gateway.http.security import Security
 from gateway.identity import hash_key
 from gateway.settings import AuthSettings, KeySettings
-from troupe.echo.v1 import EchoRequest, EchoResponse, FailRequest, RepeatRequest, RepeatResponse
+from troupe.echo.v1 import EchoRequest, EchoResponse, FailRequest, FailResponse, RepeatRequest, RepeatResponse
 from troupe.rpc.v1 import Frame, Open, Status
 
 ECHO = "troupe.echo.v1.EchoService"
@@ -115,11 +116,14 @@ async def test_an_error_at_the_grpc_door_is_found_by_its_reference(stage: Any) -
             async with grpc.aio.insecure_channel(gateway.grpc_target) as channel:
                 references = []
                 for method in ("Fail", "Nothing"):
-                    fail = channel.unary_unary(f"/{ECHO}/{method}", FailRequest.SerializeToString)
+                    fail = channel.unary_unary(
+                        f"/{ECHO}/{method}", FailRequest.SerializeToString, FailResponse.FromString
+                    )
                     with pytest.raises(grpc.aio.AioRpcError) as caught:
                         await fail(FailRequest(code=5, message="words"))
-                    details = dict(caught.value.trailing_metadata() or ())["grpc-status-details-bin"]
-                    references.append(RpcError.from_status(Status.FromString(details)).reference)
+                    trailing: Any = caught.value.trailing_metadata()
+                    status = Status.FromString(dict(trailing)[STATUS_DETAILS])
+                    references.append(RpcError.from_status(status).reference)
     lines = lines_of(logged)
     assert [line["reference"] for line in lines] == references
     assert lines[0]["method"] == f"{ECHO}/Fail"
