@@ -1,7 +1,7 @@
 """Two families behind one front, in memory and on a real NATS server: both are listed, loaded and called."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from actors.models.actor import ModelsActor, ModelsSettings
-from bus import Code, RpcError
+from bus import Code, Context, RpcError
 from bus.channel import Channel
 from bus.testing import NatsServer
 from bus.transports import Transport
 from bus.transports.memory import MemoryBroker, MemoryTransport
 from bus.transports.nats import NatsTransport
+from host.liveness import BEAT_SECONDS
 from host.member import Member
 from host.settings import Settings
 from troupe.chat.v1 import ChatServiceClient, GenerateRequest, Role
@@ -31,6 +32,7 @@ from troupe.model.v1 import (
     ModelState,
     UnloadModelRequest,
 )
+from troupe.weights.v1 import ListWeightsRequest, ListWeightsResponse, Weights, WeightsService, WeightsState
 
 from .words import WordsActor
 
@@ -63,6 +65,14 @@ async def make(request: pytest.FixtureRequest) -> Make:
         return await NatsTransport.connect(url, process)
 
     return on_nats
+
+
+class Fetching(WeightsService):
+    def __init__(self, weights: Sequence[Weights]) -> None:
+        self._weights = weights
+
+    async def list_weights(self, request: ListWeightsRequest, ctx: Context) -> ListWeightsResponse:
+        return ListWeightsResponse(weights=self._weights)
 
 
 class Company:
@@ -110,6 +120,15 @@ class Company:
         await actor.start()
         life.push_async_callback(actor.stop)
         await member.serve(actor, ModelService.INFO)
+        await member.ready()
+
+    async def weights(self, *weights: Weights) -> None:
+        """Whoever fetches, of whom these are told."""
+        life = self._lives["weights"] = await self._stack.enter_async_context(AsyncExitStack())
+        member = await life.enter_async_context(
+            Member(Settings(home=self.home), "weights", transport=await self._make("weights-1"))
+        )
+        await member.serve(Fetching(weights), WeightsService.INFO)
         await member.ready()
 
     async def end(self, name: str) -> None:
@@ -293,3 +312,32 @@ async def test_an_unknown_model_is_refused_with_names_of_both_families(company: 
         with pytest.raises(RpcError, match="Did you mean rainbow") as refusal:
             await call
         assert refusal.value.reason == "MODEL_NOT_FOUND"
+
+
+async def test_a_model_that_is_being_fetched_says_how_far_it_is_and_when_to_ask_again(company: Company) -> None:
+    chat = ["troupe.chat.v1.ChatService"]
+    coming = Weights(name="coming", state=WeightsState.WEIGHTS_STATE_FETCHING, fraction=0.4, services=chat)
+    coming.eta.FromSeconds(12)
+    later = Weights(name="later", state=WeightsState.WEIGHTS_STATE_WAITING, services=chat)
+    failed = Weights(name="failed", state=WeightsState.WEIGHTS_STATE_FAILED, error="No index.", services=chat)
+    words = Weights(name="words", state=WeightsState.WEIGHTS_STATE_FETCHING)
+    await company.family("colours")
+    await company.weights(coming, later, failed, words)
+    await company.front("colours", patience=BEAT_SECONDS * 1.1)
+    for name, share, seconds in (("coming", "0.400", 12), ("later", "0.000", 5)):
+        with pytest.raises(RpcError, match="is being fetched") as caught:
+            await company.load(name)
+        assert (caught.value.code, caught.value.reason) == (Code.UNAVAILABLE, "MODEL_BEING_FETCHED")
+        assert (caught.value.metadata["fraction"], caught.value.retry_after) == (share, seconds)
+    for name, said in (("failed", "No index. `troupe models fetch failed`"), ("words", "There is no model 'words'")):
+        with pytest.raises(RpcError, match=said) as caught:
+            await company.load(name)
+        assert caught.value.reason == "MODEL_NOT_FOUND"
+    assert "coming" not in await company.listed()
+
+
+async def test_without_anybody_who_fetches_an_unknown_model_is_unknown(company: Company) -> None:
+    await company.family("colours")
+    await company.front("colours")
+    with pytest.raises(RpcError, match="There is no model 'coming'"):
+        await company.load("coming")

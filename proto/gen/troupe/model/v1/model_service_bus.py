@@ -43,7 +43,8 @@ class ModelService(Protocol):
 
     def load_model(self, request: LoadModelRequest, ctx: Context) -> AsyncIterator[LoadModelResponse]:
         """LoadModel starts a process for the model and tells its progress; it ends when the model is served. Loading what is
-        loaded does nothing. Fails with MODEL_NOT_FOUND, MODEL_LOAD_FAILED, FAMILY_UNAVAILABLE.
+        loaded does nothing. Fails with MODEL_NOT_FOUND, MODEL_LOAD_FAILED, FAMILY_UNAVAILABLE, and for a model that the hub
+        fetches and does not have yet with MODEL_BEING_FETCHED (UNAVAILABLE), which tells the share and when to ask again.
         """
         raise RpcError.unimplemented('troupe.model.v1.ModelService/LoadModel')
 
@@ -74,7 +75,8 @@ class ModelServiceClient:
 
     def load_model(self, request: LoadModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> StreamCall[LoadModelResponse]:
         """LoadModel starts a process for the model and tells its progress; it ends when the model is served. Loading what is
-        loaded does nothing. Fails with MODEL_NOT_FOUND, MODEL_LOAD_FAILED, FAMILY_UNAVAILABLE.
+        loaded does nothing. Fails with MODEL_NOT_FOUND, MODEL_LOAD_FAILED, FAMILY_UNAVAILABLE, and for a model that the hub
+        fetches and does not have yet with MODEL_BEING_FETCHED (UNAVAILABLE), which tells the share and when to ask again.
         """
         return self._caller.server_stream(ModelService.INFO.methods['LoadModel'], request, timeout, metadata)
 
