@@ -52,7 +52,13 @@ class CallDriver(ABC):
     """
 
     def __init__(
-        self, owner: CallOwner, protocol: CallerProtocol, method: MethodInfo, route: str = "", peer: str = ""
+        self,
+        owner: CallOwner,
+        protocol: CallerProtocol,
+        method: MethodInfo,
+        route: str = "",
+        peer: str = "",
+        beside: Beside | None = None,
     ) -> None:
         self.protocol = protocol
         self.method = method
@@ -63,7 +69,7 @@ class CallDriver(ABC):
         self.closed = False
         self.closed_at = 0.0
         self.attempt = 0
-        self.beside = Beside()
+        self.beside = beside or Beside()
         self.deadline: asyncio.TimerHandle | None = None
         self.traced: Callable[[RpcError | None], None] | None = None
         self.on_progress: Callable[[Progress], None] | None = None
@@ -71,7 +77,7 @@ class CallDriver(ABC):
         self._subject = subjects.call(method.service, method.name, route)
         self._reply = subjects.reply(owner.process, protocol.call_id)
         self._bell = Bell()
-        self._waiting = Waiting(method, route, resolvable=owner.resolver is not None)
+        self._waiting: Waiting | None = None
         self._reopening: asyncio.Task[None] | None = None
         self._met = False
         self._stopped = False
@@ -133,7 +139,7 @@ class CallDriver(ABC):
                     self.on_event(event)
                 else:
                     self.on_event(event)
-        if self.protocol.talks:
+        if not self.marked and self.protocol.talks:
             self._owner.pump.mark(self)
         self._bell.ring()
 
@@ -154,6 +160,8 @@ class CallDriver(ABC):
             expected=self._met or self._owner.expected(self.method, self.route),
             told=self.method.server_streaming or self.on_progress is not None,
         )
+        if self._waiting is None:
+            self._waiting = Waiting(self.method, self.route, resolvable=self._owner.resolver is not None)
         verdict = self._waiting.refused(event.error, standing, time.monotonic())
         if isinstance(verdict, GiveUp):
             self.finish(Closed(verdict.error, event.trailers))
@@ -219,7 +227,9 @@ class CallDriver(ABC):
     def finish(self, event: Closed) -> None:
         """The call is over, as `event` says."""
         self.closed, self.closed_at = True, time.monotonic()
-        self.error, self.beside.trailers = event.error, dict(event.trailers)
+        self.error = event.error
+        if event.trailers:
+            self.beside.trailers = dict(event.trailers)
         if self.deadline is not None:
             self.deadline.cancel()
         self._owner.ended(self)
@@ -267,8 +277,15 @@ class Call(CallDriver):
     One task reads and one sends at a time; another that tries gets BusyStream at once.
     """
 
-    def __init__(self, owner: CallOwner, protocol: CallerProtocol, method: MethodInfo, route: str = "") -> None:
-        super().__init__(owner, protocol, method, route)
+    def __init__(
+        self,
+        owner: CallOwner,
+        protocol: CallerProtocol,
+        method: MethodInfo,
+        route: str = "",
+        beside: Beside | None = None,
+    ) -> None:
+        super().__init__(owner, protocol, method, route, beside=beside)
         self._mailbox = Mailbox()
         self._reading = False
         self._sending = False
@@ -313,25 +330,36 @@ class Call(CallDriver):
         return self
 
     async def __anext__(self) -> bytes:
+        if self.holds_any or await self.arrived():
+            return self.take()
+        raise StopAsyncIteration
+
+    @property
+    def holds_any(self) -> bool:
+        """A message is here."""
+        return bool(self._mailbox)
+
+    def take(self) -> bytes:
+        """The oldest message that is here; there must be one (`arrived`). Raises BusyStream."""
         if self._reading:
             raise BusyStream("Another task reads this call; let one task read.")
-        if not self._mailbox:
-            await self._message()
         message, consumed = self._mailbox.take()
-        self.protocol.consume(consumed)
-        if self.protocol.talks:
+        if self.protocol.consume(consumed) and not self.marked:
             self._owner.pump.mark(self)
         return message
 
-    async def _message(self) -> None:
-        """Return when a message is there. Raises the call's error, StopAsyncIteration at its end."""
+    async def arrived(self) -> bool:
+        """Return when a message is here (True) or the call has ended. Raises the call's error, BusyStream."""
+        if self._reading:
+            raise BusyStream("Another task reads this call; let one task read.")
         self._reading = True
         try:
             while not self._mailbox:
                 if self.closed:
                     if self.error:
                         raise self.error
-                    raise StopAsyncIteration
+                    return False
                 await self.changed()
         finally:
             self._reading = False
+        return True

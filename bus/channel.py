@@ -19,7 +19,7 @@ from bus.context import current_behalf, current_context, current_teller, duratio
 from bus.errors import Code, RpcError
 from bus.protocol import PROTOCOL_VERSION, CallerProtocol
 from bus.pump import Pump
-from bus.requests import Requests, chain, peek, reap, send_all, send_one, single
+from bus.requests import Requests, begin, chain, peek, reap, single
 from bus.resolver import Resolver
 from bus.service import Metadata, MethodInfo, check_call_id, check_metadata
 from bus.stream import DEFAULT_WINDOW
@@ -139,14 +139,21 @@ class Channel:
         metadata: Metadata | None,
         beside: Beside,
     ) -> Any:
-        responses = self._responses(method, requests, route, timeout, metadata, beside)
-        found = None
-        async with aclosing(responses):
-            async for response in responses:
-                found = response
+        call = await self.open(method, route, timeout=timeout, metadata=metadata, beside=beside)
+        call.on_progress = current_teller()
+        found: bytes | None = None
+        sender: asyncio.Task[None] | None = None
+        try:
+            sender = await begin(call, requests)
+            while await call.arrived():
+                found = call.take()
+        finally:
+            call.cancel("the caller went away")
+            if sender:
+                await reap(sender)
         if found is None:
             raise RpcError(Code.INTERNAL, f"{method.full_name} ended without a response.")
-        return found
+        return decode(method.response, found)
 
     async def _responses(
         self,
@@ -157,17 +164,13 @@ class Channel:
         metadata: Metadata | None,
         beside: Beside,
     ) -> AsyncGenerator[Any, None]:
-        call = await self.open(method, route, timeout=timeout, metadata=metadata)
+        call = await self.open(method, route, timeout=timeout, metadata=metadata, beside=beside)
         call.on_progress = current_teller()
-        call.beside = beside
         sender: asyncio.Task[None] | None = None
         try:
-            if requests.stream is not None:
-                sender = asyncio.create_task(send_all(call, requests.stream))
-            else:
-                await send_one(call, requests.single)
-            async for payload in call:
-                yield decode(method.response, payload)
+            sender = await begin(call, requests)
+            while call.holds_any or await call.arrived():
+                yield decode(method.response, call.take())
         finally:
             call.cancel("the caller went away")
             if sender:
@@ -184,20 +187,21 @@ class Channel:
         metadata: Metadata | None = None,
         call_id: str = "",
         window: int = DEFAULT_WINDOW,
+        beside: Beside | None = None,
     ) -> Call:
         """Open a call. Its OPEN leaves with the first message, or in the loop's next turn.
 
         As long as nothing was answered it is opened again by itself where that is right; see bus/waiting.py.
 
         Inside a handler the call inherits time, trace, and on whose behalf it is (bus.behalf). Raises DEADLINE_EXCEEDED
-        if there is no time left.
+        if there is no time left. beside: filled in with what travels beside the answer.
         """
         if call_id:
             check_call_id(call_id)
         opening, seconds = self.opening(method, timeout=timeout, metadata=metadata, window=window)
         await self.start()
         protocol = CallerProtocol(call_id or secrets.token_urlsafe(16), opening, time.monotonic())
-        call = Call(self, protocol, method, route)
+        call = Call(self, protocol, method, route, beside)
         self.enlist(call, seconds)
         return call
 

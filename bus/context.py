@@ -121,7 +121,7 @@ class Context:
         *,
         deadline: float | None = None,
         send: Callable[[bytes], Awaitable[None]] | None = None,
-        offer: Callable[[bytes], None] | None = None,
+        offer: Callable[[bytes], object] | None = None,
     ) -> None:
         self.call_id = call_id
         self.method = method

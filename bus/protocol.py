@@ -129,6 +129,7 @@ class CallerProtocol:
         self.outgoing = Outgoing(REQUEST_WINDOW)
         self.incoming = Incoming(open_.initial_credit or DEFAULT_WINDOW, open_.preceding)
         self.window = open_.initial_credit or DEFAULT_WINDOW
+        self._stride = max(1, min(self.window // 2, CREDIT_PIECES))
         self.consumed = open_.preceding
         self.closed = False
         self.accepted = False
@@ -183,7 +184,7 @@ class CallerProtocol:
         except RpcError:
             return None
         again.outgoing = self.outgoing
-        again.window = self.window
+        again.window, again._stride = self.window, self._stride
         again.incoming.grant(granted)
         again._half_close = None if self._half_close is None else False
         return again if self.repeatable else None
@@ -220,11 +221,15 @@ class CallerProtocol:
         if not self.closed:
             self._close(errors.resumed_elsewhere())
 
-    def consume(self, upto: int) -> None:
-        """The application has taken everything up to piece `upto`; credit follows when half the window is used."""
+    def consume(self, upto: int) -> bool:
+        """The application has taken everything up to piece `upto`; True: there is credit to send.
+
+        That is so when half the window is used.
+        """
         self.consumed = max(self.consumed, upto)
-        if self.consumed + self.window - self.incoming.granted >= max(1, min(self.window // 2, CREDIT_PIECES)):
+        if self.consumed + self.window - self.incoming.granted >= self._stride:
             self.grant(self.consumed + self.window, self.consumed)
+        return self._credit_due
 
     def grant(self, granted: int, consumed: int) -> None:
         """Pass on the credit that a final consumer gives."""

@@ -43,10 +43,13 @@ async def peek(method: MethodInfo, requests: AsyncIterator[Any]) -> tuple[Any, A
     return first, requests, method.route_of(first) if first is not None else ""
 
 
-async def send_one(call: Call, request: bytes) -> None:
-    """Send the only request."""
-    await call.send(request)
+async def begin(call: Call, requests: Requests) -> "asyncio.Task[None] | None":
+    """Send the only request; a stream of them is sent by the task that is returned, which the caller has to `reap`."""
+    if requests.stream is not None:
+        return asyncio.create_task(send_all(call, requests.stream))
+    await call.send(requests.single)
     call.half_close()
+    return None
 
 
 async def send_all(call: Call, requests: AsyncIterator[bytes]) -> None:

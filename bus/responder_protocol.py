@@ -70,11 +70,12 @@ class ResponderProtocol:
 
     # ---- what the application does
 
-    def consume(self, upto: int) -> None:
-        """The application has taken everything up to piece `upto`."""
+    def consume(self, upto: int) -> bool:
+        """The application has taken everything up to piece `upto`; True: there is credit to send."""
         self._consumed = max(self._consumed, upto)
         if self._consumed + REQUEST_WINDOW - self.incoming.granted >= REQUEST_WINDOW // 2:
             self._credit_due = self.incoming.grant(self._consumed + REQUEST_WINDOW) or self._credit_due
+        return self._credit_due
 
     def head(self, headers: Mapping[str, str]) -> None:
         """What goes ahead of the answer, as far as it is known. Raises INVALID_ARGUMENT for what cannot travel."""

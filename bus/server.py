@@ -3,8 +3,9 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
+from functools import partial
+from typing import cast
 
 import structlog
 from google.protobuf.message import DecodeError
@@ -13,7 +14,7 @@ from bus import errors, subjects
 from bus.behalf import PRINCIPAL
 from bus.context import current
 from bus.errors import Code, RpcError
-from bus.interceptor import Interceptor, chained
+from bus.interceptor import Interceptor, Next, chained
 from bus.opening import check_opening
 from bus.pump import Pump
 from bus.responder_protocol import ResponderProtocol
@@ -42,7 +43,7 @@ log = structlog.get_logger(__name__)
 class _Binding:
     """An actor's methods under one service, and the calls to them that are active."""
 
-    def __init__(self, actor: object, service: ServiceInfo, route: str) -> None:
+    def __init__(self, actor: object, service: ServiceInfo, route: str, interceptors: tuple[Interceptor, ...]) -> None:
         self.service = service
         self.route = route
         self.subscription: Subscription | None = None
@@ -50,15 +51,17 @@ class _Binding:
         self.calls: set[ServerCall] = set()
         self.idle = asyncio.Event()
         self.idle.set()
-        self.functions: dict[str, Callable[..., Any]] = {
-            name: getattr(actor, method.python_name) for name, method in service.methods.items()
+        self.handlers: dict[str, Next] = {
+            # Of calls that a server makes the chain sees less than it is given.
+            name: chained(interceptors, cast("Next", partial(invoke, getattr(actor, method.python_name))))
+            for name, method in service.methods.items()
         }
 
     def begin(self, call: ServerCall) -> None:
         """A call is active, until it is retired."""
         self.calls.add(call)
         self.idle.clear()
-        call.on_retired = lambda: self._end(call)
+        call.on_retired = self._end
 
     def _end(self, call: ServerCall) -> None:
         self.calls.discard(call)
@@ -119,7 +122,7 @@ class Server:
             raise errors.invalid(_unreachable(service, route), "route")
         if not self._listening:
             await self._listen()
-        binding = _Binding(actor, service, route)
+        binding = _Binding(actor, service, route, self._interceptors)
         subject = subjects.calls_of(service.name, route)
         binding.subscription = await self.transport.subscribe(
             subject, lambda message: self._opened(message, binding), subjects.ACTORS_QUEUE
@@ -223,9 +226,9 @@ class Server:
         self._calls[call.protocol.call_id] = call
         self._idle.clear()
         binding.begin(call)
-        call.task = asyncio.create_task(self._run(call, binding.functions[call.method.name]))
-        # Not a `finally` inside the task: a task that is cancelled before its first step never reaches it.
-        call.task.add_done_callback(lambda task: self._finish(call, _outcome(task)))
+        call.task = asyncio.create_task(self._run(call, binding.handlers[call.method.name]))
+        # Not only inside the task: one that is cancelled before its first step never reaches it.
+        call.task.add_done_callback(lambda task: self._stopped(call, task))
         if call.seconds is not None:
             loop = asyncio.get_running_loop()
             call.deadline = loop.call_later(call.seconds, call.fail, errors.deadline_exceeded())
@@ -308,19 +311,24 @@ class Server:
 
     # ---- what is done
 
-    async def _run(self, call: ServerCall, function: Callable[..., Any]) -> RpcError | None:
+    async def _run(self, call: ServerCall, handler: Next) -> None:
         current.set(call.context)
+        outcome: RpcError | None = None
         try:
-            await chained(self._interceptors, lambda _: invoke(call, function))(call)
+            await handler(call)
         except RpcError as error:
-            return errors.of_handler(error)
+            outcome = errors.of_handler(error)
         except Exception:
-            failure = RpcError(
+            outcome = RpcError(
                 Code.INTERNAL, "Something went wrong inside the hub; its log tells what, under the reference."
             )
-            log.exception("call.failed", method=call.method.full_name, reference=failure.reference)
-            return failure
-        return None
+            log.exception("call.failed", method=call.method.full_name, reference=outcome.reference)
+        # Here and not a turn later, so that CLOSE goes with the last message, and a short answer is one frame.
+        self._finish(call, outcome)
+
+    def _stopped(self, call: ServerCall, task: "asyncio.Task[None]") -> None:
+        if task.cancelled():
+            self._finish(call, errors.interrupted())
 
     def _finish(self, call: ServerCall, error: RpcError | None) -> None:
         if call.deadline is not None:
@@ -332,8 +340,6 @@ class Server:
             log.exception("call.unsendable", method=call.method.full_name)
             call.protocol.finish(RpcError(Code.INTERNAL, "The handler's trailers or error cannot be sent."))
         self.pump.mark(call)
-        if call.over:
-            self.retire(call)
 
     def retire(self, call: ServerCall) -> None:
         """The call is over; it is kept for a caller that missed the end."""
@@ -345,7 +351,7 @@ class Server:
         else:
             return
         if call.on_retired is not None:
-            call.on_retired()
+            call.on_retired(call)
         if not self._calls and not self._superseded:
             self._idle.set()
 
@@ -430,9 +436,3 @@ async def _cancelled(calls: Iterable[ServerCall]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _outcome(task: "asyncio.Task[RpcError | None]") -> RpcError | None:
-    if task.cancelled():
-        return errors.interrupted()
-    return task.result()

@@ -49,8 +49,8 @@ class ServerCall:
         self.kept_bytes = 0
         self.started_at = time.monotonic()
         self.on_sent: Callable[[], None] | None = None
-        self.on_retired: Callable[[], None] | None = None
-        self.task: asyncio.Task[RpcError | None] | None = None
+        self.on_retired: Callable[[ServerCall], None] | None = None
+        self.task: asyncio.Task[None] | None = None
         self.deadline: asyncio.TimerHandle | None = None
         metadata = dict(frame.open.metadata)
         seconds = min(frame.open.timeout.ToNanoseconds() / 1e9, MAX_SECONDS) if frame.open.HasField("timeout") else None
@@ -129,16 +129,19 @@ class ServerCall:
         if self.on_sent is not None:
             self.on_sent()
 
+    def sent(self, message: bytes) -> bool:
+        """As `send`, where that need not wait; False: nothing was sent. Raises INTERNAL: headers that cannot travel."""
+        if not self._offer(message):
+            return False
+        if self.on_sent is not None:
+            self.on_sent()
+        return True
+
     async def _push(self, message: bytes) -> None:
-        protocol = self.protocol
-        if not protocol.outgoing.ready:
+        while not self._offer(message):
+            if self.protocol.finished:
+                raise errors.cancelled()
             await self._credit()
-        if protocol.finished:
-            raise errors.cancelled()
-        if not self._headed:
-            self._head()
-        protocol.outgoing.push(message)
-        self._owner.pump.mark(self)
 
     def _head_early(self) -> None:
         """What the handler has said at once goes with the acceptance; what cannot travel is told with the message."""
@@ -162,38 +165,47 @@ class ServerCall:
         while not protocol.outgoing.ready and not protocol.finished:
             await self._bell.rung()
 
-    def _offer(self, message: bytes) -> None:
-        """Send a response message if there is credit for it now."""
-        if self.protocol.outgoing.ready and not self.protocol.finished:
-            if not self._headed:
-                self._head()
-            self.protocol.outgoing.push(message)
+    def _offer(self, message: bytes) -> bool:
+        """Send a response message if there is credit for it now and the call has not ended."""
+        protocol = self.protocol
+        if protocol.finished or not protocol.outgoing.ready:
+            return False
+        if not self._headed:
+            self._head()
+        protocol.outgoing.push(message)
+        if not self.marked:
             self._owner.pump.mark(self)
+        return True
 
     def requests(self) -> SingleReader[Any]:
         """The decoded requests, as they come, for one task. Raises INVALID_ARGUMENT for bytes that are no request."""
         return SingleReader(self._requests())
 
     async def _requests(self) -> AsyncGenerator[Any, None]:
-        while True:
-            if self._mailbox:
-                payload, consumed = self._mailbox.take()
-                self.protocol.consume(consumed)
-                self._owner.pump.mark(self)
-                yield self._decode(payload)
-            elif self._half_closed:
-                return
-            else:
-                await self._bell.rung()
+        while await self._arrived():
+            yield self._next()
 
     async def request(self) -> Any:
         """The only request of a method that takes one."""
-        async with aclosing(self.requests()) as requests:
-            async for request in requests:
-                return request
-        raise errors.invalid(
-            f"{self.method.full_name} needs one {self.method.request.DESCRIPTOR.full_name}; none came."
-        )
+        if not self._mailbox and not await self._arrived():
+            raise errors.invalid(
+                f"{self.method.full_name} needs one {self.method.request.DESCRIPTOR.full_name}; none came."
+            )
+        return self._next()
+
+    async def _arrived(self) -> bool:
+        """Return when a request is there (True), or when none will come."""
+        while not self._mailbox:
+            if self._half_closed:
+                return False
+            await self._bell.rung()
+        return True
+
+    def _next(self) -> Any:
+        payload, consumed = self._mailbox.take()
+        if self.protocol.consume(consumed):
+            self._owner.pump.mark(self)
+        return self._decode(payload)
 
     def _decode(self, payload: bytes) -> Any:
         try:
@@ -203,7 +215,7 @@ class ServerCall:
             raise errors.invalid(f"The payload is no {name}: {error}.", reason="MALFORMED_FRAME") from error
 
 
-async def invoke(call: ServerCall, function: Callable[..., Any]) -> None:
+async def invoke(function: Callable[..., Any], call: ServerCall) -> None:
     """Run the actor's method: what it yields or returns goes out."""
     argument = call.requests() if call.method.client_streaming else await call.request()
     if not call.method.server_streaming:
@@ -212,4 +224,6 @@ async def invoke(call: ServerCall, function: Callable[..., Any]) -> None:
         return
     async with aclosing(function(argument, call.context)) as responses:
         async for response in responses:
-            await call.send(response.SerializeToString())
+            message = response.SerializeToString()
+            if not call.sent(message):
+                await call.send(message)

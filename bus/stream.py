@@ -106,7 +106,7 @@ class Outgoing:
     def ready(self) -> bool:
         """Another message may be pushed now."""
         if self.last < self.granted or (self.detached and self.last - self.consumed < RING_PIECES):
-            return not self.full
+            return self._unconsumed < RING_BYTES
         return False
 
     @property
@@ -121,10 +121,12 @@ class Outgoing:
 
     def push(self, message: bytes) -> None:
         """Add a whole message. Raises MESSAGE_TOO_LARGE."""
-        if len(message) <= MAX_PIECE:
+        size = len(message)
+        if size <= MAX_PIECE:
             self._ring.append(message)
             self.last += 1
-            self._weigh(len(message) + _PIECE_OVERHEAD)
+            self._bytes += size + _PIECE_OVERHEAD
+            self._unconsumed += size + _PIECE_OVERHEAD
             return
         pieces = split(message)
         self.push_pieces(pieces, more=False)
@@ -136,9 +138,7 @@ class Outgoing:
         self.last += len(pieces)
         if more:
             self._more.add(self.last)
-        self._weigh(sum(map(len, pieces)) + _PIECE_OVERHEAD * len(pieces))
-
-    def _weigh(self, size: int) -> None:
+        size = sum(map(len, pieces)) + _PIECE_OVERHEAD * len(pieces)
         self._bytes += size
         self._unconsumed += size
 
@@ -151,28 +151,30 @@ class Outgoing:
         """The next frame's pieces, as many as may be sent now and fit; None if there are none."""
         if not self.sendable:
             return None
-        until = min(self.last, self.granted)
+        ring, base, sent, more = self._ring, self._base, self.sent, self._more
         pieces: list[bytes] = []
         room = MAX_PIECE
-        while self.sent < until:
-            piece = self._ring[self.sent - self._base]
-            if pieces and len(piece) + 4 > room:
-                break
+        for number in range(sent, min(self.last, self.granted)):
+            piece = ring[number - base]
             room -= len(piece) + 4
-            pieces.append(piece)
-            self.sent += 1
-            if self.sent in self._more:
+            if room < 0 and pieces:
                 break
-        self._reached = max(self._reached, self.sent)
-        return Pieces(pieces, self.sent, more=self.sent in self._more)
+            pieces.append(piece)
+            sent += 1
+            if more and sent in more:
+                break
+        self.sent, self._reached = sent, max(self._reached, sent)
+        return Pieces(pieces, sent, more=sent in more)
 
     def credit(self, granted: int, consumed: int) -> None:
         """The consumer allows more, and has taken some. Older numbers than known change nothing."""
         self.granted = max(self.granted, granted)
         consumed = min(consumed, self._reached)
-        while self.consumed < consumed:
-            self._unconsumed -= len(self._ring[self.consumed - self._base]) + _PIECE_OVERHEAD
-            self.consumed += 1
+        if consumed > self.consumed:
+            ring, base = self._ring, self._base
+            taken = range(self.consumed - base, consumed - base)
+            self._unconsumed -= sum([len(ring[place]) for place in taken]) + _PIECE_OVERHEAD * len(taken)
+            self.consumed = consumed
         self._trim()
 
     def rewind(self, after: int, granted: int = 0) -> None:
@@ -260,6 +262,8 @@ class Assembler:
     def feed(self, pieces: Pieces) -> list[tuple[bytes, int]]:
         """Whole messages, each with the number of its last piece. Raises MESSAGE_TOO_LARGE."""
         first = pieces.last - len(pieces.pieces) + 1
+        if not self._parts and not pieces.more:  # whole messages, as nearly always
+            return list(zip(pieces.pieces, range(first, pieces.last + 1), strict=True))
         messages = []
         for number, piece in enumerate(pieces.pieces, first):
             if number == pieces.last and pieces.more:

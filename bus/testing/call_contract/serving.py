@@ -7,7 +7,9 @@ from collections.abc import AsyncGenerator
 
 from google.protobuf.wrappers_pb2 import StringValue
 
+from bus import subjects
 from bus.errors import Code, RpcError
+from bus.protocol import PROTOCOL_VERSION
 from bus.service import Metadata, MethodInfo
 from bus.stream import MAX_MESSAGE
 from bus.testing.stage import (
@@ -23,11 +25,12 @@ from bus.testing.stage import (
     drained,
     failure,
     say,
+    text,
     until,
     within,
 )
-from bus.testing.transport_contract import Clause, Make
-from troupe.rpc.v1 import Progress
+from bus.testing.transport_contract import Clause, Ear, Make
+from troupe.rpc.v1 import Frame, Open, Progress
 
 
 async def nobody_there_is_known_at_once(make: Make) -> None:
@@ -69,6 +72,21 @@ async def an_unknown_method_is_told_with_the_nearest_names(make: Make) -> None:
         error = await failure((await stage.channel()).unary(method, say("")))
         assert (error.code, error.reason) == (Code.UNIMPLEMENTED, "METHOD_NOT_FOUND")
         assert "Say" in error.message
+
+
+async def an_answer_that_is_there_at_once_is_one_frame(make: Make) -> None:
+    async with Stage(make) as stage:
+        await stage.serve(Probe("one:"))
+        transport, ear = await stage.transport(), Ear()
+        await transport.subscribe("reply.hand.*", ear)
+        opening = Open(protocol_version=PROTOCOL_VERSION, method=SAY.full_name, initial_credit=4)
+        payload = say("x").SerializeToString()
+        frame = Frame(call_id="c", open=opening, sequence=1, payload=[payload], half_close=True)
+        transport.publish(subjects.call(SERVICE, "Say"), frame.SerializeToString(), "reply.hand.c")
+        answer = Frame.FromString((await ear.hears(1))[0].payload)
+        assert [text(piece) for piece in answer.payload] == ["one:x"]
+        assert answer.HasField("close"), "the end waits for no other frame"
+        assert (dict(answer.headers), dict(answer.close.trailers)) == ({"name": "one:"}, {"said": "yes"})
 
 
 async def a_resolver_has_a_route_served_and_its_progress_is_relayed_in_one_call(make: Make) -> None:
@@ -201,6 +219,7 @@ SERVING: list[Clause] = [
     two_servers_share_the_calls,
     a_route_is_served_by_its_member_alone,
     an_unknown_method_is_told_with_the_nearest_names,
+    an_answer_that_is_there_at_once_is_one_frame,
     a_resolver_has_a_route_served_and_its_progress_is_relayed_in_one_call,
     what_a_resolver_cannot_have_served_is_its_error,
     a_server_that_drains_ends_what_runs_and_takes_nothing_new,
