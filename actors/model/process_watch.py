@@ -19,7 +19,6 @@ class ProcessWatch:
         self._presence = Presence(member.transport)
         self._followed: dict[Driver, Callable[[], str]] = {}
         self._started = False
-        member.heart.trouble = self._trouble
 
     async def start(self) -> None:
         """Begin to listen. Starting twice does nothing."""
@@ -41,7 +40,8 @@ class ProcessWatch:
     def _forget(self, driver: Driver) -> None:
         self._followed.pop(driver, None)
 
-    def _trouble(self) -> str:
+    def trouble(self) -> str:
+        """What the families of all that is followed have to tell; empty: nothing."""
         return " ".join(filter(None, (trouble() for trouble in self._followed.values())))
 
     async def gone(self, process: str) -> None:
