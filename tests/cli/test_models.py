@@ -18,7 +18,7 @@ async def test_the_list_has_a_line_per_model(troupe: Run, door: str) -> None:
 
     assert [each.split() for each in rest] == [
         ["words", "fetching", "25%", "chat"],
-        ["more", "to", "be", "had", "2.0", "MiB"],
+        ["more", "to", "be", "had", "2.0", "MiB", "no", "model"],
         ["`troupe", "models", "fetch", "more`", "brings", "it."],
     ]
 
