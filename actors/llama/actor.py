@@ -24,11 +24,6 @@ class LlamaActor(Family[Entry]):
         starter = launcher or SubprocessLauncher("actors.llama.worker")
         super().__init__(FAMILY, LlamaShelf(home, settings, starter, self._watch), settings.preload)
 
-    def trouble(self) -> str:
-        """Its models' that are started again, and its folders'."""
-        models = self._watch.trouble() if self._watch is not None else ""
-        return " ".join(filter(None, [super().trouble(), models]))
-
     async def __aexit__(self, *_: object) -> None:
         await super().__aexit__()
         if self._watch is not None:

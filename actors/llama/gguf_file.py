@@ -23,8 +23,8 @@ STRING_LIMIT = 4 << 20
 ARRAY_LIMIT = 1 << 24
 """Elements of one array; vocabularies have some hundred thousand."""
 
-READS_LIMIT = 1 << 22
-"""Reads that one header may take, which is a few seconds; a vocabulary of some hundred thousand takes as many."""
+READS_LIMIT = 1 << 21
+"""Reads that one header may take, which is some seconds; a vocabulary of some hundred thousand takes as many."""
 HEADER_LIMIT = 64 << 20
 """Bytes that are read of one header; what is left out does not count."""
 

@@ -58,7 +58,10 @@ class Entry(Protocol):
 
 
 class Life(Protocol):
-    """What serves one model, from start to stop and again."""
+    """What serves one model, from start to stop and again.
+
+    It may have a `trouble`, a function: what the family is to tell of it, as a sentence; empty: nothing.
+    """
 
     state: ModelState
     error: str
@@ -129,8 +132,9 @@ class Family(FamilyService, Generic[Known]):
         return [self.family]
 
     def trouble(self) -> str:
-        """What is not right with the family though it serves, as a sentence; empty: nothing."""
-        return self._late
+        """What is not right with the family though it serves, in sentences; empty: nothing."""
+        lives = [life.trouble() for _, life in self._lives.values() if hasattr(life, "trouble")]
+        return " ".join(filter(None, [self._late, *lives]))
 
     async def __aenter__(self) -> Self:
         await self._look(within=FIRST_LOOK_SECONDS)
