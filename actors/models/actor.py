@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 import msgspec
 import structlog
 
+from actors.models.coming import reworded
 from actors.models.directory import Directory, family_unavailable
 from bus import Code, Context, RpcError
 from bus.channel import Channel
@@ -28,6 +29,7 @@ from troupe.model.v1 import (
     UnloadModelRequest,
     UnloadModelResponse,
 )
+from troupe.weights.v1 import WeightsService
 
 CHAT, EMBEDDING = "troupe.chat.v1.ChatService", "troupe.embedding.v1.EmbeddingService"
 DEFAULTS: Mapping[str, Sequence[str]] = {CHAT: ("smollm2-135m", "troupe-tiny"), EMBEDDING: ("e5-small",)}
@@ -60,17 +62,17 @@ class ModelsActor(ModelService):
         transport: Transport,
         hub_settings: Settings | None = None,
         *,
-        default: str = "",
         patience: float = BEAT_SECONDS * 1.1,
     ) -> None:
-        """default: the model that answers who names none. patience: seconds until everyone alive was heard."""
+        """hub_settings: whose [models] says the default and the aliases. patience: seconds until all were heard."""
         self._patience = patience
         self._settings = settings
+        self._channel = channel
         self._client = families.FamilyServiceClient(channel)
         self._presence = Presence(transport)
         names = hub_settings.models if hub_settings is not None else ModelSettings()
-        chosen = default or names.aliases.get(names.default, names.default)
-        self._directory = Directory(settings.families, _defaults(chosen))
+        chosen = names.aliases.get(names.default, names.default)
+        self._directory = Directory(settings.families, _defaults(chosen), names.aliases)
         self._following: dict[str, asyncio.Task[None]] = {}
         self._told: dict[str, tuple[str, ...]] = {}
         self._naming = asyncio.Lock()
@@ -105,7 +107,7 @@ class ModelsActor(ModelService):
 
     async def load_model(self, request: LoadModelRequest, ctx: Context) -> AsyncIterator[LoadModelResponse]:
         """See the contract."""
-        family, model = await self._find(request.name)
+        family, model = await self._find_or_coming(request.name)
         await self._tell_names()
         starting = families.StartModelRequest(family=family, model=model.name)
         try:
@@ -134,6 +136,15 @@ class ModelsActor(ModelService):
         except RpcError:
             await self._refresh()  # it may have come a moment ago
             return self._directory.find(name)
+
+    async def _find_or_coming(self, name: str) -> tuple[str, Model]:
+        """As `_find`; a model that the hub fetches is UNAVAILABLE (MODEL_BEING_FETCHED) until it is there."""
+        try:
+            return await self._find(name)
+        except RpcError as error:
+            if error.reason != "MODEL_NOT_FOUND" or not self._presence.serving(WeightsService.INFO.name):
+                raise
+            raise await reworded(error, name, self._channel) from error
 
     def _noted(self, family: str, model: Model) -> Model:
         self._directory.change(family, families.WatchModelsResponse(models=[model]))

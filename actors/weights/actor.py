@@ -13,6 +13,7 @@ from actors.weights.known import Weights as KnownWeights
 from actors.weights.settings import WeightsSettings
 from bus import Code, Context, RpcError, nearest
 from bus.channel import Channel
+from bus.context import duration
 from troupe.model.v1 import ListModelsRequest, ModelServiceClient
 from troupe.rpc.v1 import Progress
 from troupe.weights.v1 import (
@@ -75,6 +76,8 @@ class WeightsActor(WeightsService):
             if fetch.state == WeightsState.WEIGHTS_STATE_FETCHING:
                 note = f"Fetching {request.name}."
                 progress = Progress(state=Progress.STATE_LOADING, fraction=fetch.fraction, note=note)
+                if (eta := fetch.eta) is not None:
+                    progress.eta.CopyFrom(duration(eta))
                 yield FetchWeightsResponse(progress=progress)
         if fetch.state != WeightsState.WEIGHTS_STATE_PRESENT:
             raise RpcError(
@@ -111,7 +114,9 @@ class WeightsActor(WeightsService):
 
 def _told(fetch: Fetch) -> Weights:
     weights = fetch.weights
+    eta = fetch.eta if fetch.state == WeightsState.WEIGHTS_STATE_FETCHING else None
     return Weights(
+        eta=None if eta is None else duration(eta),
         name=weights.name,
         state=fetch.state,
         fraction=fetch.fraction,

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import threading
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -18,6 +19,8 @@ log = structlog.get_logger(__name__)
 
 WORK = ".fetching"
 """Folder beside the files for what is not there yet: on the same disk, so that the last step is a rename."""
+KNOWN_SHARE = 0.02
+"""Less says nothing about the rest."""
 DOWNLOAD_SHARE = 0.9
 """Of the whole; the rest is taking out, comparing, converting."""
 
@@ -40,6 +43,7 @@ class Fetch:
         self._home = folder
         self._download = download
         self._seconds = seconds
+        self._began = 0.0
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
 
@@ -54,11 +58,18 @@ class Fetch:
             return WeightsState.WEIGHTS_STATE_FAILED
         return WeightsState.WEIGHTS_STATE_WAITING if self.waiting else WeightsState.WEIGHTS_STATE_ABSENT
 
+    @property
+    def eta(self) -> float | None:
+        """Seconds until it is there, if it goes on as it has so far; None where too little has come to tell."""
+        if self.fraction < KNOWN_SHARE:
+            return None
+        return (time.monotonic() - self._began) * (1 - self.fraction) / self.fraction
+
     def start(self) -> None:
         """Begin, unless it is under way or there."""
         self.waiting = False
         if self.state not in (WeightsState.WEIGHTS_STATE_FETCHING, WeightsState.WEIGHTS_STATE_PRESENT):
-            self.error, self.fraction = "", 0.0
+            self.error, self.fraction, self._began = "", 0.0, time.monotonic()
             self._task = asyncio.create_task(self._run(), name=f"fetch {self.weights.name}")
 
     async def changes(self) -> AsyncIterator[None]:

@@ -1,7 +1,7 @@
 """Two families behind one front, in memory and on a real NATS server: both are listed, loaded and called."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 
 from actors.models.actor import ModelsActor, ModelsSettings
-from bus import Code, RpcError
+from bus import Code, Context, RpcError
 from bus.channel import Channel
 from bus.testing import NatsServer
 from bus.transports import Transport
 from bus.transports.memory import MemoryBroker, MemoryTransport
 from bus.transports.nats import NatsTransport
+from host.liveness import BEAT_SECONDS
 from host.member import Member
-from host.settings import Settings
+from host.settings import ModelSettings, Settings
 from troupe.chat.v1 import ChatServiceClient, GenerateRequest, Role
 from troupe.embedding.v1 import EmbeddingServiceClient, EmbedRequest
 from troupe.family.v1 import FamilyService
@@ -31,6 +32,7 @@ from troupe.model.v1 import (
     ModelState,
     UnloadModelRequest,
 )
+from troupe.weights.v1 import ListWeightsRequest, ListWeightsResponse, Weights, WeightsService, WeightsState
 
 from .words import WordsActor
 
@@ -63,6 +65,14 @@ async def make(request: pytest.FixtureRequest) -> Make:
         return await NatsTransport.connect(url, process)
 
     return on_nats
+
+
+class Fetching(WeightsService):
+    def __init__(self, weights: Sequence[Weights]) -> None:
+        self._weights = weights
+
+    async def list_weights(self, request: ListWeightsRequest, ctx: Context) -> ListWeightsResponse:
+        return ListWeightsResponse(weights=self._weights)
 
 
 class Company:
@@ -100,16 +110,24 @@ class Company:
         await member.ready()
         return member
 
-    async def front(self, *families: str, default: str = "", patience: float = 0.0) -> None:
+    async def front(self, *families: str, names: ModelSettings | None = None, patience: float = 0.0) -> None:
         life = self._lives["models"] = await self._stack.enter_async_context(AsyncExitStack())
-        member = await life.enter_async_context(
-            Member(Settings(home=self.home), "models", transport=await self._make("models-1"))
-        )
+        hub = Settings(home=self.home, models=names or ModelSettings())
+        member = await life.enter_async_context(Member(hub, "models", transport=await self._make("models-1")))
         settings = ModelsSettings(families=list(families))
-        actor = ModelsActor(settings, member.channel, member.transport, default=default, patience=patience)
+        actor = ModelsActor(settings, member.channel, member.transport, hub, patience=patience)
         await actor.start()
         life.push_async_callback(actor.stop)
         await member.serve(actor, ModelService.INFO)
+        await member.ready()
+
+    async def weights(self, *weights: Weights) -> None:
+        """Whoever fetches, of whom these are told."""
+        life = self._lives["weights"] = await self._stack.enter_async_context(AsyncExitStack())
+        member = await life.enter_async_context(
+            Member(Settings(home=self.home), "weights", transport=await self._make("weights-1"))
+        )
+        await member.serve(Fetching(weights), WeightsService.INFO)
         await member.ready()
 
     async def end(self, name: str) -> None:
@@ -153,7 +171,7 @@ async def company(make: Make, tmp_path: Path) -> AsyncIterator[Company]:
 async def test_both_families_are_listed_loaded_and_called(company: Company) -> None:
     await company.family("colours")
     await company.family("numbers")
-    await company.front("numbers", "colours", default="small")
+    await company.front("numbers", "colours", names=ModelSettings(default="small"))
     listed = await company.listed()
     assert list(listed) == ["colours/small", "primes", "rainbow", "small"]
     assert {name: model.family for name, model in listed.items()} == {
@@ -167,6 +185,20 @@ async def test_both_families_are_listed_loaded_and_called(company: Company) -> N
     assert (await company.load("rainbow"))[-1].model.state == READY
     assert await company.says("primes", "2 3") == "5 7 ?"
     assert await company.says("rainbow", "violet") == "indigo ? violet"
+
+
+async def test_an_alias_is_told_and_means_its_model_in_every_method(company: Company) -> None:
+    await company.family("colours")
+    await company.front("colours", names=ModelSettings(default="small", aliases={"gpt-4o": "rainbow"}))
+    assert {name: list(model.aliases) for name, model in (await company.listed()).items()} == {
+        "rainbow": ["gpt-4o"], "small": [],
+    }  # fmt: skip
+    assert (await company.models.get_model(GetModelRequest(name="gpt-4o"))).model.name == "rainbow"
+    assert (await company.models.get_model(GetModelRequest(name="default"))).model.name == "small"
+    loaded = (await company.load("gpt-4o"))[-1].model
+    assert (loaded.name, loaded.state) == ("rainbow", READY)
+    await company.models.unload_model(UnloadModelRequest(name="gpt-4o"))
+    assert (await company.listed())["rainbow"].state == AVAILABLE
 
 
 async def test_two_models_with_one_name_are_both_reached(company: Company) -> None:
@@ -293,3 +325,32 @@ async def test_an_unknown_model_is_refused_with_names_of_both_families(company: 
         with pytest.raises(RpcError, match="Did you mean rainbow") as refusal:
             await call
         assert refusal.value.reason == "MODEL_NOT_FOUND"
+
+
+async def test_a_model_that_is_being_fetched_says_how_far_it_is_and_when_to_ask_again(company: Company) -> None:
+    chat = ["troupe.chat.v1.ChatService"]
+    coming = Weights(name="coming", state=WeightsState.WEIGHTS_STATE_FETCHING, fraction=0.4, services=chat)
+    coming.eta.FromSeconds(12)
+    later = Weights(name="later", state=WeightsState.WEIGHTS_STATE_WAITING, services=chat)
+    failed = Weights(name="failed", state=WeightsState.WEIGHTS_STATE_FAILED, error="No index.", services=chat)
+    words = Weights(name="words", state=WeightsState.WEIGHTS_STATE_FETCHING)
+    await company.family("colours")
+    await company.weights(coming, later, failed, words)
+    await company.front("colours", patience=BEAT_SECONDS * 1.1)
+    for name, share, seconds in (("coming", "0.400", 12), ("later", "0.000", 5)):
+        with pytest.raises(RpcError, match="is being fetched") as caught:
+            await company.load(name)
+        assert (caught.value.code, caught.value.reason) == (Code.UNAVAILABLE, "MODEL_BEING_FETCHED")
+        assert (caught.value.metadata["fraction"], caught.value.retry_after) == (share, seconds)
+    for name, said in (("failed", "No index. `troupe models fetch failed`"), ("words", "There is no model 'words'")):
+        with pytest.raises(RpcError, match=said) as caught:
+            await company.load(name)
+        assert caught.value.reason == "MODEL_NOT_FOUND"
+    assert "coming" not in await company.listed()
+
+
+async def test_without_anybody_who_fetches_an_unknown_model_is_unknown(company: Company) -> None:
+    await company.family("colours")
+    await company.front("colours")
+    with pytest.raises(RpcError, match="There is no model 'coming'"):
+        await company.load("coming")

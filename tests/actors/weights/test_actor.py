@@ -110,6 +110,7 @@ async def test_what_is_wanted_is_fetched_after_the_start(hub: Callable[..., Hub]
         responses = [one async for one in running.client.fetch_weights(FetchWeightsRequest(name="carried"))]
         assert responses[-1].weights.state == PRESENT
         assert all(0 < one.progress.fraction <= 1 for one in responses[:-1])
+        assert all(one.progress.HasField("eta") for one in responses[:-1])
     assert held.times == 1
     assert (tmp_path / "home/models/carried.gguf").exists()
     assert list((tmp_path / "home/models/.fetching").iterdir()) == []

@@ -38,12 +38,15 @@ class ModelService(Protocol):
         raise RpcError.unimplemented('troupe.model.v1.ModelService/ListModels')
 
     async def get_model(self, request: GetModelRequest, ctx: Context) -> GetModelResponse:
-        """GetModel answers with one model, by either name. Unknown names are NOT_FOUND (MODEL_NOT_FOUND) with the nearest ones."""
+        """GetModel answers with one model, by either name or an alias; "default" is the chat model that answers who names none.
+        Unknown names are NOT_FOUND (MODEL_NOT_FOUND) with the nearest ones.
+        """
         raise RpcError.unimplemented('troupe.model.v1.ModelService/GetModel')
 
     def load_model(self, request: LoadModelRequest, ctx: Context) -> AsyncIterator[LoadModelResponse]:
         """LoadModel starts a process for the model and tells its progress; it ends when the model is served. Loading what is
-        loaded does nothing. Fails with MODEL_NOT_FOUND, MODEL_LOAD_FAILED, FAMILY_UNAVAILABLE.
+        loaded does nothing. Fails with MODEL_NOT_FOUND, MODEL_LOAD_FAILED, FAMILY_UNAVAILABLE, and for a model that the hub
+        fetches and does not have yet with MODEL_BEING_FETCHED (UNAVAILABLE), which tells the share and when to ask again.
         """
         raise RpcError.unimplemented('troupe.model.v1.ModelService/LoadModel')
 
@@ -69,12 +72,15 @@ class ModelServiceClient:
         return self._caller.unary(ModelService.INFO.methods['ListModels'], request, timeout, metadata)
 
     def get_model(self, request: GetModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[GetModelResponse]:
-        """GetModel answers with one model, by either name. Unknown names are NOT_FOUND (MODEL_NOT_FOUND) with the nearest ones."""
+        """GetModel answers with one model, by either name or an alias; "default" is the chat model that answers who names none.
+        Unknown names are NOT_FOUND (MODEL_NOT_FOUND) with the nearest ones.
+        """
         return self._caller.unary(ModelService.INFO.methods['GetModel'], request, timeout, metadata)
 
     def load_model(self, request: LoadModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> StreamCall[LoadModelResponse]:
         """LoadModel starts a process for the model and tells its progress; it ends when the model is served. Loading what is
-        loaded does nothing. Fails with MODEL_NOT_FOUND, MODEL_LOAD_FAILED, FAMILY_UNAVAILABLE.
+        loaded does nothing. Fails with MODEL_NOT_FOUND, MODEL_LOAD_FAILED, FAMILY_UNAVAILABLE, and for a model that the hub
+        fetches and does not have yet with MODEL_BEING_FETCHED (UNAVAILABLE), which tells the share and when to ask again.
         """
         return self._caller.server_stream(ModelService.INFO.methods['LoadModel'], request, timeout, metadata)
 

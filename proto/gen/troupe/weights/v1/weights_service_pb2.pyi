@@ -1,3 +1,6 @@
+import datetime
+
+from google.protobuf import duration_pb2 as _duration_pb2
 from troupe.rpc.v1 import frame_pb2 as _frame_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -24,7 +27,7 @@ WEIGHTS_STATE_PRESENT: WeightsState
 WEIGHTS_STATE_FAILED: WeightsState
 
 class Weights(_message.Message):
-    __slots__ = ("name", "state", "fraction", "error", "package", "license", "source", "description", "download_bytes", "size_bytes", "sha256", "services")
+    __slots__ = ("name", "state", "fraction", "error", "package", "license", "source", "description", "download_bytes", "size_bytes", "sha256", "services", "eta")
     NAME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     FRACTION_FIELD_NUMBER: _ClassVar[int]
@@ -37,6 +40,7 @@ class Weights(_message.Message):
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     SHA256_FIELD_NUMBER: _ClassVar[int]
     SERVICES_FIELD_NUMBER: _ClassVar[int]
+    ETA_FIELD_NUMBER: _ClassVar[int]
     name: str
     state: WeightsState
     fraction: float
@@ -49,7 +53,8 @@ class Weights(_message.Message):
     size_bytes: int
     sha256: str
     services: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[WeightsState, str]] = ..., fraction: _Optional[float] = ..., error: _Optional[str] = ..., package: _Optional[str] = ..., license: _Optional[str] = ..., source: _Optional[str] = ..., description: _Optional[str] = ..., download_bytes: _Optional[int] = ..., size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ...) -> None: ...
+    eta: _duration_pb2.Duration
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[WeightsState, str]] = ..., fraction: _Optional[float] = ..., error: _Optional[str] = ..., package: _Optional[str] = ..., license: _Optional[str] = ..., source: _Optional[str] = ..., description: _Optional[str] = ..., download_bytes: _Optional[int] = ..., size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ..., eta: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class ListWeightsRequest(_message.Message):
     __slots__ = ()
