@@ -153,7 +153,9 @@ def _schema(given: Any, name: str) -> ResponseFormat:
         schema = msgspec.json.decode(given, type=dict[str, Any]) if isinstance(given, str) else given
     except msgspec.DecodeError as error:
         raise invalid(f"{name} is no JSON schema: {error}.", name) from error
-    return ResponseFormat(json_schema=JsonSchemaFormat(name=name.replace(".", "_"), schema=struct_of(schema, name), strict=True))
+    return ResponseFormat(
+        json_schema=JsonSchemaFormat(name=name.replace(".", "_"), schema=struct_of(schema, name), strict=True)
+    )
 
 
 def _pattern(given: str, name: str) -> ResponseFormat:
