@@ -170,6 +170,10 @@ def _literal(text: str) -> str:
     return "".join(f"\\{letter}" if letter in "\\.^$|?*+()[]{}/" else letter for letter in text)
 
 
+def _any_object(given: bool, name: str) -> ResponseFormat:
+    return ResponseFormat(json=JsonFormat())
+
+
 def _grammar(given: str, name: str) -> ResponseFormat:
     return ResponseFormat(grammar=GrammarFormat(dialect="gbnf", grammar=given))
 
@@ -191,7 +195,7 @@ _STRUCTURED_KINDS: dict[str, Callable[[Any, str], ResponseFormat]] = {
     "regex": _pattern,
     "choice": _choice,
     "grammar": _grammar,
-    "json_object": lambda given, name: ResponseFormat(json=JsonFormat()),
+    "json_object": _any_object,
 }
 
 
