@@ -9,7 +9,7 @@ import openai
 import pytest
 from google.protobuf.json_format import MessageToDict
 from langchain_openai import ChatOpenAI
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 MODEL = "scripted"
 TEXT = 'Xin chào, a "quoted"\nline 🙂.'
@@ -239,7 +239,11 @@ async def test_what_langchain_sends_by_itself_is_taken(door: Any) -> None:
     async with httpx.AsyncClient(trust_env=False) as http:
         with httpx.Client(trust_env=False) as sync_http:
             chat = ChatOpenAI(
-                model=MODEL, base_url=f"{door.url}/v1", api_key="none", http_async_client=http, http_client=sync_http
+                model=MODEL,
+                base_url=f"{door.url}/v1",
+                api_key=SecretStr("none"),
+                http_async_client=http,
+                http_client=sync_http,
             )
             assert (await chat.ainvoke("Hi")).content == TEXT
             assert "".join([str(piece.content) async for piece in chat.astream("Hi")]) == TEXT
