@@ -12,6 +12,12 @@ CREDENTIAL = "troupe-credential"
 PRIORITY = "troupe-priority"
 """Keys of metadata that doors set, and accept from no client."""
 
+REQUEST_ID = "x-request-id"
+"""Key of metadata: what whoever began calls the whole, in the logs of all who work for it."""
+
+TOKENS = "troupe-tokens"
+"""Trailer: how many tokens of a model a call cost, for whoever keeps account without reading the answers."""
+
 ASKED_PRIORITY = "priority"
 """With this key whoever calls lowers the priority of one call: "voice", "interactive", "batch" or "training"."""
 

@@ -12,7 +12,7 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from bus import errors, subjects
-from bus.behalf import stamp
+from bus.behalf import REQUEST_ID, stamp
 from bus.call import Call, CallDriver, stop_stranger
 from bus.caller import Beside, StreamCall, UnaryCall
 from bus.context import current_behalf, current_context, current_teller, duration
@@ -214,7 +214,7 @@ class Channel:
         stamp(stamped, current_behalf(), method.policy.priority)
         for add in self._stamps:
             add(method, stamped)
-        _pass_trace_on(stamped)
+        _pass_on(stamped)
         check_metadata(stamped)
         opening = Open(
             protocol_version=PROTOCOL_VERSION,
@@ -367,10 +367,14 @@ def decode(kind: type[Any], payload: bytes) -> Any:
         raise RpcError(Code.INTERNAL, f"The answer is no {kind.DESCRIPTOR.full_name}: {error}.") from error
 
 
-def _pass_trace_on(metadata: Metadata) -> None:
-    """The trace of the call that is being served, where nobody has said another."""
+def _pass_on(metadata: Metadata) -> None:
+    """The request id and the trace of the call that is being served, where nobody has said others."""
     context = current_context()
-    if context is not None and "traceparent" not in metadata:
+    if context is None:
+        return
+    if REQUEST_ID in context.metadata:
+        metadata.setdefault(REQUEST_ID, context.metadata[REQUEST_ID])
+    if "traceparent" not in metadata:
         metadata.update({key: context.metadata[key] for key in TRACE_KEYS if key in context.metadata})
 
 

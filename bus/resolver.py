@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable
 
-from bus.behalf import CREDENTIAL, PRINCIPAL, PRIORITY, SCOPES
+from bus.behalf import CREDENTIAL, PRINCIPAL, PRIORITY, REQUEST_ID, SCOPES
 from bus.caller import Caller
 from bus.errors import Code, RpcError
 from bus.service import Metadata, MethodInfo
@@ -19,7 +19,7 @@ Find = Callable[[str], MethodInfo | None]
 
 PROGRESS_FIELD = 15
 
-TRAVELS = (PRINCIPAL, SCOPES, CREDENTIAL, PRIORITY, "traceparent", "tracestate")
+TRAVELS = (PRINCIPAL, SCOPES, CREDENTIAL, PRIORITY, REQUEST_ID, "traceparent", "tracestate")
 """Metadata that the resolving call takes over."""
 
 

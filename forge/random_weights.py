@@ -29,6 +29,9 @@ HALF_BILLION = Shape(
 SIZES = {"fixture": FIXTURE, "0.5b": HALF_BILLION}
 """Shapes by the name that the command line takes."""
 
+SERVICES = ("troupe.chat.v1.ChatService", "troupe.embedding.v1.EmbeddingService")
+"""Named, so that embeddings are measured too; of a model that continues texts they are offered to nobody otherwise."""
+
 BLOCK = 32
 """Q8_0 packs 32 weights as one float16 scale and 32 signed bytes."""
 
@@ -52,7 +55,7 @@ def byte_vocabulary(size: int) -> Vocabulary:
 
 def write_random_model(path: Path, shape: Shape, name: str, seed: int = 0) -> None:
     """Write a Q8_0 model with random weights of the usual scale (standard deviation 1 / sqrt(inputs))."""
-    label = Label(name, "Random weights for tests and measurements; its answers mean nothing.")
+    label = Label(name, "Random weights for tests and measurements; its answers mean nothing.", services=SERVICES)
     write_model(path, label, shape, byte_vocabulary(shape.vocabulary), _tensors(shape, seed))
 
 

@@ -37,12 +37,16 @@ log = structlog.get_logger(__name__)
 
 
 class Pass:
-    """What a long connection was let in with; each of its calls is made with it. See Access.watch."""
+    """What a long connection was let in with; each of its calls is made with it. See Access.watch.
+
+    refused: called once when the credential is worth nothing any more, to end what runs; must not block.
+    """
 
     def __init__(self, principal: Principal, credential: str, clock: Callable[[], float]) -> None:
         self.principal = principal
         self.credential = credential
         self.refusal: RpcError | None = None
+        self.refused: Callable[[RpcError], None] | None = None
         self._clock = clock
 
     def check(self) -> None:
@@ -90,7 +94,10 @@ class Access:
         return found
 
     async def watch(self) -> None:
-        """Until cancelled, ask anew for everybody who is connected; who is refused can open no more calls."""
+        """Until cancelled, ask anew for everybody who is connected.
+
+        Who is refused can open no more calls, and those that run end.
+        """
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             await self.look()
@@ -112,6 +119,8 @@ class Access:
         except RpcError as error:
             if error.code is Code.UNAUTHENTICATED and one.refusal is None:
                 one.refusal = error
+                if one.refused is not None:
+                    one.refused(unauthenticated(error.message))
                 log.warning(
                     "connection.refused", principal=one.principal.name, credential_id=one.principal.credential_id
                 )

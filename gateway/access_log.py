@@ -1,5 +1,6 @@
 """A line for every call at every door: who called what, how it ended, how long it took. Never what was said."""
 
+import re
 from typing import Any
 
 import structlog
@@ -9,7 +10,14 @@ from bus import Code, RpcError
 REFUSALS = frozenset({Code.UNAUTHENTICATED, Code.PERMISSION_DENIED, Code.RESOURCE_EXHAUSTED})
 FAULTS = frozenset({Code.UNKNOWN, Code.INTERNAL, Code.UNAVAILABLE, Code.DATA_LOSS, Code.DEADLINE_EXCEEDED})
 
+_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+
 log = structlog.get_logger("access")
+
+
+def request_id(given: str) -> str:
+    """A client's name for its request as it travels on and stands in logs; empty if it is none."""
+    return given if _ID.fullmatch(given) else ""
 
 
 def told(error: RpcError | None) -> dict[str, str]:

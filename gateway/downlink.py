@@ -24,14 +24,14 @@ class Batch(NamedTuple):
 class Downlink:
     """Keeps what came in order, and gives it out a frame at a time.
 
-    handed: number of the last piece that was given out. size: bytes that wait.
+    handed: number of the last piece that was given out. size: bytes that wait. total: bytes that ever came.
     """
 
-    __slots__ = ("_batches", "handed", "size")
+    __slots__ = ("_batches", "handed", "size", "total")
 
     def __init__(self, handed: int = 0) -> None:
         self.handed = handed
-        self.size = 0
+        self.size = self.total = 0
         self._batches: deque[Batch] = deque()
 
     def __bool__(self) -> bool:
@@ -49,6 +49,7 @@ class Downlink:
     def _add(self, batch: Batch) -> None:
         self._batches.append(batch)
         self.size += batch.size
+        self.total += batch.size
 
     def take(self) -> Batch | None:
         """The next frame's worth; what waits behind it joins it as far as it fits."""

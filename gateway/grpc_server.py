@@ -16,12 +16,14 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 from grpc_reflection.v1alpha._async import ReflectionServicer
 
 from bus import Code, Metadata, MethodInfo, RpcError, invalid
+from bus.behalf import REQUEST_ID
 from bus.context import duration
 from bus.protocol import MAX_NUMBER, PROTOCOL_VERSION
 from bus.service import check_call_id
 from bus.stream import DEFAULT_WINDOW, MAX_MESSAGE, Assembler, Pieces, split
 from gateway import access_log
 from gateway.hub import Hub
+from gateway.identity import Principal
 from gateway.opening import FIRST_REQUEST_SECONDS, Opening, request_missing
 from gateway.relay import Relay
 from troupe.rpc.v1 import Frame, Open, Resume
@@ -40,6 +42,9 @@ OPTIONS = (
     # Without it a connection on which nothing is said is asked twice, and who has gone since is never missed.
     ("grpc.http2.max_pings_without_data", 0),
 )
+
+MAX_PATH = 200
+"""Characters of a method's name that nobody knows, which are written down."""
 
 ON_THE_WAY_BYTES = 512 * 1024
 ON_THE_WAY_PIECES = 2048
@@ -63,7 +68,7 @@ class Door(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in the 
         try:
             method = self._hub.catalog.method(name)
         except RpcError as error:
-            return _refusing(error)
+            return _refusing(error, name)
 
         async def serve(requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> None:
             passage = _Passage(self._hub, method, requests, context)
@@ -71,15 +76,15 @@ class Door(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in the 
                 await passage.run()
             except RpcError as error:
                 if not passage.begun:  # else the relay has told of it
-                    access_log.write("grpc", error, method=method.full_name)
+                    passage.write_line(error)
                 await _abort(context, error)
 
         return grpc.stream_stream_rpc_method_handler(serve)
 
 
-def _refusing(error: RpcError) -> "grpc.RpcMethodHandler[bytes, bytes]":
+def _refusing(error: RpcError, name: str) -> "grpc.RpcMethodHandler[bytes, bytes]":
     async def refuse(requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> None:
-        access_log.write("grpc", error)
+        access_log.write("grpc", error, path=name[:MAX_PATH])
         await _abort(context, error)
 
     return grpc.stream_stream_rpc_method_handler(refuse)
@@ -109,6 +114,7 @@ class _Passage:
         self._ready = asyncio.Event()
         self._relay: Relay | None = None
         self._announced: Metadata = {}
+        self._principal: Principal | None = None
 
     @property
     def begun(self) -> bool:
@@ -120,15 +126,29 @@ class _Passage:
         """What the call has for the client, which has not been written to the connection."""
         return self._relay.pending_bytes if self._relay is not None else 0
 
+    def write_line(self, error: RpcError) -> None:
+        """The call was refused before it began."""
+        who = self._principal
+        access_log.write(
+            "grpc",
+            error,
+            method=self._method.full_name,
+            principal=who.name if who else "",
+            credential_id=who.credential_id if who else "",
+            request_id=access_log.request_id(self._metadata.get(REQUEST_ID, "")),
+        )
+
     async def run(self) -> None:
         """Until the call has ended. When the client goes away, what it can resume goes on."""
         shown = self._metadata.get("authorization"), self._metadata.get("x-api-key")
-        principal = await self._hub.access.principal(*shown)
+        admitted = await self._hub.access.admit(*shown)
+        principal = self._principal = admitted.principal
         with ExitStack() as stack:
             stack.enter_context(self._hub.doors.grpc.holding(self))
             first = await self._first() if self._needs_request else None
             stack.enter_context(self._hub.limits.call(principal))
             relay = self._relay = await self._begin(principal, first)
+            admitted.refused = relay.turn_out
             sender = asyncio.create_task(self._send(relay)) if self._method.client_streaming else None
             try:
                 await self._answer(relay)
@@ -136,6 +156,7 @@ class _Passage:
                 if sender is not None:
                     sender.cancel()
                     await asyncio.gather(sender, return_exceptions=True)
+                admitted.refused = None
                 relay.leave()
 
     @property

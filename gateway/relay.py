@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from bus import MethodInfo, RpcError, subjects
+from bus.behalf import REQUEST_ID, TOKENS
 from bus.call import CallDriver
 from bus.errors import call_not_found, resume_refused
 from bus.protocol import AskedAgain, CallerProtocol, Closed, Event, Headed, Received, digest
@@ -57,6 +58,7 @@ class Relay(CallDriver):
         self.delivered = False
         self._door = door
         self._began = time.monotonic()
+        self._bytes_in = 0
         self._hub = hub
         self._principal = principal
         self._ready = ready
@@ -96,6 +98,7 @@ class Relay(CallDriver):
         self = cls(hub, protocol, method, principal, ready, route=route, binary=binary, door=door)
         self.resumable = bool(asked.resume_key)
         for batch in opening.batches:
+            self._bytes_in += sum(map(len, batch.pieces))
             protocol.outgoing.push_pieces(batch.pieces, batch.more)
         if opening.half_closed:
             protocol.half_close()
@@ -188,22 +191,25 @@ class Relay(CallDriver):
 
     def finish(self, event: Closed) -> None:
         super().finish(event)
-        self._write_line(event.error)
+        self._write_line(event)
         status = event.error.to_status() if event.error else Status()
         self._close = Close(status=status, trailers=dict(event.trailers))
 
-    def _write_line(self, error: RpcError | None) -> None:
-        metadata = self.protocol.opening.metadata
+    def _write_line(self, event: Closed) -> None:
+        metadata, tokens = self.protocol.opening.metadata, event.trailers.get(TOKENS, "")
         access_log.write(
             self._door,
-            error,
+            event.error,
             method=self.method.full_name,
             call_id=self.call_id,
             principal=self._principal.name,
             credential_id=self._principal.credential_id,
-            request_id=metadata.get("x-request-id", "")[:128],
+            request_id=metadata.get(REQUEST_ID, ""),
             trace_id=metadata.get("traceparent", "")[3:35],
             seconds=round(time.monotonic() - self._began, 4),
+            bytes_in=self._bytes_in,
+            bytes_out=self._downlink.total,
+            tokens=int(tokens) if tokens.isdecimal() else None,
         )
 
     def open_again(self, refusal: RpcError) -> None:
@@ -214,6 +220,7 @@ class Relay(CallDriver):
 
     def push(self, pieces: Pieces) -> None:
         """More of the caller's pieces, whose numbers were checked."""
+        self._bytes_in += sum(map(len, pieces.pieces))
         self.protocol.outgoing.push_pieces(pieces.pieces, pieces.more)
         if self.protocol.talks:
             self._hub.channel.pump.mark(self)
@@ -240,6 +247,10 @@ class Relay(CallDriver):
     def shut_down(self) -> None:
         """The gateway ends: what its client can resume goes on, to be asked for at another."""
         self.leave()
+
+    def turn_out(self, error: RpcError) -> None:
+        """Whoever calls may not any more: the call ends with this error."""
+        self.cancel("the caller's credential is worth nothing any more", error)
 
     # ---- to the door
 
@@ -320,6 +331,8 @@ def _pass_on(hub: Hub, method: MethodInfo, asked: Open, principal: Principal) ->
     """The OPEN as it goes on over the bus, and the seconds that the call has."""
     timeout = asked.timeout.ToNanoseconds() / 1e9 if asked.HasField("timeout") else None
     metadata = {key: value for key, value in asked.metadata.items() if not key.startswith("troupe-")}
+    if REQUEST_ID in metadata and not access_log.request_id(metadata[REQUEST_ID]):
+        del metadata[REQUEST_ID]
     metadata |= principal.behalf.metadata()
     window = min(asked.initial_credit or DEFAULT_WINDOW, MAX_WINDOW)
     opening, seconds = hub.channel.opening(method, timeout=timeout, metadata=metadata, window=window)

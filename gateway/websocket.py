@@ -104,6 +104,7 @@ class Connection:
         self._form = form
         self._hub = hub
         self._pass = admitted
+        admitted.refused = self._turn_out
         self._calls: dict[str, DoorCall] = {}
         self._rate = hub.limits.message_rate()
         self._excess = hub.limits.message_rate()
@@ -391,6 +392,14 @@ class Connection:
         self._answer("", error, self._form)
         self._last_words = (code, _close_reason(error))
 
+    def _turn_out(self, error: RpcError) -> None:
+        """The connection's credential has ended, and with it the calls that run; no new ones are taken."""
+        for call in list(self._calls.values()):
+            if call.relay is not None:
+                call.relay.turn_out(error)
+            else:
+                self._refuse(call.call_id, call, error, call.form)
+
     # ---- the end
 
     def _drop(self, call: DoorCall, *, may_return: bool = True) -> None:
@@ -408,6 +417,7 @@ class Connection:
             call.relay.cancel("the caller broke the call's rules")
 
     async def _end(self) -> None:
+        self._pass.refused = None
         calls = list(self._calls.values())
         self._calls.clear()
         if self._last_words is not None:

@@ -17,6 +17,7 @@ import structlog
 from google.protobuf.message import Message
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from bus.behalf import REQUEST_ID
 from bus.context import current_context
 from host.settings import LogSettings
 
@@ -104,7 +105,7 @@ def _where(process: str) -> Processor:
             event.setdefault("method", context.method.full_name)
             _set(event, "principal", context.behalf.principal)
             _set(event, "credential_id", context.behalf.credential)
-            _set(event, "request_id", context.metadata.get("x-request-id", ""))
+            _set(event, "request_id", context.metadata.get(REQUEST_ID, ""))
         return event
 
     return add

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from bus.behalf import CREDENTIAL, PRINCIPAL
+from bus.behalf import CREDENTIAL, PRINCIPAL, REQUEST_ID
 from bus.channel import Trace
 from bus.context import current_context
 from bus.errors import Code, RpcError
@@ -29,7 +29,7 @@ TRACE_KEYS = ("traceparent", "tracestate")
 _TOLD = {
     PRINCIPAL: "enduser.id",
     CREDENTIAL: "troupe.credential_id",
-    "x-request-id": "troupe.request_id",
+    REQUEST_ID: "troupe.request_id",
 }
 """What spans tell of a call's metadata, under which names."""
 

@@ -47,6 +47,10 @@ FILE_TYPES: Mapping[int, str] = {
 """llama.cpp's names of file types (general.file_type)."""
 
 
+RANKS = 4
+"""llama.cpp's pooling type of models that say how well a text answers a question, which is a number and no vector."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelHeader:
     """What a file says about itself. Arrays are left out of `metadata`, they are large and nobody here reads them."""
@@ -97,9 +101,15 @@ class ModelHeader:
 
     @property
     def embeds(self) -> bool:
-        """Whether its vectors mean something. A file of Troupe's own says what it is for under `troupe.services`."""
+        """Whether its vectors mean something.
+
+        They do where the file says so under `troupe.services`, and else where the model was trained for them: it brings
+        its own pooling, or looks both ways. What a model that continues texts holds inside is no measure of likeness.
+        """
         services = self.text("troupe.services")
-        return not services or "troupe.embedding.v1.EmbeddingService" in services.split(",")
+        if services:
+            return "troupe.embedding.v1.EmbeddingService" in services.split(",")
+        return self.pooling != RANKS and (self.pooling > 0 or self.embeds_only)
 
     @property
     def template(self) -> str:

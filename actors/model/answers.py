@@ -22,14 +22,17 @@ Response = TypeVar("Response", GenerateResponse, CompleteResponse)
 
 
 class AnswerWriter(Generic[Response]):
-    """Writes the responses of one call. What piles up between two reads leaves as one delta per choice and kind."""
+    """Writes the responses of one call. What piles up between two reads leaves as one delta per choice and kind.
+
+    tokens: what the call cost, once it is done.
+    """
 
     def __init__(self, response: type[Response], parsers: Sequence[ReplyParser], stops: Collection[str] = ()) -> None:
         """`stops`: the request's; an end before another text was the model's own, and is told without it."""
         self._stops = frozenset(stops)
         self._response: type[Response] = response
         self._parsers = parsers
-        self._reasoning_tokens = 0
+        self._reasoning_tokens = self.tokens = 0
 
     def write(self, events: Sequence[Event]) -> Iterator[Response]:
         """Responses for these events, in order."""
@@ -40,6 +43,7 @@ class AnswerWriter(Generic[Response]):
                 case Ended():
                     yield from self._ended(event)
                 case Cost():
+                    self.tokens = event.prompt_tokens + event.completion_tokens
                     yield self._response(usage=self._usage(event))
                 case Queued() | Prefilling():
                     yield self._response(progress=progress_of(event))

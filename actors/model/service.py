@@ -23,6 +23,7 @@ from actors.model.validation import (
     template_tools,
 )
 from bus import Code, Context, RpcError, invalid
+from bus.behalf import TOKENS
 from troupe.chat.v1 import (
     ChatService,
     CompleteRequest,
@@ -81,6 +82,7 @@ class ServedModel(ChatService, EmbeddingService):
             async for events in generation:
                 for response in writer.write(events):
                     yield response
+        _account(ctx, writer.tokens)
 
     async def complete(self, request: CompleteRequest, ctx: Context) -> AsyncIterator[CompleteResponse]:
         """See the contract. Cancelling frees the call's slots within one engine step."""
@@ -93,6 +95,7 @@ class ServedModel(ChatService, EmbeddingService):
             async for events in generation:
                 for response in writer.write(events):
                     yield response
+        _account(ctx, writer.tokens)
 
     async def count_tokens(self, request: CountTokensRequest, ctx: Context) -> CountTokensResponse:
         """See the contract."""
@@ -112,6 +115,7 @@ class ServedModel(ChatService, EmbeddingService):
                     total += embedding.tokens
                     values = _shortened(embedding.values, request.dimensions)
                     yield EmbedResponse(index=embedding.index, values=values, tokens=embedding.tokens)
+        _account(ctx, total)
         yield EmbedResponse(tokens=total)
 
     # ---- chat
@@ -267,6 +271,10 @@ class ServedModel(ChatService, EmbeddingService):
                 field = f"token_inputs[{place}]"
                 raise invalid(f"{field}: {wrong} is no token id of this model, whose ids end at {limit - 1}.", field)
             yield list(given.ids)
+
+
+def _account(ctx: Context, tokens: int) -> None:
+    ctx.trailers[TOKENS] = str(tokens)
 
 
 def _stops(wanted: Sequence[str], marks: Sequence[str]) -> tuple[str, ...]:

@@ -7,16 +7,15 @@ import time
 from starlette.types import Message, Receive, Scope, Send
 
 from bus import Metadata, RpcError
+from bus.behalf import REQUEST_ID
 from gateway import access_log
 
 KEY = "troupe.record"
-REQUEST_ID = "x-request-id"
 TRACE_KEYS = ("traceparent", "tracestate")
 
 MAX_PATH = 200
 """Characters of a path that are written down."""
 
-_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _TRACESTATE = re.compile(r"[\x20-\x7e]{1,512}")
 
@@ -48,7 +47,7 @@ class Record:
     def __init__(self, scope: Scope) -> None:
         headers = {bytes(name): value for name, value in scope.get("headers", ())}
         given = headers.get(REQUEST_ID.encode(), b"").decode("latin-1")
-        self.request_id = given if _ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
+        self.request_id = access_log.request_id(given) or f"req_{secrets.token_hex(12)}"
         self.trace = _trace(headers)
         self.principal = self.credential_id = self.method = ""
         self.status = self.bytes_in = self.bytes_out = 0

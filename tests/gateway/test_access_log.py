@@ -1,7 +1,9 @@
 """Every call at the two streaming doors has its line, and whoever loses the key opens no more calls."""
 
 import asyncio
+import time
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
@@ -11,12 +13,16 @@ from msgspec.structs import replace
 from structlog.testing import capture_logs
 from websockets.asyncio.client import ClientConnection
 
+from actors.echo import EchoActor
+from bus import Context, RpcError
+from bus.behalf import TOKENS
 from gateway.access import new_key
+from gateway.grpc_server import STATUS_DETAILS
 from gateway.http.security import Security
 from gateway.identity import hash_key
 from gateway.settings import AuthSettings, KeySettings
-from troupe.echo.v1 import EchoRequest, EchoResponse, FailRequest
-from troupe.rpc.v1 import Frame, Open
+from troupe.echo.v1 import EchoRequest, EchoResponse, FailRequest, FailResponse, RepeatRequest, RepeatResponse
+from troupe.rpc.v1 import Frame, Open, Status
 
 ECHO = "troupe.echo.v1.EchoService"
 KEY = new_key()
@@ -31,6 +37,13 @@ def call(call_id: str, method: str, request: Any, **metadata: str) -> bytes:
     open_ = Open(protocol_version=1, method=f"{ECHO}/{method}", metadata=metadata)
     frame = Frame(call_id=call_id, open=open_, sequence=1, payload=[request.SerializeToString()], half_close=True)
     return frame.SerializeToString()
+
+
+def slow() -> RepeatRequest:
+    """One answer at once, the others within the hour."""
+    request = RepeatRequest(text="x", count=100)
+    request.interval.FromSeconds(30)
+    return request
 
 
 async def closed(socket: ClientConnection) -> Frame:
@@ -66,10 +79,55 @@ async def test_a_call_over_the_websocket_is_a_line_with_who_what_and_how(stage: 
     assert (first["principal"], first["credential_id"]) == ("laptop", f"key-{hash_key(KEY)[:12]}")
     assert (first["call_id"], first["request_id"]) == ("c1", "r1")
     assert first["seconds"] >= 0
+    assert first["bytes_in"] == EchoRequest(text="words").ByteSize()
+    assert first["bytes_out"] >= EchoResponse(text="words").ByteSize()
     assert (second["code"], second["log_level"]) == ("INTERNAL", "warning")
     assert second["reference"] in str(failed.close.status)
     assert (third["reason"], third["principal"]) == ("METHOD_NOT_FOUND", "laptop")
     assert "words" not in str(logged)
+
+
+class Counting(EchoActor):
+    """Says what a call cost, as models do."""
+
+    async def echo(self, request: EchoRequest, ctx: Context) -> EchoResponse:
+        ctx.trailers[TOKENS] = "7"
+        return EchoResponse(text=ctx.metadata.get("x-request-id", ""))
+
+
+async def test_tokens_are_on_the_line_and_a_request_id_that_is_none_is_dropped(staged: Any) -> None:
+    async with staged(Counting()) as stage, stage.gateway() as gateway:
+        with capture_logs() as logged:
+            async with grpc.aio.insecure_channel(gateway.grpc_target) as channel:
+                echo = channel.unary_unary(f"/{ECHO}/Echo", EchoRequest.SerializeToString, EchoResponse.FromString)
+                heard = [
+                    (await echo(EchoRequest(text="x"), metadata=(("x-request-id", given),))).text
+                    for given in ("mine:1", "no id")
+                ]
+    assert heard == ["mine:1", ""]
+    first, second = lines_of(logged)
+    assert (first["door"], first["tokens"], first["request_id"], first["bytes_in"]) == ("grpc", 7, "mine:1", 3)
+    assert "request_id" not in second
+
+
+async def test_an_error_at_the_grpc_door_is_found_by_its_reference(stage: Any) -> None:
+    async with stage.gateway() as gateway:
+        with capture_logs() as logged:
+            async with grpc.aio.insecure_channel(gateway.grpc_target) as channel:
+                references = []
+                for method in ("Fail", "Nothing"):
+                    fail = channel.unary_unary(
+                        f"/{ECHO}/{method}", FailRequest.SerializeToString, FailResponse.FromString
+                    )
+                    with pytest.raises(grpc.aio.AioRpcError) as caught:
+                        await fail(FailRequest(code=5, message="words"))
+                    trailing: Any = caught.value.trailing_metadata()
+                    status = Status.FromString(dict(trailing)[STATUS_DETAILS])
+                    references.append(RpcError.from_status(status).reference)
+    lines = lines_of(logged)
+    assert [line["reference"] for line in lines] == references
+    assert lines[0]["method"] == f"{ECHO}/Fail"
+    assert lines[1]["path"] == f"/{ECHO}/Nothing"
 
 
 async def test_a_call_over_grpc_is_a_line_and_so_is_a_refused_key(stage: Any, door_settings: Any) -> None:
@@ -94,16 +152,60 @@ async def test_a_refused_key_at_the_websocket_is_a_line(stage: Any, door_setting
     assert [line["reason"] for line in lines_of(logged)] == ["UNAUTHENTICATED"]
 
 
-async def test_a_key_that_is_taken_back_ends_new_calls_and_no_running_one(stage: Any, door_settings: Any) -> None:
+async def take_back(access: Any) -> None:
+    """The key is gone from the settings, and the next look has come."""
+    access._identity._keys = []
+    access._remembered.clear()
+    await access.look()
+
+
+async def test_a_key_that_is_taken_back_ends_the_calls_that_run_and_opens_no_more(
+    stage: Any, door_settings: Any
+) -> None:
     async with stage.gateway(replace(door_settings, auth=KEYS)) as gateway:
         access = gateway.hub.access
         async with connect(gateway.websocket_url, authorization=f"Bearer {KEY}") as socket:
             await socket.send(call("c1", "Echo", EchoRequest(text="x")))
             assert (await closed(socket)).close.status.code == 0
-            access._identity._keys = []
-            access._remembered.clear()
-            await access.look()
+            await socket.send(call("running", "Repeat", slow()))
+            while not Frame.FromString(await socket.recv()).payload:
+                pass
+            await take_back(access)
+            ended = await closed(socket)
+            assert (ended.call_id, ended.close.status.code) == ("running", 16)
             await socket.send(call("c2", "Echo", EchoRequest(text="x")))
+            assert (await closed(socket)).close.status.code == 16
+
+
+async def test_a_key_that_is_taken_back_ends_the_grpc_calls_that_run(stage: Any, door_settings: Any) -> None:
+    async with stage.gateway(replace(door_settings, auth=KEYS)) as gateway:
+        with capture_logs() as logged:
+            async with grpc.aio.insecure_channel(gateway.grpc_target) as channel:
+                repeat = channel.unary_stream(
+                    f"/{ECHO}/Repeat", RepeatRequest.SerializeToString, RepeatResponse.FromString
+                )
+                running = repeat(slow(), metadata=(("x-api-key", KEY),))
+                await running.read()
+                await gateway.hub.access.look()  # the key is good
+                await take_back(gateway.hub.access)
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    while True:
+                        await running.read()
+    assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert [(line["principal"], line["reason"]) for line in lines_of(logged)] == [("laptop", "UNAUTHENTICATED")]
+
+
+async def test_a_key_that_expires_ends_the_calls_that_run(stage: Any, door_settings: Any) -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=3600)
+    keys = AuthSettings(keys=[KeySettings(name="laptop", hash=hash_key(KEY), expires=soon)])
+    async with stage.gateway(replace(door_settings, auth=keys)) as gateway:
+        access = gateway.hub.access
+        async with connect(gateway.websocket_url, authorization=f"Bearer {KEY}") as socket:
+            await socket.send(call("running", "Repeat", slow()))
+            while not Frame.FromString(await socket.recv()).payload:
+                pass
+            access._clock = access._identity._clock = lambda: time.time() + 7200
+            await access.look()
             assert (await closed(socket)).close.status.code == 16
 
 

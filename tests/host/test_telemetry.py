@@ -124,6 +124,13 @@ async def test_a_call_made_on_behalf_of_another_is_its_child(traced: Traced) -> 
     assert len(chain(*spans)) == 5
 
 
+async def test_every_span_of_a_request_names_it_and_who_made_it(traced: Traced) -> None:
+    told = {"x-request-id": "req-1", "troupe-principal": "anna", "troupe-credential": "key-1"}
+    await traced.client.echo(EchoRequest(text="another"), metadata=told)
+    wanted = {"troupe.request_id": "req-1", "enduser.id": "anna", "troupe.credential_id": "key-1"}
+    assert all(attributes(span).items() >= wanted.items() for span in await traced.spans(4))
+
+
 async def test_a_failure_tells_code_and_reason(traced: Traced) -> None:
     with pytest.raises(RpcError):
         await traced.client.fail(FailRequest(code=14, reason="PEER_LOST"))

@@ -19,7 +19,7 @@ from bus.testing.transport_contract import Clause, Make
 from troupe.rpc.v1 import Progress
 
 ANNA = Behalf("anna", frozenset({"chat", "speech"}), "key-1", Priority.VOICE)
-TRACE = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "tracestate": "a=b"}
+TRACE = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "tracestate": "a=b", "x-request-id": "req-1"}
 
 PATIENT = MethodInfo(
     "Say",
@@ -57,6 +57,7 @@ async def in_its_own_name_an_actor_takes_nothing_of_its_callers_but_time_and_tra
         assert [ctx.behalf for ctx in others] == [Behalf()] * (DEPTH - 1)
         assert all(ctx.priority is Priority.INTERACTIVE for ctx in others)
         assert all(ctx.deadline is not None and ctx.metadata["traceparent"] for ctx in others)
+        assert [ctx.metadata["x-request-id"] for ctx in others] == ["req-1"] * (DEPTH - 1)
 
 
 async def a_call_is_made_on_the_behalf_that_is_named(make: Make) -> None:

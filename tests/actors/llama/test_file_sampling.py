@@ -30,4 +30,18 @@ def test_the_shipped_model_always_takes_the_likeliest_token_and_makes_no_embeddi
     shipped = read_header(SHIPPED / "troupe-tiny.gguf")
     assert default_sampling(shipped).temperature == 0
     assert not shipped.embeds
-    assert ModelHeader({}, 0, 0).embeds
+
+
+@pytest.mark.parametrize(
+    ("told", "embeds"),
+    [
+        ({}, False),
+        ({"troupe.services": "troupe.chat.v1.ChatService,troupe.embedding.v1.EmbeddingService"}, True),
+        ({"x.pooling_type": 3}, True),
+        ({"x.attention.causal": False}, True),
+        ({"x.attention.causal": False, "x.pooling_type": 4}, False),
+        ({"x.pooling_type": 3, "troupe.services": "troupe.chat.v1.ChatService"}, False),
+    ],
+)
+def test_vectors_come_from_models_that_were_trained_for_them(told: dict[str, Scalar], embeds: bool) -> None:
+    assert ModelHeader({"general.architecture": "x", **told}, 0, 0).embeds is embeds

@@ -28,6 +28,7 @@ from troupe.chat.v1 import (
     CountTokensRequest,
     FinishReason,
     GenerateRequest,
+    Role,
     Usage,
 )
 from troupe.embedding.v1 import EmbeddingService, EmbeddingServiceClient, EmbedRequest, TokenIds
@@ -355,6 +356,14 @@ async def test_wrong_token_ids_are_named(nonsense: Hub, request_: EmbedRequest, 
     with pytest.raises(RpcError, match=words) as caught:
         _ = [one async for one in nonsense.embedding.embed(request_)]
     assert caught.value.field == field
+
+
+async def test_what_a_call_cost_is_among_its_trailers(nonsense: Hub) -> None:
+    request = GenerateRequest(model="model", max_tokens=3)
+    request.messages.add(role=Role.ROLE_USER).parts.add(text="hi")
+    call = nonsense.chat.generate(request)
+    usage = next(one.usage for one in [each async for each in call] if one.HasField("usage"))
+    assert call.trailers["troupe-tokens"] == str(usage.prompt_tokens + usage.completion_tokens)
 
 
 async def test_shortened_embeddings_have_length_one_again(nonsense: Hub) -> None:

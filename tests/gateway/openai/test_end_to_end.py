@@ -229,6 +229,30 @@ async def test_a_schema_that_cannot_be_compiled_is_refused(real: openai.AsyncOpe
     with pytest.raises(openai.BadRequestError) as caught:
         await real.chat.completions.create(model=MODEL, messages=said("Hi"), response_format=asked)
     assert caught.value.code == "invalid_schema"
+    assert caught.value.param == "response_format.json_schema.schema.properties.a"
+
+
+async def test_a_model_that_cannot_be_loaded_is_a_fault_of_the_hub(
+    real: openai.AsyncOpenAI, hub_settings: Settings
+) -> None:
+    models = hub_settings.home / "models"
+    (models / "cut.gguf").write_bytes((models / "fixture.gguf").read_bytes()[:-4096])
+    with pytest.raises(openai.InternalServerError, match="4096") as caught:
+        await real.chat.completions.create(model="cut", messages=said("Hi"))
+    assert (caught.value.status_code, caught.value.code) == (503, "model_load_failed")
+    assert "cut" not in [model.id async for model in real.models.list()]
+
+
+async def test_a_model_that_continues_texts_alone_makes_no_vectors(
+    real: openai.AsyncOpenAI, hub_settings: Settings
+) -> None:
+    models = hub_settings.home / "models"
+    (models / "plain.gguf").write_bytes(
+        (models / "fixture.gguf").read_bytes().replace(b"troupe.services", b"troupe.nothing_")
+    )
+    with pytest.raises(openai.BadRequestError, match="makes no embeddings") as caught:
+        await real.embeddings.create(model="plain", input="xin chào")
+    assert caught.value.code == "unsupported_content"
 
 
 async def test_a_closed_stream_leaves_its_slots_to_others(real: openai.AsyncOpenAI) -> None:
