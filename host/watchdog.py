@@ -71,7 +71,7 @@ class _Window:
         self._excused, self.seen = 0.0, False
 
     def look(self, sight: Sight, threads: Mapping[int, float], now: float) -> None:
-        """Excuse what was spent on waiting since the look before, at most the time since then or since it moved."""  # 1
+        """Excuse what was spent on waiting since the look before, at most the time since it moved."""  # 1
         before = self._last.waited if self._last else threads
         waited = max((waited - before.get(thread, waited) for thread, waited in threads.items()), default=0.0)
         spent = now - self._looked if self._last else 0.0
