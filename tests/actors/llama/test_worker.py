@@ -96,12 +96,14 @@ async def hub(models: Path, tmp_path: Path) -> AsyncIterator[Hub]:
             await member.drain(1)
 
 
-async def test_a_loaded_model_answers_under_its_name_and_once_unloaded_is_loaded_by_whoever_asks(hub: Hub) -> None:
+async def test_a_model_that_was_unloaded_is_gone_until_the_next_call_for_it(hub: Hub) -> None:
     assert await hub.load("fixture") == ModelState.MODEL_STATE_READY
     assert await hub.complete("fixture")
     await hub.models.unload_model(UnloadModelRequest(name="fixture"))
     assert await hub.launcher.processes[0].ended() == "it ended with code 0"
-    assert await hub.complete("fixture")  # who asks for it has it loaded again
+    told = await hub.models.get_model(GetModelRequest(name="fixture"))
+    assert told.model.state == ModelState.MODEL_STATE_AVAILABLE
+    assert await hub.complete("fixture")
     assert len(hub.launcher.processes) == 2
 
 
