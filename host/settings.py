@@ -6,6 +6,7 @@ each is for. A wrong name or value is refused with the file, the key and what is
 """
 
 import difflib
+import math
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -285,9 +286,20 @@ def _value(kind: Any, value: Any, source: str, key: str, strict: bool) -> Any:
     if isinstance(value, list) and items and isinstance(items[0], type) and issubclass(items[0], Struct):
         return [_item(items[0], item, source, key, strict) for item in value]
     try:
-        return msgspec.convert(value, kind, strict=strict)
+        found = msgspec.convert(value, kind, strict=strict)
     except ValidationError as error:
         raise SettingsError(source, key, f"{_shown(key, value)} {_allowed(kind, value, error)}") from error
+    if not _finite(found):  # TOML has words for such numbers; JSON, by which they are handed down, has none
+        raise SettingsError(source, key, f"{_shown(key, value)} is not allowed: a finite number is expected.")
+    return found
+
+
+def _finite(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_finite, value.values()))
+    if isinstance(value, (list, tuple)):
+        return all(map(_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _item(kind: type[Struct], value: Any, source: str, key: str, strict: bool) -> Struct:
