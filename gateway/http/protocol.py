@@ -16,6 +16,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import CloseCode, Frame
 
 from bus import RpcError, invalid
+from gateway import access_log
 from gateway.http.errors import status_of
 from gateway.http.problem import PROBLEM_TYPE, encoded
 
@@ -81,7 +82,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         head = b"content-type: %s\r\ncontent-length: %d\r\n" % (PROBLEM_TYPE.encode(), len(body))
         self.transport.write(STATUS_LINE[status_of(error)] + head + b"connection: close\r\n\r\n" + body)
         self.transport.close()
-        log.info("http.refused", reason=error.reason, reference=error.reference)
+        peer = access_log.peer(self.client)
+        log.info("http.refused", reason=error.reason, reference=error.reference, peer=peer)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 import uvicorn
 import websockets
+from structlog.testing import capture_logs
 
 from gateway.access import Access, new_key
 from gateway.app import create_app, uvicorn_config
@@ -271,9 +272,11 @@ async def test_a_connection_that_says_nothing_is_closed(port: int, monkeypatch: 
     ],
 )
 async def test_noise_is_answered_with_a_typed_400(port: int, noise: bytes) -> None:
-    head, _, body = (await exchange(port, noise)).partition(b"\r\n\r\n")
+    with capture_logs() as logged:
+        head, _, body = (await exchange(port, noise)).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 ")
     assert json.loads(body)["reason"] == "INVALID_HTTP"
+    assert [line["peer"] for line in logged if line["event"] in ("http.refused", "call")] == ["127.0.0.1"]
 
 
 async def test_http_1_0_gets_its_answer_without_chunks_and_needs_no_host(port: int) -> None:
