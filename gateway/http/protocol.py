@@ -5,6 +5,7 @@ it knows no chunks.
 """
 
 import asyncio
+import re
 import socket
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
@@ -42,6 +43,8 @@ MAX_FRAGMENTS = 64 * 1024
 
 MAX_UNSENT_BYTES = 128 * 1024
 """Of a WebSocket in the system's buffers, besides what is on the line. Left alone they take some megabytes."""
+
+_ABSOLUTE = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)")
 
 log = structlog.get_logger(__name__)
 
@@ -95,11 +98,21 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._refused = True
             self._refuse(error)
             return
+        self._heed_target()
         before = self.cycle
         with self._admitted():
             super().on_headers_complete()
         if self.cycle is not before and self.parser.get_http_version() == "1.0":
             _end_with_connection(self.cycle)
+
+    def _heed_target(self) -> None:
+        """Let a request line with a whole URL say whom it is for, as HTTP has it, and not the Host header beside it."""
+        target = _ABSOLUTE.match(bytes(self.url))
+        if target is None:
+            return
+        if self.parser.get_http_version() == "1.0" and all(name != b"host" for name, _ in self.headers):
+            self.headers.append((b"host", target[1]))
+        self.headers[:] = [(name, target[1] if name == b"host" else value) for name, value in self.headers]
 
     @contextmanager
     def _admitted(self) -> Iterator[None]:
