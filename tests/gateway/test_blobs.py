@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -209,7 +210,7 @@ async def test_a_form_of_two_files_is_refused_and_keeps_neither(web: httpx.Async
     refused = await web.post("/v1/blobs", files=files)
     assert (refused.status_code, refused.json()["field"]) == (400, "two")
     assert holding(tmp_path) == []
-    fields = [("file", ("a.wav", WORD, "audio/wav")), ("note", (None, b"x"))]
+    fields: list[Any] = [("file", ("a.wav", WORD, "audio/wav")), ("note", (None, b"x"))]
     assert (await web.post("/v1/blobs", files=fields)).status_code == 201
 
 
