@@ -95,14 +95,18 @@ async def hub(models: Path, tmp_path: Path) -> AsyncIterator[Hub]:
             await member.drain(1)
 
 
-async def test_a_loaded_model_answers_under_its_name_until_it_is_unloaded(hub: Hub) -> None:
+async def test_a_model_that_was_unloaded_is_loaded_again_for_whoever_calls_it(hub: Hub) -> None:
     assert await hub.load("fixture") == ModelState.MODEL_STATE_READY
     assert await hub.complete("fixture")
     await hub.models.unload_model(UnloadModelRequest(name="fixture"))
     assert await hub.launcher.processes[0].ended() == "it ended with code 0"
+    hub.member.channel.resolver, resolver = None, hub.member.channel.resolver
     with pytest.raises(RpcError) as refusal:
         await hub.complete("fixture")
     assert refusal.value.reason == "NO_RESPONDERS"
+    hub.member.channel.resolver = resolver
+    assert await hub.complete("fixture")
+    assert len(hub.launcher.processes) == 2
 
 
 async def test_a_killed_process_is_started_again_and_serves(hub: Hub) -> None:
