@@ -68,8 +68,8 @@ class Commands:
 
     @property
     def model_names(self) -> list[str]:
-        """Models that were listed last."""
-        return [model.name for model in self.models]
+        """What the models that were listed last may be called."""
+        return [name for model in self.models for name in (model.name, *model.aliases)]
 
     async def run(self, line: str) -> str:
         """Carry out one line; what is to be asked now, usually nothing. Raises RpcError."""

@@ -68,7 +68,7 @@ async def _model_names(typed: argparse.Namespace) -> list[str]:
     args = argparse.Namespace(**{**vars(blank.parse_args([])), **_given(typed)})
     async with asyncio.timeout(ASK_SECONDS), connection.hub_of(args) as hub:
         answer = await hub.models.list_models(ListModelsRequest(), timeout=ASK_SECONDS)
-        return [model.name for model in answer.models]
+        return [name for model in answer.models for name in (model.name, *model.aliases)]
 
 
 def method_names(prefix: str, **_: object) -> list[str]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `troupe models` understands."""
     parser.add_argument("action", nargs="?", choices=("list", "show", "load", "unload", "fetch"), default="list")
-    name = parser.add_argument("name", nargs="?", help="a model; all but list need one")
+    name = parser.add_argument("name", nargs="?", help="a model or an alias; all but list need one")
     completing(name, model_names)
     parser.add_argument("--json", action="store_true", help="one JSON object per line")
     connection.add_arguments(parser)
@@ -51,7 +51,8 @@ async def _list(hub: "Hub", args: argparse.Namespace) -> None:
     names = {model.name for model in answer.models}
     others = [each for each in missing(weights) if each.name not in names]
     rows = [("NAME", "STATE", "FORMAT", "SIZE", "CONTEXT", "OFFERS"), *map(row, answer.models)]
-    for line in [*columns([*rows, *map(weights_text.row, others)]), *weights_text.notes(others)]:
+    aliases = sorted(f"{alias} is another name of {model.name}" for model in answer.models for alias in model.aliases)
+    for line in [*columns([*rows, *map(weights_text.row, others)]), *aliases, *weights_text.notes(others)]:
         print(clean(line))
     if any(model.default for model in answer.models):
         print("* answers who names no model")
@@ -147,6 +148,7 @@ def details(model: "Model") -> list[tuple[str, str]]:
         ("description", model.description),
         ("note", model.note),
         ("full name", model.qualified_name),
+        ("aliases", ", ".join(model.aliases)),
         ("owner", model.owner),
         ("family", model.family),
         ("architecture", model.architecture),

@@ -62,18 +62,17 @@ class ModelsActor(ModelService):
         transport: Transport,
         hub_settings: Settings | None = None,
         *,
-        default: str = "",
         patience: float = BEAT_SECONDS * 1.1,
     ) -> None:
-        """default: the model that answers who names none. patience: seconds until everyone alive was heard."""
+        """hub_settings: whose [models] says the default and the aliases. patience: seconds until all were heard."""
         self._patience = patience
         self._settings = settings
         self._channel = channel
         self._client = families.FamilyServiceClient(channel)
         self._presence = Presence(transport)
         names = hub_settings.models if hub_settings is not None else ModelSettings()
-        chosen = default or names.aliases.get(names.default, names.default)
-        self._directory = Directory(settings.families, _defaults(chosen))
+        chosen = names.aliases.get(names.default, names.default)
+        self._directory = Directory(settings.families, _defaults(chosen), names.aliases)
         self._following: dict[str, asyncio.Task[None]] = {}
         self._told: dict[str, tuple[str, ...]] = {}
         self._naming = asyncio.Lock()

@@ -12,6 +12,8 @@ from bus import Code, RpcError, nearest
 from troupe.family.v1 import WatchModelsResponse
 from troupe.model.v1 import Model, ModelState
 
+DEFAULT = "default"
+"""A name for whoever answers where nobody is named."""
 SHOWN = 5
 """Names that an error about an unknown one tells."""
 
@@ -29,12 +31,19 @@ class Directory:
     """All models, by family.
 
     first: families in the order of their claim on bare names; others follow by name. defaults: for each service the
-    models that may answer who names none; the first one that is there and can be used does.
+    models that may answer who names none; the first one that is there and can be used does; the first service's one is
+    also called DEFAULT. aliases: other names of models, which win over models that are called so.
     """
 
-    def __init__(self, first: Sequence[str] = (), defaults: Mapping[str, Sequence[str]] | None = None) -> None:
+    def __init__(
+        self,
+        first: Sequence[str] = (),
+        defaults: Mapping[str, Sequence[str]] | None = None,
+        aliases: Mapping[str, str] | None = None,
+    ) -> None:
         self._first = list(first)
         self._defaults = defaults or {}
+        self._aliases = aliases or {}
         self._families: dict[str, _Family] = {}
 
     @property
@@ -109,6 +118,7 @@ class Directory:
         owner = self._owner(model.name)
         shown.name = self._called(family, model.name)
         shown.default = shown.name in defaults
+        shown.aliases.extend(sorted(alias for alias, named in self._aliases.items() if self._is(family, model, named)))
         shown.note = " ".join(filter(None, [model.note, self._clash(family, model.name, owner)]))
         away = self._families[family].away
         if away:
@@ -122,6 +132,7 @@ class Directory:
         Raises RpcError NOT_FOUND (MODEL_NOT_FOUND) with the nearest names, and UNAVAILABLE (FAMILY_UNAVAILABLE) while a
         family has not said yet what it has.
         """
+        name = self._meant(name)
         family, _, rest = name.partition("/")
         if family in self._families and rest in self._families[family].models:
             return family, self._families[family].models[rest]
@@ -130,6 +141,14 @@ class Directory:
                 return known, self._families[known].models[name]
         self._check_heard()
         raise self._not_found(name)
+
+    def _meant(self, name: str) -> str:
+        if name in self._aliases:
+            return self._aliases[name]
+        return (self.default(next(iter(self._defaults), "")) or name) if name == DEFAULT else name
+
+    def _is(self, family: str, model: Model, name: str) -> bool:
+        return name in (self._called(family, model.name), qualified(family, model.name))
 
     def _all(self) -> Iterator[tuple[str, Model]]:
         for family in self.families:

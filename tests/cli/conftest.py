@@ -119,6 +119,7 @@ class OneModel(ModelService):
             size_bytes=3 * 1024 * 1024,
             context_tokens=2048,
             description="Nhỏ và nhanh.",
+            aliases=["gpt-4o"],
         )
         self.model.modified.FromNanoseconds(1_795_890_000_710_309_202)
 

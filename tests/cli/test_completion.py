@@ -43,6 +43,7 @@ async def test_methods_are_completed_in_short_and_in_full(tmp_path: Path) -> Non
 
 async def test_models_are_those_of_the_hub(tmp_path: Path, door: str, unused_tcp_port: int) -> None:
     assert await completed(f"troupe models --target {door} load ti", tmp_path) == ["tiny"]
+    assert await completed(f"troupe models --target {door} show gp", tmp_path) == ["gpt-4o"]
     assert await completed(f"troupe chat --target {door} -m ti", tmp_path) == ["tiny"]
     assert await completed(f"troupe chat --port {unused_tcp_port} -m ti", tmp_path) == []
 

@@ -18,7 +18,8 @@ async def test_the_list_has_a_line_per_model(troupe: Run, door: str) -> None:
 
     assert [each.split() for each in rest] == [
         ["words", "fetching", "25%", "chat"],
-        ["more", "to", "be", "had", "2.0", "MiB"],
+        ["more", "to", "be", "had", "2.0", "MiB", "no", "model"],
+        ["gpt-4o", "is", "another", "name", "of", "tiny"],
         ["`troupe", "models", "fetch", "more`", "brings", "it."],
     ]
 
@@ -38,6 +39,7 @@ async def test_the_list_as_json_is_the_contracts_message(troupe: Run, door: str)
 async def test_one_model_is_shown_with_what_is_known_of_it(troupe: Run, door: str) -> None:
     ended = await troupe("models", "show", "tiny", "--target", door)
     assert "description   Nhỏ và nhanh." in ended.out
+    assert "aliases       gpt-4o" in ended.out
     assert "adapters" not in ended.out
     modified = next(line for line in ended.out.splitlines() if line.startswith("modified"))
     assert re.fullmatch(r"modified +20\d\d-\d\d-\d\d \d\d:\d\d:\d\d", modified)

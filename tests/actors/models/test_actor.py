@@ -17,7 +17,7 @@ from bus.transports.memory import MemoryBroker, MemoryTransport
 from bus.transports.nats import NatsTransport
 from host.liveness import BEAT_SECONDS
 from host.member import Member
-from host.settings import Settings
+from host.settings import ModelSettings, Settings
 from troupe.chat.v1 import ChatServiceClient, GenerateRequest, Role
 from troupe.embedding.v1 import EmbeddingServiceClient, EmbedRequest
 from troupe.family.v1 import FamilyService
@@ -110,13 +110,12 @@ class Company:
         await member.ready()
         return member
 
-    async def front(self, *families: str, default: str = "", patience: float = 0.0) -> None:
+    async def front(self, *families: str, names: ModelSettings | None = None, patience: float = 0.0) -> None:
         life = self._lives["models"] = await self._stack.enter_async_context(AsyncExitStack())
-        member = await life.enter_async_context(
-            Member(Settings(home=self.home), "models", transport=await self._make("models-1"))
-        )
+        hub = Settings(home=self.home, models=names or ModelSettings())
+        member = await life.enter_async_context(Member(hub, "models", transport=await self._make("models-1")))
         settings = ModelsSettings(families=list(families))
-        actor = ModelsActor(settings, member.channel, member.transport, default=default, patience=patience)
+        actor = ModelsActor(settings, member.channel, member.transport, hub, patience=patience)
         await actor.start()
         life.push_async_callback(actor.stop)
         await member.serve(actor, ModelService.INFO)
@@ -172,7 +171,7 @@ async def company(make: Make, tmp_path: Path) -> AsyncIterator[Company]:
 async def test_both_families_are_listed_loaded_and_called(company: Company) -> None:
     await company.family("colours")
     await company.family("numbers")
-    await company.front("numbers", "colours", default="small")
+    await company.front("numbers", "colours", names=ModelSettings(default="small"))
     listed = await company.listed()
     assert list(listed) == ["colours/small", "primes", "rainbow", "small"]
     assert {name: model.family for name, model in listed.items()} == {
@@ -186,6 +185,20 @@ async def test_both_families_are_listed_loaded_and_called(company: Company) -> N
     assert (await company.load("rainbow"))[-1].model.state == READY
     assert await company.says("primes", "2 3") == "5 7 ?"
     assert await company.says("rainbow", "violet") == "indigo ? violet"
+
+
+async def test_an_alias_is_told_and_means_its_model_in_every_method(company: Company) -> None:
+    await company.family("colours")
+    await company.front("colours", names=ModelSettings(default="small", aliases={"gpt-4o": "rainbow"}))
+    assert {name: list(model.aliases) for name, model in (await company.listed()).items()} == {
+        "rainbow": ["gpt-4o"], "small": [],
+    }  # fmt: skip
+    assert (await company.models.get_model(GetModelRequest(name="gpt-4o"))).model.name == "rainbow"
+    assert (await company.models.get_model(GetModelRequest(name="default"))).model.name == "small"
+    loaded = (await company.load("gpt-4o"))[-1].model
+    assert (loaded.name, loaded.state) == ("rainbow", READY)
+    await company.models.unload_model(UnloadModelRequest(name="gpt-4o"))
+    assert (await company.listed())["rainbow"].state == AVAILABLE
 
 
 async def test_two_models_with_one_name_are_both_reached(company: Company) -> None:

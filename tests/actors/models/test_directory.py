@@ -119,3 +119,23 @@ def test_while_a_family_has_said_nothing_yet_an_unknown_name_may_be_its(director
     assert (refusal.value.code, refusal.value.reason) == (Code.UNAVAILABLE, "FAMILY_UNAVAILABLE")
     with pytest.raises(RpcError, match="Every family"):
         Directory().find("x")
+
+
+def test_an_alias_is_told_with_its_model_and_means_it() -> None:
+    aliases = {"gpt-4o": "small", "other": "zulu/large", "nothing": "gone", "again": "small"}
+    found = Directory(["zulu"], {"a.v1.A": ["large"]}, aliases)
+    found.replace("zulu", models("large", "small", "other"))
+    shown = {model.name: list(model.aliases) for model in found.listed()}
+    assert shown == {"large": ["other"], "small": ["again", "gpt-4o"], "other": []}
+    assert found.find("gpt-4o")[1].name == "small"
+    assert found.find("other")[1].name == "large"
+    with pytest.raises(RpcError, match="'gone'"):
+        found.find("nothing")
+
+
+def test_default_means_the_model_that_answers_who_names_none(directory: Directory) -> None:
+    assert directory.find("default")[1].name == directory.default("a.v1.A") != ""
+    nobody = Directory(["zulu"])
+    nobody.replace("zulu", models("small"))
+    with pytest.raises(RpcError, match="no model 'default'"):
+        nobody.find("default")

@@ -38,7 +38,9 @@ class ModelService(Protocol):
         raise RpcError.unimplemented('troupe.model.v1.ModelService/ListModels')
 
     async def get_model(self, request: GetModelRequest, ctx: Context) -> GetModelResponse:
-        """GetModel answers with one model, by either name. Unknown names are NOT_FOUND (MODEL_NOT_FOUND) with the nearest ones."""
+        """GetModel answers with one model, by either name or an alias; "default" is the chat model that answers who names none.
+        Unknown names are NOT_FOUND (MODEL_NOT_FOUND) with the nearest ones.
+        """
         raise RpcError.unimplemented('troupe.model.v1.ModelService/GetModel')
 
     def load_model(self, request: LoadModelRequest, ctx: Context) -> AsyncIterator[LoadModelResponse]:
@@ -70,7 +72,9 @@ class ModelServiceClient:
         return self._caller.unary(ModelService.INFO.methods['ListModels'], request, timeout, metadata)
 
     def get_model(self, request: GetModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[GetModelResponse]:
-        """GetModel answers with one model, by either name. Unknown names are NOT_FOUND (MODEL_NOT_FOUND) with the nearest ones."""
+        """GetModel answers with one model, by either name or an alias; "default" is the chat model that answers who names none.
+        Unknown names are NOT_FOUND (MODEL_NOT_FOUND) with the nearest ones.
+        """
         return self._caller.unary(ModelService.INFO.methods['GetModel'], request, timeout, metadata)
 
     def load_model(self, request: LoadModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> StreamCall[LoadModelResponse]:
