@@ -46,6 +46,8 @@ MAX_LINGERING = 1024
 BUS_GRACE_SECONDS = 10.0
 """How long a responder goes on for a process that is off the bus, unless the call says otherwise."""
 
+_BUS_GRACE = duration(BUS_GRACE_SECONDS)
+
 STALL_SECONDS = 1.0
 """Between two ticks: then this process was stopped, or starved, and does not judge others by its own clock."""
 
@@ -222,7 +224,7 @@ class Channel:
             metadata=stamped,
             initial_credit=window,
             resume_key=secrets.token_bytes(16),
-            grace=duration(BUS_GRACE_SECONDS),
+            grace=_BUS_GRACE,
         )
         if seconds is not None:
             opening.timeout.CopyFrom(duration(seconds))

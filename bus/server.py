@@ -181,15 +181,14 @@ class Server:
         kept = self._kept.get(frame.call_id)
         if kept is not None and not _free_again(kept, frame, message):
             raise errors.call_exists(frame.call_id)
+        metadata = check_opening(frame, len(message.payload))
         method = self._check(frame, message, binding)
         if kept is not None:
             self._forget(kept)
         if known is not None:
             self._supersede(known)
-        protocol = ResponderProtocol(
-            frame, self.transport.epoch, frame.open.metadata.get(PRINCIPAL, ""), time.monotonic()
-        )
-        return ServerCall(self, protocol, method, frame, message.reply)
+        protocol = ResponderProtocol(frame, self.transport.epoch, metadata.get(PRINCIPAL, ""), time.monotonic())
+        return ServerCall(self, protocol, method, frame.open, metadata, message.reply)
 
     def _supersede(self, call: ServerCall) -> None:
         """Its caller takes it for lost and has opened it again; until its handler has stopped it counts as active."""
@@ -198,7 +197,6 @@ class Server:
         call.supersede()
 
     def _check(self, frame: Frame, message: Message, binding: _Binding) -> MethodInfo:
-        check_opening(frame, len(message.payload))
         if self._draining:
             raise errors.shutting_down()
         if binding.leaving:

@@ -16,9 +16,9 @@ from bus.protocol import Cancelled, HalfClosed, Received
 from bus.pump import Pump
 from bus.reader import SingleReader
 from bus.responder_protocol import ResponderProtocol
-from bus.service import MethodInfo
+from bus.service import Metadata, MethodInfo
 from bus.transports import Letter
-from troupe.rpc.v1 import Frame
+from troupe.rpc.v1 import Open
 
 MAX_SECONDS = 366 * 24 * 3600.0
 """A longer deadline is taken for this one."""
@@ -39,7 +39,13 @@ class ServerCall:
     """One call that this process serves."""
 
     def __init__(
-        self, owner: ServerCallOwner, protocol: ResponderProtocol, method: MethodInfo, frame: Frame, reply: str
+        self,
+        owner: ServerCallOwner,
+        protocol: ResponderProtocol,
+        method: MethodInfo,
+        opening: Open,
+        metadata: Metadata,
+        reply: str,
     ) -> None:
         self.protocol = protocol
         self.method = method
@@ -52,8 +58,7 @@ class ServerCall:
         self.on_retired: Callable[[ServerCall], None] | None = None
         self.task: asyncio.Task[None] | None = None
         self.deadline: asyncio.TimerHandle | None = None
-        metadata = dict(frame.open.metadata)
-        seconds = min(frame.open.timeout.ToNanoseconds() / 1e9, MAX_SECONDS) if frame.open.HasField("timeout") else None
+        seconds = min(opening.timeout.ToNanoseconds() / 1e9, MAX_SECONDS) if opening.HasField("timeout") else None
         self.seconds = seconds
         self.context = Context(
             protocol.call_id,

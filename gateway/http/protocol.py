@@ -96,8 +96,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         before = self.cycle
         with self._admitted():
             super().on_headers_complete()
-        if self.cycle is not before and self.parser.get_http_version() == "1.0":
-            _end_with_connection(self.cycle)
+        if self.cycle is not before:
+            if self.parser.get_http_version() == "1.0":
+                _end_with_connection(self.cycle)
+            hold_head(self.cycle)
 
     @contextmanager
     def _admitted(self) -> Iterator[None]:
@@ -165,6 +167,45 @@ def _end_with_connection(cycle: Any) -> None:
         await send(message)
 
     cycle.send = unchunked
+
+
+def hold_head(cycle: Any) -> None:
+    """Let the head of a response leave with the first of its body. cycle: uvicorn's, before it has begun.
+
+    Alone it wakes the client for nothing, and where cores are few the client runs before the first token goes out.
+    """
+    if cycle.scope["method"] != "HEAD":  # has no body that the head could wait for
+        cycle.transport = _HeldHead(cycle)
+
+
+class _HeldHead:
+    """A cycle's way to its connection, until the first of the body has gone."""
+
+    def __init__(self, cycle: Any) -> None:
+        self._cycle = cycle
+        self._transport = cycle.transport
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        """Keep the head, and let it go with what follows it."""
+        if not self._cycle.response_started:  # "100 Continue"
+            self._transport.write(data)
+        elif not self._head:
+            self._head = data
+        else:
+            self._cycle.transport = self._transport
+            self._transport.writelines([self._head, data])
+
+    def close(self) -> None:
+        """The response breaks off."""
+        if self._head:
+            self._cycle.transport = self._transport
+            self._transport.write(self._head)
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """As the connection's."""
+        return bool(self._transport.is_closing())
 
 
 class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):

@@ -199,12 +199,17 @@ class ResponseStream:
             self._wake.clear()
             if self._gone:
                 raise Disconnected
-            if self._parts and not self._held:
-                await self._flush()
-            if producing.done() and not (self._parts and not self._held):
+            if producing.done():
                 return
+            if self._ready:
+                await self._flush()
 
-    async def _flush(self) -> None:
+    @property
+    def _ready(self) -> bool:
+        """Something waits to leave, and the status with it if that has not left yet."""
+        return bool(self._parts) and not self._held
+
+    async def _flush(self, *, last: bool = False) -> None:
         self._sending_since = time.monotonic()
         if not self._started:
             self._started = True
@@ -212,7 +217,7 @@ class ResponseStream:
         parts, self._parts = self._parts, []
         self.waiting_bytes = 0
         body = b"".join(parts)
-        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+        await self._send({"type": "http.response.body", "body": body, "more_body": not last})
         self._sent_at, self._sending_since = self._sending_since, None
         self._room.set()
 
@@ -226,19 +231,18 @@ class ResponseStream:
 
     async def _finish(self, producing: "asyncio.Task[None]") -> None:
         error = _error_of(producing)
-        if error is not None and not self._started:
+        if error is not None and not self._started and not self._ready:
             raise error
         if error is not None:
             self._failed(error)
-            self._tell(error)
+            await self._tell(error)
         self._held = False
-        if self._parts or not self._started:
-            await self._flush()
-        self._sending_since = time.monotonic()
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        await self._flush(last=True)
 
-    def _tell(self, error: RpcError) -> None:
+    async def _tell(self, error: RpcError) -> None:
         if self._format.error is None:
+            if self._ready:
+                await self._flush()
             raise CutShort(error.reference)
         before, after = self._format.error
         self.write(before + encoded(error, self._dialect) + after)
