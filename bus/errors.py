@@ -70,6 +70,9 @@ class Code(IntEnum):
     """It is not known who calls; send a valid key."""
 
 
+ALIKE = 0.5
+"""Of two names, how much they must have in common for one to be taken for a slip of the other."""
+
 NEVER_BEGUN = frozenset({"NO_RESPONDERS", "SHUTTING_DOWN"})
 """Reasons of calls whose method has not begun. They are the bus's own: a handler's error never keeps one of them."""
 
@@ -259,8 +262,9 @@ def resume_refused() -> RpcError:
 
 
 def nearest(name: str, candidates: Iterable[str], limit: int = 3) -> list[str]:
-    """The candidates that look most like `name`, best first, at most `limit`."""
-    known = list(candidates)
-    by_folded = {candidate.casefold(): candidate for candidate in known}
-    close = difflib.get_close_matches(name.casefold(), list(by_folded), n=limit, cutoff=0.4)
-    return [by_folded[match] for match in close]
+    """The candidates that look most like `name`, then those that contain it; at most `limit`. None need be."""
+    asked = name.casefold()
+    by_folded = {candidate.casefold(): candidate for candidate in candidates}
+    close = difflib.get_close_matches(asked, list(by_folded), n=limit, cutoff=ALIKE)
+    within = sorted(folded for folded in by_folded if asked and asked in folded and folded not in close)
+    return [by_folded[match] for match in [*close, *within][:limit]]

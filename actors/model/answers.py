@@ -59,7 +59,7 @@ class AnswerWriter(Generic[Response]):
 
     def _ended(self, event: Ended) -> Iterator[Response]:
         parser = self._parsers[event.choice]
-        rest = parser.finish()
+        rest = parser.finish(cut=event.reason is EndReason.LENGTH)
         if rest:
             yield self._response(delta=delta_of(event.choice, rest))
         stop = event.stop if event.stop in self._stops else ""

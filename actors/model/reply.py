@@ -39,8 +39,8 @@ class ToolParser(Protocol):
     def feed(self, text: str) -> list[Piece]:
         """What is certain after this text."""
 
-    def finish(self) -> list[Piece]:
-        """The rest, now that nothing follows."""
+    def finish(self, *, cut: bool = False) -> list[Piece]:
+        """The rest, now that nothing follows. cut: a limit ended it, so that a call may have been about to begin."""
 
 
 class ReasoningSplitter:
@@ -104,8 +104,19 @@ class ReasoningSplitter:
 class ReplyParser:
     """Sorts the text of one choice. How the text is cut into pieces changes nothing but the cuts of what comes out."""
 
-    def __init__(self, *, thinks: bool = False, thinking: bool = False, tools: ToolParser | None = None) -> None:
-        """`thinks`: the model may open with <think>; `thinking`: it has done so in the prompt already."""
+    def __init__(
+        self,
+        *,
+        thinks: bool = False,
+        thinking: bool = False,
+        tools: ToolParser | None = None,
+        calls_only: bool = False,
+    ) -> None:
+        """`thinks`: the model may open with <think>; `thinking`: it has done so in the prompt already.
+
+        `calls_only`: the answer is held to calls, so that whatever is none of one is their layout and never content.
+        """
+        self._calls_only = calls_only
         self._splitter = ReasoningSplitter(open_already=thinking) if thinks or thinking else None
         self._tools = tools
 
@@ -124,16 +135,20 @@ class ReplyParser:
         reasoning, answer = self._splitter.feed(text) if self._splitter is not None else ("", text)
         return [*_reasoning(reasoning), *self._answer(answer)]
 
-    def finish(self) -> list[Piece]:
-        """The rest, now that nothing follows."""
+    def finish(self, *, cut: bool = False) -> list[Piece]:
+        """The rest, now that nothing follows. `cut`: a limit ended it."""
         reasoning, answer = self._splitter.finish() if self._splitter is not None else ("", "")
-        rest = self._tools.finish() if self._tools is not None else []
-        return [*_reasoning(reasoning), *self._answer(answer), *rest]
+        before = self._answer(answer)
+        rest = self._tools.finish(cut=cut) if self._tools is not None else []
+        return [*_reasoning(reasoning), *before, *self._content(rest)]
 
     def _answer(self, text: str) -> Iterable[Piece]:
         if not text:
             return []
-        return self._tools.feed(text) if self._tools is not None else [Piece(text=text)]
+        return self._content(self._tools.feed(text) if self._tools is not None else [Piece(text=text)])
+
+    def _content(self, pieces: Iterable[Piece]) -> Iterable[Piece]:
+        return [piece for piece in pieces if piece.call is not None] if self._calls_only else pieces
 
 
 def _reasoning(text: str) -> list[Piece]:

@@ -76,7 +76,8 @@ class ServedModel(ChatService, EmbeddingService):
         turn = self._turn(request)
         job = self._chat_job(request, turn)
         await self._ensure_adapter(request.adapter)
-        parsers = [self._parser(turn) for _ in range(job.choices)]
+        calls_only = request.tool_choice.mode == ToolChoice.Mode.MODE_REQUIRED
+        parsers = [self._parser(turn, calls_only) for _ in range(job.choices)]
         writer = AnswerWriter(GenerateResponse, parsers, request.stop)
         with _cancelling(self._engine.submit(job)) as generation:
             async for events in generation:
@@ -148,8 +149,7 @@ class ServedModel(ChatService, EmbeddingService):
         required = request.tool_choice.mode == ToolChoice.Mode.MODE_REQUIRED
         use = None
         if turn.tools:
-            parallel = request.parallel_tool_calls or not request.HasField("parallel_tool_calls")
-            use = ToolUse(self._template.tool_format, turn.tools, required, parallel)
+            use = ToolUse(self._template.tool_format, turn.tools, required, _parallel(request))
             if TOOLS not in self._engine.info.obeys and not required and not any(t["strict"] for t in turn.tools):
                 use = None  # the model calls as it has learned to
         if answer is None and use is None:
@@ -170,10 +170,10 @@ class ServedModel(ChatService, EmbeddingService):
         )
         raise RpcError(Code.INVALID_ARGUMENT, message, reason="UNSUPPORTED_CONSTRAINT", field=field)
 
-    def _parser(self, turn: Turn) -> ReplyParser:
+    def _parser(self, turn: Turn, calls_only: bool) -> ReplyParser:
         names = [str(tool["name"]) for tool in turn.tools]
         tools = self._template.tool_format.parser(names) if names else None
-        return ReplyParser(thinks=self._template.thinks, thinking=turn.thinking, tools=tools)
+        return ReplyParser(thinks=self._template.thinks, thinking=turn.thinking, tools=tools, calls_only=calls_only)
 
     # ---- completion
 
@@ -275,6 +275,14 @@ class ServedModel(ChatService, EmbeddingService):
 
 def _account(ctx: Context, tokens: int) -> None:
     ctx.trailers[TOKENS] = str(tokens)
+
+
+def _parallel(request: GenerateRequest) -> bool:
+    """Whether several calls may come: as asked for, else unless one named tool is demanded, which is called once."""
+    if request.HasField("parallel_tool_calls"):
+        return request.parallel_tool_calls
+    choice = request.tool_choice
+    return choice.mode != ToolChoice.Mode.MODE_REQUIRED or len(choice.names) != 1
 
 
 def _stops(wanted: Sequence[str], marks: Sequence[str]) -> tuple[str, ...]:

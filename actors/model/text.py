@@ -75,5 +75,5 @@ class TextStream:
         return self._finder.feed(self._decoder.decode(piece))
 
     def flush(self) -> str:
-        """The rest: what was held back; bytes that never became a character are replaced by U+FFFD."""
-        return self._finder.feed(self._decoder.decode(b"", True)) + self._finder.flush()
+        """The rest: what was held back. A character of which only the first bytes came is left out."""
+        return self._finder.flush()

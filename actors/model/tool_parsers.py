@@ -1,7 +1,7 @@
 """Calls of tools in a model's text, for each family of chat templates, while the text arrives.
 
 Calls are numbered from 0 and get an id when they begin. What looks like a call and is none comes out as the text it
-was.
+was; a call that a limit cut off before it had a name comes out as nothing.
 """
 
 import secrets
@@ -63,14 +63,14 @@ class HermesParser:
                 text = self._search(text, found)
         return joined(found)
 
-    def finish(self) -> list[Piece]:
-        """The rest, now that nothing follows."""
-        found: list[Piece] = []
+    def finish(self, *, cut: bool = False) -> list[Piece]:
+        """See `ToolParser`."""
+        rest = "" if self._closing else self._held
         if self._scanner is not None and not self._scanner.name:
-            found += self._text.add(self.START + self._scanner.raw)
-        elif not self._closing:
-            found += self._text.add(self._held)
-        return joined(found + self._text.finish())
+            rest = self.START + self._scanner.raw
+        if cut and _begins(self.START, rest, self.calls):
+            rest = ""
+        return joined([*self._text.add(rest), *self._text.finish()])
 
     def _search(self, text: str, found: list[Piece]) -> str:
         before, started, rest = split_at(text, self.START)
@@ -135,11 +135,16 @@ class LlamaParser:
                 self._begin(character, found)
         return joined(found)
 
-    def finish(self) -> list[Piece]:
-        """The rest, now that nothing follows."""
-        if self._scanner is not None and self._scanner.name not in self._tools:
-            return [Piece(text=self._held + self._scanner.raw)]
-        return [Piece(text=self._held)] if self._held and not self.calls and self._scanner is None else []
+    def finish(self, *, cut: bool = False) -> list[Piece]:
+        """See `ToolParser`. JSON without the tag may as well have been the answer."""
+        rest = self._held
+        if self._scanner is not None:
+            rest = "" if self._scanner.name in self._tools else rest + self._scanner.raw
+        elif self.calls:
+            rest = ""
+        if cut and (self.calls or _begins(self.TAG, rest.lstrip(WHITESPACE), 0)):
+            rest = ""
+        return [Piece(text=rest)] if rest else []
 
     def _begin(self, character: str, found: list[Piece]) -> None:
         self._held += character
@@ -201,13 +206,15 @@ class MistralParser:
             text = self._search(text, found) if self._state == "text" else self._take(text, found)
         return joined(found)
 
-    def finish(self) -> list[Piece]:
-        """The rest, now that nothing follows."""
-        rest = self._held
+    def finish(self, *, cut: bool = False) -> list[Piece]:
+        """See `ToolParser`."""
+        rest, begun = self._held, _begins(self.START, self._held, self.calls)
         if self._scanner is not None and not self._scanner.name:
-            rest = self._scanner.raw
+            rest, begun = self._scanner.raw, True
         elif self._state == "name":
-            rest = self.START + self._name
+            rest, begun = self.START + self._name, True
+        if cut and begun:
+            rest = ""
         return joined([*self._text.add(rest), *self._text.finish()])
 
     def _search(self, text: str, found: list[Piece]) -> str:
@@ -272,6 +279,11 @@ class MistralParser:
         found += self._calls.pieces(CallPart(arguments=character))
         if self._value.done:
             self._state = "text"
+
+
+def _begins(mark: str, text: str, calls: int) -> bool:
+    """Whether a text that was cut off begins a call: after another one, or by more than half of the mark."""
+    return text.startswith(mark) or (mark.startswith(text) and (calls > 0 or 2 * len(text) > len(mark)))
 
 
 def joined(pieces: list[Piece]) -> list[Piece]:

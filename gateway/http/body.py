@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 from starlette.types import Message, Receive
 
-from bus import Code, RpcError, invalid
+from bus import Code, RpcError, invalid, nearest
 from gateway.http.errors import body_too_large
 from gateway.limits import Holding, Limits
 
@@ -18,6 +18,7 @@ READ_SECONDS = 60.0
 """A client that sends its body for longer, or a piece of an upload, is given up."""
 
 _PATH = re.compile(r" - at `\$?\.?(.*)`$")
+_UNKNOWN = re.compile(r"contains unknown field `(.*?)`", re.DOTALL)
 _MISSING = re.compile(r"missing required field `(\w+)`")
 
 
@@ -156,21 +157,42 @@ def decode(decoder: "msgspec.json.Decoder[Any]", body: bytes) -> Any:
     if not body:
         raise invalid("The request has no body; a JSON object is expected.", reason="INVALID_JSON")
     try:
-        return decoder.decode(body)
+        try:
+            return decoder.decode(body)
+        except msgspec.ValidationError as error:
+            if not _UNKNOWN.search(str(error)):
+                raise
+            return decoder.decode(_without_nulls(body))
     except msgspec.ValidationError as error:
-        raise _wrong(str(error)) from error
+        raise _wrong(str(error), decoder.type) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise invalid(f"The request's body is no JSON: {error}.", reason="INVALID_JSON") from error
     except RecursionError as error:
         raise invalid("The request's body is nested too deeply.", reason="INVALID_JSON") from error
 
 
-def _wrong(text: str) -> RpcError:
+def _without_nulls(body: bytes) -> bytes:
+    """The object without its fields that say nothing: some clients send every field that they know as null."""
+    given: dict[str, Any] = msgspec.json.decode(body)
+    return msgspec.json.encode({name: value for name, value in given.items() if value is not None})
+
+
+def _wrong(text: str, kind: type) -> RpcError:
     path = _PATH.search(text)
     missing = _MISSING.search(text)
+    unknown = _UNKNOWN.search(text)
     where = path.group(1) if path else ""
     what = text[: path.start()] if path else text
     if missing:
         where = f"{where}.{missing.group(1)}" if where else missing.group(1)
         return invalid(f"{where} is missing.", where)
+    if unknown:
+        return _not_known(unknown.group(1), where, kind)
     return invalid(f"{where}: {what}." if where else f"{what}.", where)
+
+
+def _not_known(name: str, where: str, kind: type) -> RpcError:
+    close = [] if where or not issubclass(kind, Struct) else nearest(name, kind.__struct_fields__, limit=1)
+    hint = f"Did you mean {' or '.join(close)}?" if close else "Leave it out: nothing here knows what it asks for."
+    shown = f"{where}.{name[:80]}" if where else name[:80]
+    return invalid(f"{shown} is not supported. {hint}", shown, "UNSUPPORTED_PARAMETER")

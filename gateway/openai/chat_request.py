@@ -38,6 +38,7 @@ _MODES = {
 _UNSUPPORTED = {
     "audio": "Answers are text.",
     "web_search_options": "Offer a search as one of the tools.",
+    "moderation": "Nothing here moderates what is asked or answered.",
 }
 _AUDIO_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 _DATA_URL = re.compile(r"data:([^;,]*)[;,]")

@@ -8,7 +8,14 @@ from google.protobuf.struct_pb2 import Struct
 
 from bus import RpcError, invalid
 from gateway.openai.errors import unsupported
-from gateway.openai.schema import JsonResponse, JsonSchemaResponse, ResponseFormatIn, SamplingFields, TextResponse
+from gateway.openai.schema import (
+    JsonResponse,
+    JsonSchemaResponse,
+    ResponseFormatIn,
+    SamplingFields,
+    StructuredOutputs,
+    TextResponse,
+)
 from troupe.chat.v1 import (
     GrammarFormat,
     JsonFormat,
@@ -28,6 +35,7 @@ MAX_DEPTH = 24
 
 _COPIED = ("temperature", "top_k", "min_p", "frequency_penalty", "presence_penalty")
 
+NOT_HAD = "Leave it out: it would change the answer, and no engine of this hub has it."
 
 _UNKNOWN_KNOBS = dict.fromkeys(
     (
@@ -47,7 +55,7 @@ _UNKNOWN_KNOBS = dict.fromkeys(
         "structural_tag",
         "logits_processors",
     ),
-    "Leave it out: it would change the answer, and no engine of this hub has it.",
+    NOT_HAD,
 )
 
 
@@ -113,14 +121,31 @@ def response_format_of(asked: ResponseFormatIn) -> ResponseFormat:
 
 
 def constraint_of(request: SamplingFields, asked: ResponseFormatIn | None) -> ResponseFormat | None:
-    """To what the answer keeps, under OpenAI's name or those of vLLM and llama.cpp. Raises INVALID_ARGUMENT for two."""
-    named = [name for name in _CONSTRAINTS if getattr(request, name) is not None]
+    """To what the answer keeps, under OpenAI's name or another server's. Raises INVALID_ARGUMENT for two."""
+    given = {name: value for name in _CONSTRAINTS if (value := getattr(request, name)) is not None}
+    if request.structured_outputs is not None:
+        given |= _structured(request.structured_outputs)
+    named = list(given)
     if len(named) > 1 or (named and asked is not None and not isinstance(asked, TextResponse)):
         both = named if len(named) > 1 else ["response_format", *named]
         raise invalid(f"{both[0]} and {both[1]} are given; an answer keeps to one of them.", both[1])
     if not named:
         return None if asked is None else response_format_of(asked)
-    return _CONSTRAINTS[named[0]](getattr(request, named[0]), named[0])
+    kind = named[0].removeprefix(_STRUCTURED)
+    return (_CONSTRAINTS if kind == named[0] else _STRUCTURED_KINDS)[kind](given[named[0]], named[0])
+
+
+def _structured(asked: StructuredOutputs) -> dict[str, Any]:
+    """What of vLLM's structured_outputs is set, by its path. Raises INVALID_ARGUMENT for what is not had here."""
+    for name in ("structural_tag", "whitespace_pattern", "disable_any_whitespace", "disable_additional_properties"):
+        if getattr(asked, name):
+            raise _refusal(_STRUCTURED + name, NOT_HAD)
+    given = {name: getattr(asked, name) for name in _STRUCTURED_KINDS}
+    found = {_STRUCTURED + name: value for name, value in given.items() if value not in (None, False)}
+    if not found:
+        kinds = ", ".join(_STRUCTURED_KINDS)
+        raise invalid(f"structured_outputs says nothing; give one of {kinds}.", "structured_outputs")
+    return found
 
 
 def _schema(given: Any, name: str) -> ResponseFormat:
@@ -128,7 +153,9 @@ def _schema(given: Any, name: str) -> ResponseFormat:
         schema = msgspec.json.decode(given, type=dict[str, Any]) if isinstance(given, str) else given
     except msgspec.DecodeError as error:
         raise invalid(f"{name} is no JSON schema: {error}.", name) from error
-    return ResponseFormat(json_schema=JsonSchemaFormat(name=name, schema=struct_of(schema, name), strict=True))
+    return ResponseFormat(
+        json_schema=JsonSchemaFormat(name=name.replace(".", "_"), schema=struct_of(schema, name), strict=True)
+    )
 
 
 def _pattern(given: str, name: str) -> ResponseFormat:
@@ -143,6 +170,10 @@ def _literal(text: str) -> str:
     return "".join(f"\\{letter}" if letter in "\\.^$|?*+()[]{}/" else letter for letter in text)
 
 
+def _any_object(given: bool, name: str) -> ResponseFormat:
+    return ResponseFormat(json=JsonFormat())
+
+
 def _grammar(given: str, name: str) -> ResponseFormat:
     return ResponseFormat(grammar=GrammarFormat(dialect="gbnf", grammar=given))
 
@@ -154,6 +185,17 @@ _CONSTRAINTS: dict[str, Callable[[Any, str], ResponseFormat]] = {
     "guided_choice": _choice,
     "guided_grammar": _grammar,
     "grammar": _grammar,
+    "json_schema": _schema,
+}
+
+_STRUCTURED = "structured_outputs."
+
+_STRUCTURED_KINDS: dict[str, Callable[[Any, str], ResponseFormat]] = {
+    "json": _schema,
+    "regex": _pattern,
+    "choice": _choice,
+    "grammar": _grammar,
+    "json_object": _any_object,
 }
 
 

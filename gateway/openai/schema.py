@@ -1,7 +1,7 @@
 """What the OpenAI routes understand of a request.
 
-Fields that are not here are ignored if they cannot change the answer (`user`, `metadata`, `store`, …). Those that could
-are here and refused by name.
+A field that is not here is refused by name: who asks for something is never answered as if it had not been asked. What
+OpenAI's clients send and cannot change the answer is in `Unheeded`.
 """
 
 from typing import Annotated, Any, Literal
@@ -14,6 +14,7 @@ Temperature = Annotated[float, Meta(ge=0, le=2)]
 TokenCount = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Choices = Annotated[int, Meta(ge=1, le=16)]
 Bias = Annotated[float, Meta(ge=-100, le=100)]
+GuidedChoice = Annotated[list[str], Meta(min_length=1, max_length=256)]
 Stop = str | Annotated[list[str], Meta(max_length=16)]
 ModelName = Annotated[str, Meta(max_length=256, description="A model or an alias; empty: the hub's default model.")]
 ToolName = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
@@ -172,11 +173,41 @@ class StreamOptions(Struct):
     include_usage: bool | None = None
 
 
-class SamplingFields(Struct, kw_only=True):
+class StructuredOutputs(Struct, forbid_unknown_fields=True):
+    """vLLM's way to say to what the answer keeps: one of the first five. The others are refused unless they say no."""
+
+    json: dict[str, Any] | str | None = None
+    regex: str | None = None
+    choice: GuidedChoice | None = None
+    grammar: str | None = None
+    json_object: bool | None = None
+    structural_tag: Any = None
+    whitespace_pattern: Any = None
+    disable_any_whitespace: Any = None
+    disable_additional_properties: Any = None
+    disable_fallback: Any = None
+
+
+class Unheeded(Struct, kw_only=True, forbid_unknown_fields=True):
+    """What is accepted and changes nothing: whose request it is, what OpenAI keeps of it, how it is paid and cached."""
+
+    user: Any = None
+    metadata: Any = None
+    store: Any = None
+    service_tier: Any = None
+    safety_identifier: Any = None
+    prompt_cache_key: Any = None
+    prompt_cache_options: Any = None
+    prompt_cache_retention: Any = None
+    prediction: Any = None
+    cache_prompt: Any = None
+
+
+class SamplingFields(Unheeded, kw_only=True):
     """How the next token is chosen, and to what the answer keeps.
 
-    `top_k`, `min_p` and `repetition_penalty` are not OpenAI's; the names from `guided_json` on are those of vLLM and
-    llama.cpp, of which the last are refused.
+    `top_k`, `min_p` and `repetition_penalty` are not OpenAI's; the names from `guided_json` on are those of vLLM,
+    SGLang and llama.cpp, of which the last are refused.
     """
 
     model: ModelName = ""
@@ -197,9 +228,11 @@ class SamplingFields(Struct, kw_only=True):
     guided_json: dict[str, Any] | str | None = None
     guided_regex: str | None = None
     regex: str | None = None
-    guided_choice: Annotated[list[str], Meta(min_length=1, max_length=256)] | None = None
+    guided_choice: GuidedChoice | None = None
     guided_grammar: str | None = None
     grammar: str | None = None
+    json_schema: dict[str, Any] | str | None = None
+    structured_outputs: StructuredOutputs | None = None
     repeat_penalty: Annotated[float, Meta(gt=0, le=2)] | None = None
     min_tokens: Any = None
     ignore_eos: Any = None
@@ -238,6 +271,7 @@ class ChatRequest(SamplingFields, kw_only=True):
     modalities: Any = None
     web_search_options: Any = None
     verbosity: Any = None
+    moderation: Any = None
 
 
 class CompletionRequest(SamplingFields, kw_only=True):
@@ -252,7 +286,7 @@ class CompletionRequest(SamplingFields, kw_only=True):
     response_format: ResponseFormatIn | None = None
 
 
-class EmbeddingRequest(Struct, kw_only=True):
+class EmbeddingRequest(Unheeded, kw_only=True):
     """POST /v1/embeddings."""
 
     model: ModelName = ""

@@ -34,6 +34,8 @@ def vocabulary(path: str) -> list[bytes | None]:
     cannot be read; the next call tries again.
     """
     try:
+        if not path:
+            raise FileNotFoundError
         file = Path(path).expanduser()
         if file.stat().st_size > MAX_VOCABULARY_BYTES:
             raise ValueError("it is too large")

@@ -86,3 +86,11 @@ def test_at_most_the_asked_number_of_names_is_offered() -> None:
         "model", [f"model{number}" for number in range(10)]
     )
     assert len(nearest("model", [f"model{number}" for number in range(10)])) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("nope", []), ("troupe-tini", ["troupe-tiny"]), ("tiny", ["troupe-tiny"]), ("e5", ["e5-small"]), ("", [])],
+)
+def test_a_name_that_resembles_nothing_gets_no_advice(name: str, expected: list[str]) -> None:
+    assert nearest(name, ["troupe-tiny", "smollm2-135m", "e5-small"]) == expected

@@ -225,6 +225,27 @@ async def test_a_demanded_call_is_made_and_satisfies_its_schema(nonsense: Hub, s
     assert reply.finishes[0] == FinishReason.FINISH_REASON_TOOL_CALLS
 
 
+WILD = {"temperature": 2, "top_k": 0, "top_p": 1, "min_p": 0}
+
+
+async def test_one_named_tool_is_called_once_unless_several_calls_are_asked_for(nonsense: Hub) -> None:
+    demanded = {"tools": [CLOCK, {"name": "now"}], "tool_choice": {"mode": "MODE_REQUIRED", "names": ["now"]}}
+    several = 0
+    for seed in range(12):
+        sampling = {**WILD, "seed": seed}
+        assert len((await generate(nonsense, sampling=sampling, **demanded)).calls[0]) == 1
+        asked = await generate(nonsense, sampling=sampling, parallel_tool_calls=True, **demanded)
+        several += len(asked.calls[0]) > 1
+    assert several
+
+
+async def test_a_limit_within_a_demanded_call_leaves_none_of_it_in_the_text(nonsense: Hub) -> None:
+    demanded = {"tools": [{"name": "now"}], "tool_choice": {"mode": "MODE_REQUIRED"}}
+    for limit in range(1, 120, 4):
+        reply = await generate(nonsense, max_tokens=limit, sampling={**WILD, "seed": 5}, **demanded)
+        assert reply.text.get(0, "") == "", limit
+
+
 async def test_several_calls_have_numbers_and_ids_of_their_own(nonsense: Hub) -> None:
     demanded = {"mode": "MODE_REQUIRED"}
     for seed in range(20):

@@ -50,10 +50,14 @@ def test_deltas_are_whole_characters_however_the_bytes_are_cut(text: str, cuts: 
     assert not any("\ufffd" in piece for piece in shown)
 
 
-def test_bytes_that_never_become_a_character_are_replaced_at_the_end() -> None:
+def test_a_character_that_a_limit_cut_off_is_left_out() -> None:
     stream = TextStream()
-    assert stream.feed("ệ".encode()[:2]) == ""
-    assert stream.flush() == "\ufffd"
+    assert stream.feed(b"vi" + "ệ".encode()[:2]) == "vi"
+    assert stream.flush() == ""
+
+
+def test_bytes_that_are_no_character_are_replaced() -> None:
+    assert TextStream().feed("ệ".encode()[:2] + b"t") == "\ufffdt"
 
 
 def test_what_may_become_a_stop_is_held_back_and_given_at_the_end() -> None:

@@ -29,12 +29,12 @@ def ids() -> Callable[[], str]:
     return lambda: f"call_{next(numbers)}"
 
 
-def pieces_of(parser: ToolParser, text: str, cuts: list[int]) -> list[Piece]:
+def pieces_of(parser: ToolParser, text: str, cuts: list[int], *, cut: bool = False) -> list[Piece]:
     found = []
     for length in cuts:
         found += parser.feed(text[:length])
         text = text[length:]
-    return [*found, *parser.feed(text), *parser.finish()]
+    return [*found, *parser.feed(text), *parser.finish(cut=cut)]
 
 
 def calls_in(pieces: list[Piece]) -> list[tuple[str, str, str]]:
@@ -138,6 +138,45 @@ def test_what_only_looks_like_a_call_is_text(text: str) -> None:
     assert text_in(pieces) == text
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+@given(end=st.integers(1, 400), cuts=CUTS)
+def test_a_limit_leaves_no_markup_behind_a_call(family: str, end: int, cuts: list[int]) -> None:
+    parser, written = FAMILIES[family]
+    first, both = written([("clock", {"place": "Huế"})]), written([("clock", {"place": "Huế"}), ("weather", {})])
+    pieces = pieces_of(parser(ids()), both[: len(first) + end], cuts, cut=True)
+    assert text_in(pieces) == ""
+    _, name, arguments = calls_in(pieces)[0]
+    assert (name, json.loads(arguments)) == ("clock", {"place": "Huế"})
+
+
+@pytest.mark.parametrize(
+    ("family", "text"),
+    [
+        ("hermes", '<tool_call>\n{"name": "get_'),
+        ("hermes", "<tool_call>"),
+        ("hermes", "<tool_c"),
+        ("llama", '<|python_tag|>{"name": "get_'),
+        ("mistral", '[TOOL_CALLS] [{"name": "get_'),
+        ("mistral named", "[TOOL_CALLS]get_"),
+    ],
+)
+def test_a_first_call_that_a_limit_cut_off_is_no_text(family: str, text: str) -> None:
+    parser, _ = FAMILIES[family]
+    assert pieces_of(parser(ids()), text, [3, 3], cut=True) == []
+
+
+@pytest.mark.parametrize(("family", "text"), [("hermes", "a <"), ("llama", '{"name": "Ng'), ("mistral", "see [1")])
+def test_text_that_a_limit_cut_off_stays_where_it_may_be_no_call(family: str, text: str) -> None:
+    parser, _ = FAMILIES[family]
+    assert text_in(pieces_of(parser(ids()), text, [2], cut=True)) == text
+
+
+def test_of_an_answer_that_is_held_to_calls_nothing_is_content() -> None:
+    reply = ReplyParser(thinking=True, tools=LlamaParser(TOOLS, ids()), calls_only=True)
+    pieces = pieces_of(_Reply(reply), 'hm</think>\n{"name": "clo', [4, 4], cut=True)
+    assert (text_in(pieces), "".join(piece.reasoning for piece in pieces)) == ("", "hm")
+
+
 def test_an_answer_in_json_is_no_call_of_llama() -> None:
     text = '{"name": "Nguyễn", "parameters": {}}'
     pieces = pieces_of(LlamaParser(TOOLS, ids()), text, [4, 4])
@@ -193,5 +232,5 @@ class _Reply:
     def feed(self, text: str) -> list[Piece]:
         return self._parser.feed(text)
 
-    def finish(self) -> list[Piece]:
-        return self._parser.finish()
+    def finish(self, *, cut: bool = False) -> list[Piece]:
+        return self._parser.finish(cut=cut)

@@ -8,7 +8,8 @@ import httpx
 import openai
 import pytest
 from google.protobuf.json_format import MessageToDict
-from pydantic import BaseModel
+from langchain_openai import ChatOpenAI
+from pydantic import BaseModel, SecretStr
 
 MODEL = "scripted"
 TEXT = 'Xin chào, a "quoted"\nline 🙂.'
@@ -209,3 +210,42 @@ async def test_half_a_character_in_the_body_is_refused(http: httpx.AsyncClient) 
     broken = b'{"model":"scripted","messages":[{"role":"user","content":"\\ud800"}]}'
     response = await http.post("/v1/chat/completions", content=broken)
     assert response.status_code == 400
+
+
+# ---- what clients add of their own
+
+
+async def test_a_constraint_under_vllms_name_reaches_the_model(client: openai.AsyncOpenAI, door: Any) -> None:
+    extra = {"structured_outputs": {"regex": "[ab]+c"}}
+    await client.chat.completions.create(model=MODEL, messages=said("Hi"), extra_body=extra)
+    await client.completions.create(model=MODEL, prompt="Hi", extra_body=extra)
+    for request in (door.chat.requests[0], door.chat.completions[0]):
+        assert request.response_format.pattern.pattern == "[ab]+c"
+
+
+@pytest.mark.parametrize("field", ["nvext", "ebnf", "guided_whitespace_pattern", "invented"])
+@pytest.mark.parametrize("route", ["chat/completions", "completions", "embeddings"])
+async def test_a_field_that_nobody_knows_is_refused_by_name(http: httpx.AsyncClient, route: str, field: str) -> None:
+    request = {"model": MODEL, "messages": said("Hi")} if route.startswith("chat") else {"model": MODEL}
+    request |= {"completions": {"prompt": "Hi"}, "embeddings": {"input": "Hi"}}.get(route, {})
+    assert (await http.post(f"/v1/{route}", json={**request, field: None, "user": "somebody"})).status_code == 200
+    answer = await http.post(f"/v1/{route}", json={**request, field: "x"})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["param"]) == (400, "unsupported_parameter", field)
+    assert field in error["message"]
+
+
+async def test_what_langchain_sends_by_itself_is_taken(door: Any) -> None:
+    async with httpx.AsyncClient(trust_env=False) as http:
+        with httpx.Client(trust_env=False) as sync_http:
+            chat = ChatOpenAI(
+                model=MODEL,
+                base_url=f"{door.url}/v1",
+                api_key=SecretStr("none"),
+                http_async_client=http,
+                http_client=sync_http,
+            )
+            assert (await chat.ainvoke("Hi")).content == TEXT
+            assert "".join([str(piece.content) async for piece in chat.astream("Hi")]) == TEXT
+            assert (await chat.bind_tools([WEATHER]).ainvoke("tools")).tool_calls[0]["name"] == "weather"
+            assert await chat.with_structured_output(Trip).ainvoke("schema") == Trip(city="Huế", days=3)

@@ -66,7 +66,12 @@ def test_every_setting_arrives_in_the_contract() -> None:
         user="somebody",
         metadata={"a": "b"},
         store=True,
-        invented=True,
+        service_tier="auto",
+        safety_identifier="somebody",
+        prompt_cache_key="k",
+        prompt_cache_retention="24h",
+        prediction={"type": "content", "content": "x"},
+        invented=None,
     )
     sampling = request.sampling
     assert (sampling.temperature, sampling.top_k, sampling.seed) == (0.5, 7, 2**32 - 1)
@@ -259,6 +264,24 @@ OBJECT: Any = {"jsonSchema": {"name": "guided_json", "schema": {"type": "object"
         ("guided_choice", ["yes", "no (1.5)"], {"pattern": {"pattern": r"^(yes|no \(1\.5\))$"}}),
         ("guided_grammar", 'root ::= "a"', {"grammar": {"dialect": "gbnf", "grammar": 'root ::= "a"'}}),
         ("grammar", 'root ::= "a"', {"grammar": {"dialect": "gbnf", "grammar": 'root ::= "a"'}}),
+        (
+            "json_schema",
+            {"type": "object"},
+            {"jsonSchema": {"name": "json_schema", "schema": {"type": "object"}, "strict": True}},
+        ),
+        (
+            "structured_outputs",
+            {"json": '{"type": "object"}', "regex": None, "json_object": False, "disable_fallback": False},
+            {"jsonSchema": {"name": "structured_outputs_json", "schema": {"type": "object"}, "strict": True}},
+        ),
+        ("structured_outputs", {"regex": "[ab]+c"}, {"pattern": {"pattern": "[ab]+c"}}),
+        ("structured_outputs", {"choice": ["a", "b"]}, {"pattern": {"pattern": "^(a|b)$"}}),
+        (
+            "structured_outputs",
+            {"grammar": 'root ::= "a"'},
+            {"grammar": {"dialect": "gbnf", "grammar": 'root ::= "a"'}},
+        ),
+        ("structured_outputs", {"json_object": True}, {"json": {}}),
     ],
 )
 def test_a_constraint_under_another_servers_name_is_served(field: str, value: Any, expected: Any) -> None:
@@ -274,6 +297,17 @@ def test_a_constraint_under_another_servers_name_is_served(field: str, value: An
         ({"min_tokens": 5}, "min_tokens"),
         ({"use_beam_search": True}, "use_beam_search"),
         ({"mirostat": 2}, "mirostat"),
+        ({"nvext": {"guided_regex": "a"}}, "nvext"),
+        ({"ebnf": "root ::= [ab]"}, "ebnf"),
+        ({"guided_whitespace_pattern": " "}, "guided_whitespace_pattern"),
+        ({"best_of": 3}, "best_of"),
+        ({"moderation": {}}, "moderation"),
+        ({"structured_outputs": {}}, "structured_outputs"),
+        ({"structured_outputs": {"regex": "a", "choice": ["a"]}}, "structured_outputs.choice"),
+        ({"structured_outputs": {"regex": "a"}, "grammar": "x"}, "structured_outputs.regex"),
+        ({"structured_outputs": {"structural_tag": "{}"}}, "structured_outputs.structural_tag"),
+        ({"structured_outputs": {"json": {}, "whitespace_pattern": " "}}, "structured_outputs.whitespace_pattern"),
+        ({"structured_outputs": {"lark": "x"}}, "structured_outputs.lark"),
     ],
 )
 def test_what_cannot_be_served_is_refused_by_name(fields: dict[str, Any], param: str) -> None:
@@ -288,3 +322,9 @@ def test_what_clients_send_without_meaning_anything_is_taken() -> None:
     )
     assert found.response_format.pattern.pattern == "a"
     assert translated(repeat_penalty=1.5).sampling.repeat_penalty == 1.5
+
+
+def test_a_slip_is_answered_with_the_field_that_was_meant() -> None:
+    error = refused(temprature=0.5)
+    assert (error.reason, error.field) == ("UNSUPPORTED_PARAMETER", "temprature")
+    assert error.message == "temprature is not supported. Did you mean temperature?"
