@@ -31,7 +31,8 @@ def resolver(caller: Caller, find: Find) -> Resolver:
         asked = find(resolution.method) if resolution is not None else None
         if resolution is None or asked is None:
             raise RpcError(Code.INTERNAL, f"Nobody is known here who has {method.full_name} served.")
-        request = asked.request(**{resolution.field: route})
+        told = {resolution.method_field: method.full_name} if resolution.method_field else {}
+        request = asked.request(**{resolution.field: route}, **told)
         carried = {key: metadata[key] for key in TRAVELS if key in metadata}
         field = asked.response.DESCRIPTOR.fields_by_number[PROGRESS_FIELD].name
         async with caller.server_stream(asked, request, metadata=carried) as answers:

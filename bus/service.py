@@ -24,6 +24,9 @@ class Resolution:
     field: str
     """String field of its request that takes the route."""
 
+    method_field: str = ""
+    """String field of its request that takes the full name of the called method; empty: it is not told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:

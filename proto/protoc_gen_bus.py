@@ -64,13 +64,15 @@ class Policy:
     idempotent: bool = False
     resolver: str = ""
     resolver_field: str = ""
+    resolver_method_field: str = ""
     priority: str = ""
 
     def render(self) -> str:
         given = [(name, getattr(self, name)) for name in ("route_by", "public", "scope", "idempotent")]
         parts = [f"{name}={value!r}" for name, value in given if value]
         if self.resolver:
-            parts.append(f"resolved_by=Resolution({self.resolver!r}, {self.resolver_field!r})")
+            told = [self.resolver, self.resolver_field, self.resolver_method_field]
+            parts.append(f"resolved_by=Resolution({', '.join(repr(each) for each in told if each)})")
         if self.priority:
             parts.append(f"priority=Priority.{self.priority}")
         return "Policy(" + ", ".join(parts) + ")"
@@ -194,6 +196,7 @@ class Generator:
             given.idempotent,
             given.resolved_by.method,
             given.resolved_by.field,
+            given.resolved_by.method_field,
             priority.removeprefix("PRIORITY_") if given.priority else "",
         )
 
@@ -255,11 +258,12 @@ class Checks:
         if asked is None:
             raise Unfit(f"{where} is resolved by {policy.resolver!r}, which no service of this contract has.")
         fits = asked.server_streaming and not asked.client_streaming and self._carries_progress(asked)
-        if not fits or not self._has_string(asked, policy.resolver_field):
-            raise Unfit(
-                f"{where} is resolved by {policy.resolver!r} through {policy.resolver_field!r}; that method must "
-                "take one request with a string field of this name and stream responses with Progress."
-            )
+        for taken in [policy.resolver_field, *filter(None, [policy.resolver_method_field])]:
+            if not fits or not self._has_string(asked, taken):
+                raise Unfit(
+                    f"{where} is resolved by {policy.resolver!r} through {taken!r}; that method must "
+                    "take one request with a string field of this name and stream responses with Progress."
+                )
 
     def _carries_progress(self, method: descriptor_pb2.MethodDescriptorProto) -> bool:
         fields = self._messages[method.output_type].field

@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 import msgspec
 import structlog
 
-from actors.models.coming import reworded
+from actors.models.coming import reworded, weights_of
 from actors.models.directory import Directory, family_unavailable
+from actors.models.suitability import check_method
 from bus import Code, Context, RpcError
 from bus.channel import Channel
 from bus.transports import Transport
@@ -107,7 +108,9 @@ class ModelsActor(ModelService):
 
     async def load_model(self, request: LoadModelRequest, ctx: Context) -> AsyncIterator[LoadModelResponse]:
         """See the contract."""
-        family, model = await self._find_or_coming(request.name)
+        check_method(request.method)
+        family, model = await self._find_or_coming(request.name, request.method)
+        self._directory.check_offers(family, model, request.method)
         await self._tell_names()
         starting = families.StartModelRequest(family=family, model=model.name)
         try:
@@ -137,14 +140,21 @@ class ModelsActor(ModelService):
             await self._refresh()  # it may have come a moment ago
             return self._directory.find(name)
 
-    async def _find_or_coming(self, name: str) -> tuple[str, Model]:
-        """As `_find`; a model that the hub fetches is UNAVAILABLE (MODEL_BEING_FETCHED) until it is there."""
+    async def _find_or_coming(self, name: str, method: str) -> tuple[str, Model]:
+        """As `_find`; a model that the hub fetches is UNAVAILABLE (MODEL_BEING_FETCHED) until it is there.
+
+        One that will not offer the method once it is there is MODEL_UNSUITABLE at once.
+        """
         try:
             return await self._find(name)
         except RpcError as error:
             if error.reason != "MODEL_NOT_FOUND" or not self._presence.serving(WeightsService.INFO.name):
                 raise
-            raise await reworded(error, name, self._channel) from error
+            found = await weights_of(name, self._channel)
+            if found is None:
+                raise
+            self._directory.check_offered(found.name, found.services, method)
+            raise reworded(error, found) from error
 
     def _noted(self, family: str, model: Model) -> Model:
         self._directory.change(family, families.WatchModelsResponse(models=[model]))

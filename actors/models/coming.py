@@ -12,18 +12,17 @@ LONGEST_SECONDS = 60.0
 ON_ITS_WAY = (WeightsState.WEIGHTS_STATE_FETCHING, WeightsState.WEIGHTS_STATE_WAITING)
 
 
-async def reworded(missing: RpcError, name: str, channel: Channel) -> RpcError:
-    """What to say instead of MODEL_NOT_FOUND where the hub fetches the model, or could: the same error if it cannot.
-
-    MODEL_BEING_FETCHED has the share that is there, and when to ask again.
-    """
+async def weights_of(name: str, channel: Channel) -> Weights | None:
+    """The model of this name that the hub fetches, or could; None: there is none, or nobody says."""
     try:
         answer = await WeightsServiceClient(channel).list_weights(ListWeightsRequest(), timeout=ASK_SECONDS)
     except RpcError:
-        return missing
-    weights = next((each for each in answer.weights if each.services and each.name == name.rpartition("/")[2]), None)
-    if weights is None:
-        return missing
+        return None
+    return next((each for each in answer.weights if each.services and each.name == name.rpartition("/")[2]), None)
+
+
+def reworded(missing: RpcError, weights: Weights) -> RpcError:
+    """What to say instead of MODEL_NOT_FOUND: MODEL_BEING_FETCHED with the share that is there, or how to get it."""
     return being_fetched(weights) if weights.state in ON_ITS_WAY else _to_be_had(missing, weights)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from actors.model.names import qualified
+from actors.models.suitability import unsuitable
 from bus import Code, RpcError, nearest
 from troupe.family.v1 import WatchModelsResponse
 from troupe.model.v1 import Model, ModelState
@@ -150,6 +151,21 @@ class Directory:
     def _is(self, family: str, model: Model, name: str) -> bool:
         return name in (self._called(family, model.name), qualified(family, model.name))
 
+    def check_offers(self, family: str, model: Model, method: str) -> None:
+        """Raises as `check_offered`, for a model that says what it offers."""
+        if model.services:
+            self.check_offered(self._called(family, model.name), model.services, method)
+
+    def check_offered(self, name: str, services: Sequence[str], method: str) -> None:
+        """Raises RpcError INVALID_ARGUMENT (MODEL_UNSUITABLE) if none of these services has the method.
+
+        That a model has only some methods of a service is its own to say.
+        """
+        service = method.partition("/")[0]
+        if method and not any(each.partition("/")[0] == service for each in services):
+            usable = [model.name for model in self.listed(service) if model.state != ModelState.MODEL_STATE_FAILED]
+            raise unsuitable(name, services, service, usable)
+
     def _all(self) -> Iterator[tuple[str, Model]]:
         for family in self.families:
             for model in self._families[family].models.values():
@@ -178,8 +194,10 @@ class Directory:
             raise family_unavailable(silent[0] if silent else "", "It has not said yet which models it has.")
 
     def _not_found(self, name: str) -> RpcError:
-        known = [model.name for model in self.listed()]
-        close = nearest(name, [*known, *(qualified(family, model.name) for family, model in self._all())])
+        called = {model.qualified_name: model.name for model in self.listed()}
+        known = called.values()
+        alike = nearest(name, {*called, *known})
+        close = [each for each in alike if called.get(each, each) == each or called[each] not in alike]
         some = sorted(known)[:SHOWN]
         others = f"Those there are: {', '.join(some)}." if some else "There is no model at all."
         hint = f"Did you mean {' or '.join(close)}?" if close else others

@@ -68,6 +68,11 @@ def test_a_streamed_response_without_progress_is_refused_with_file_and_message(t
         ('resolved_by: {method: "troupe.trial.v1.TrialService/Try" field: "name"}', "no `route_by`"),
         ('route_by: "name" resolved_by: {method: "a.B/C" field: "name"}', "'a.B/C', which no service"),
         (
+            'route_by: "name" '
+            'resolved_by: {method: "troupe.trial.v1.TrialService/Try" field: "name" method_field: "no"}',
+            "through 'no'",
+        ),
+        (
             'route_by: "name" resolved_by: {method: "troupe.trial.v1.TrialService/Try" field: "size"}',
             "string field of this name",
         ),

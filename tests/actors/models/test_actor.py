@@ -39,6 +39,7 @@ from .words import WordsActor
 Make = Callable[[str], Awaitable[Transport]]
 AVAILABLE, READY = ModelState.MODEL_STATE_AVAILABLE, ModelState.MODEL_STATE_READY
 UNAVAILABLE = ModelState.MODEL_STATE_UNAVAILABLE
+GENERATE, EMBED = "troupe.chat.v1.ChatService/Generate", "troupe.embedding.v1.EmbeddingService/Embed"
 COLOURS, NUMBERS = "red green blue", "one two three four"
 
 
@@ -299,6 +300,23 @@ async def test_an_unloaded_model_is_not_served_and_its_family_goes_on(company: C
     assert await company.says("rainbow", "violet", tokens=1) == "indigo"
 
 
+async def test_a_model_is_not_loaded_for_what_it_does_not_do(company: Company) -> None:
+    await company.family("colours")
+    await company.front("colours")
+    company.words("colours", vectors="grey")
+    words = r"'vectors' can make embeddings, but not chat\. Ask one that does: .*small"
+    with pytest.raises(RpcError, match=words) as refusal:
+        async for _ in company.models.load_model(LoadModelRequest(name="vectors", method=GENERATE)):
+            pass
+    assert (refusal.value.code, refusal.value.reason) == (Code.INVALID_ARGUMENT, "MODEL_UNSUITABLE")
+    assert (await company.listed())["vectors"].state == AVAILABLE
+    async for _ in company.models.load_model(LoadModelRequest(name="vectors", method=EMBED)):
+        pass
+    with pytest.raises(RpcError, match="full name"):
+        async for _ in company.models.load_model(LoadModelRequest(name="vectors", method="Generate")):
+            pass
+
+
 async def test_a_file_that_comes_is_listed_at_once_and_a_broken_one_says_why(company: Company) -> None:
     await company.family("colours")
     await company.front("colours")
@@ -337,6 +355,10 @@ async def test_a_model_that_is_being_fetched_says_how_far_it_is_and_when_to_ask_
     await company.family("colours")
     await company.weights(coming, later, failed, words)
     await company.front("colours", patience=BEAT_SECONDS * 1.1)
+    with pytest.raises(RpcError, match="'coming' can chat, but not make embeddings") as unsuited:
+        async for _ in company.models.load_model(LoadModelRequest(name="coming", method=EMBED)):
+            pass
+    assert unsuited.value.reason == "MODEL_UNSUITABLE"
     for name, share, seconds in (("coming", "0.400", 12), ("later", "0.000", 5)):
         with pytest.raises(RpcError, match="is being fetched") as caught:
             await company.load(name)

@@ -112,6 +112,31 @@ def test_an_unknown_name_is_refused_with_the_nearest_ones(directory: Directory) 
         directory.find("#")
 
 
+@pytest.mark.parametrize(("name", "first"), [("larg", "large"), ("alpha/smal", "alpha/small"), ("othe", "other")])
+def test_each_model_that_resembles_an_unknown_name_is_told_once(directory: Directory, name: str, first: str) -> None:
+    with pytest.raises(RpcError) as refusal:
+        directory.find(name)
+    told = refusal.value.metadata["nearest"].split(",")
+    found = [directory.find(each) for each in told]
+    assert told[0] == first
+    assert len({(family, model.name) for family, model in found}) == len(told)
+
+
+def test_a_model_that_does_not_offer_the_service_is_refused_with_those_that_do(directory: Directory) -> None:
+    family, model = directory.find("small")
+    directory.check_offers(family, model, "")
+    directory.check_offers(family, model, "a.v1.A/Do")
+    with pytest.raises(RpcError, match="This hub has none") as refusal:
+        directory.check_offers(family, model, "b.v1.B/Do")
+    assert (refusal.value.code, refusal.value.reason) == (Code.INVALID_ARGUMENT, "MODEL_UNSUITABLE")
+    vectors = Model(name="vectors", state=READY, services=["b.v1.B/Do"])
+    directory.change("alpha", WatchModelsResponse(models=[vectors]))
+    with pytest.raises(RpcError, match="Ask one that does: alpha/small, large, other, small"):
+        directory.check_offers("alpha", vectors, "a.v1.A/Do")
+    directory.check_offers("alpha", vectors, "b.v1.B/Other")  # the model says what it lacks
+    directory.check_offers("alpha", Model(name="silent"), "a.v1.A/Do")
+
+
 def test_while_a_family_has_said_nothing_yet_an_unknown_name_may_be_its(directory: Directory) -> None:
     directory.meet("late")
     with pytest.raises(RpcError, match="late") as refusal:

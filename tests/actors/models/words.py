@@ -119,7 +119,9 @@ class WordShelf:
         return {name: WordList(name, words, "" if words else f"{name} is empty.") for name, words in found.items()}
 
     def describe(self, entry: WordList) -> Model:
-        services = [ChatService.INFO.name, EmbeddingService.INFO.name]
+        services = [EmbeddingService.INFO.name]
+        if not entry.name.startswith("vectors"):
+            services.append(ChatService.INFO.name)
         return Model(name=entry.name, services=services, context_tokens=4096, chat_template=True, error=entry.error)
 
     def needs(self, entry: WordList) -> Needs:

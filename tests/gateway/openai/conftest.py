@@ -11,6 +11,7 @@ import openai
 import pytest
 import uvicorn
 
+from actors.models.suitability import unsuitable
 from bus import Code, Context, RpcError, nearest
 from bus.channel import Channel
 from bus.resolver import resolver
@@ -214,6 +215,8 @@ class ModelActor(ModelService):
         return GetModelResponse(model=self._model(request.name))
 
     async def load_model(self, request: LoadModelRequest, ctx: Context) -> AsyncIterator[LoadModelResponse]:
+        if request.name == "vectors" and request.method.startswith(ChatService.INFO.name):
+            raise unsuitable("vectors", [EmbeddingService.INFO.name], ChatService.INFO.name, [MODEL])
         self._known(request.name)
         yield LoadModelResponse(model=self._model(request.name))
 

@@ -204,7 +204,7 @@ async def test_embeddings_have_length_one_and_tell_texts_apart(real: openai.Asyn
 
 
 async def test_a_model_whose_vectors_mean_nothing_makes_none(real: openai.AsyncOpenAI) -> None:
-    with pytest.raises(openai.APIStatusError, match="e5-small"):
+    with pytest.raises(openai.APIStatusError, match="embeddings"):
         await real.embeddings.create(model=MODEL, input="xin chào")
 
 

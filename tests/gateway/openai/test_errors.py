@@ -34,6 +34,16 @@ async def test_an_unknown_model_is_not_found_with_the_nearest_name(client: opena
 
 
 @pytest.mark.parametrize("stream", [False, True])
+async def test_a_model_that_does_not_chat_is_refused_with_those_that_do(
+    client: openai.AsyncOpenAI, stream: bool
+) -> None:
+    with pytest.raises(openai.BadRequestError, match="can make embeddings, but not chat") as caught:
+        await ask(client, "Hi", stream, model="vectors")
+    assert (caught.value.code, caught.value.param) == ("model_unsuitable", "model")
+    assert "retry-after" not in caught.value.response.headers
+
+
+@pytest.mark.parametrize("stream", [False, True])
 async def test_too_long_a_prompt_is_a_bad_request_with_counts(client: openai.AsyncOpenAI, stream: bool) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
         await ask(client, "fail overflow", stream)

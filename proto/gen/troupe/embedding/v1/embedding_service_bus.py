@@ -14,7 +14,7 @@ class EmbeddingService(Protocol):
     INFO: ClassVar[ServiceInfo] = ServiceInfo(
         'troupe.embedding.v1.EmbeddingService',
         [
-            MethodInfo('Embed', 'embed', 'troupe.embedding.v1.EmbeddingService', EmbedRequest, EmbedResponse, False, True, Policy(route_by='model', public=True, scope='embedding', idempotent=True, resolved_by=Resolution('troupe.model.v1.ModelService/LoadModel', 'name'))),
+            MethodInfo('Embed', 'embed', 'troupe.embedding.v1.EmbeddingService', EmbedRequest, EmbedResponse, False, True, Policy(route_by='model', public=True, scope='embedding', idempotent=True, resolved_by=Resolution('troupe.model.v1.ModelService/LoadModel', 'name', 'method'))),
         ],
     )
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from troupe.rpc.v1 import frame_pb2 as troupe_dot_rpc_dot_v1_dot_frame__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+troupe/embedding/v1/embedding_service.proto\x12\x13troupe.embedding.v1\x1a\x19troupe/rpc/v1/frame.proto\"\x9e\x01\n\x0c\x45mbedRequest\x12\x14\n\x05model\x18\x01 \x01(\tR\x05model\x12\x16\n\x06inputs\x18\x02 \x03(\tR\x06inputs\x12\x1e\n\ndimensions\x18\x03 \x01(\rR\ndimensions\x12@\n\x0ctoken_inputs\x18\x04 \x03(\x0b\x32\x1d.troupe.embedding.v1.TokenIdsR\x0btokenInputs\"\x1c\n\x08TokenIds\x12\x10\n\x03ids\x18\x01 \x03(\rR\x03ids\"\x8a\x01\n\rEmbedResponse\x12\x14\n\x05index\x18\x01 \x01(\rR\x05index\x12\x16\n\x06values\x18\x02 \x03(\x02R\x06values\x12\x16\n\x06tokens\x18\x03 \x01(\rR\x06tokens\x12\x33\n\x08progress\x18\x0f \x01(\x0b\x32\x17.troupe.rpc.v1.ProgressR\x08progress2\xb1\x01\n\x10\x45mbeddingService\x12\x9c\x01\n\x05\x45mbed\x12!.troupe.embedding.v1.EmbedRequest\x1a\".troupe.embedding.v1.EmbedResponse\"J\xa2\xbb\x18\x46\n\x05model\x10\x01\x1a\tembedding \x01*.\n&troupe.model.v1.ModelService/LoadModel\x12\x04name0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+troupe/embedding/v1/embedding_service.proto\x12\x13troupe.embedding.v1\x1a\x19troupe/rpc/v1/frame.proto\"\x9e\x01\n\x0c\x45mbedRequest\x12\x14\n\x05model\x18\x01 \x01(\tR\x05model\x12\x16\n\x06inputs\x18\x02 \x03(\tR\x06inputs\x12\x1e\n\ndimensions\x18\x03 \x01(\rR\ndimensions\x12@\n\x0ctoken_inputs\x18\x04 \x03(\x0b\x32\x1d.troupe.embedding.v1.TokenIdsR\x0btokenInputs\"\x1c\n\x08TokenIds\x12\x10\n\x03ids\x18\x01 \x03(\rR\x03ids\"\x8a\x01\n\rEmbedResponse\x12\x14\n\x05index\x18\x01 \x01(\rR\x05index\x12\x16\n\x06values\x18\x02 \x03(\x02R\x06values\x12\x16\n\x06tokens\x18\x03 \x01(\rR\x06tokens\x12\x33\n\x08progress\x18\x0f \x01(\x0b\x32\x17.troupe.rpc.v1.ProgressR\x08progress2\xb9\x01\n\x10\x45mbeddingService\x12\xa4\x01\n\x05\x45mbed\x12!.troupe.embedding.v1.EmbedRequest\x1a\".troupe.embedding.v1.EmbedResponse\"R\xa2\xbb\x18N\n\x05model\x10\x01\x1a\tembedding \x01*6\n&troupe.model.v1.ModelService/LoadModel\x12\x04name\x1a\x06method0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,7 +33,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'troupe.embedding.v1.embeddi
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EMBEDDINGSERVICE'].methods_by_name['Embed']._loaded_options = None
-  _globals['_EMBEDDINGSERVICE'].methods_by_name['Embed']._serialized_options = b'\242\273\030F\n\005model\020\001\032\tembedding \001*.\n&troupe.model.v1.ModelService/LoadModel\022\004name'
+  _globals['_EMBEDDINGSERVICE'].methods_by_name['Embed']._serialized_options = b'\242\273\030N\n\005model\020\001\032\tembedding \001*6\n&troupe.model.v1.ModelService/LoadModel\022\004name\032\006method'
   _globals['_EMBEDREQUEST']._serialized_start=96
   _globals['_EMBEDREQUEST']._serialized_end=254
   _globals['_TOKENIDS']._serialized_start=256
@@ -41,5 +41,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EMBEDRESPONSE']._serialized_start=287
   _globals['_EMBEDRESPONSE']._serialized_end=425
   _globals['_EMBEDDINGSERVICE']._serialized_start=428
-  _globals['_EMBEDDINGSERVICE']._serialized_end=605
+  _globals['_EMBEDDINGSERVICE']._serialized_end=613
 # @@protoc_insertion_point(module_scope)

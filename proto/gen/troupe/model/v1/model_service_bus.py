@@ -45,8 +45,9 @@ class ModelService(Protocol):
 
     def load_model(self, request: LoadModelRequest, ctx: Context) -> AsyncIterator[LoadModelResponse]:
         """LoadModel starts a process for the model and tells its progress; it ends when the model is served. Loading what is
-        loaded does nothing. Fails with MODEL_NOT_FOUND, MODEL_LOAD_FAILED, FAMILY_UNAVAILABLE, and for a model that the hub
-        fetches and does not have yet with MODEL_BEING_FETCHED (UNAVAILABLE), which tells the share and when to ask again.
+        loaded does nothing. Fails with MODEL_NOT_FOUND, MODEL_LOAD_FAILED, FAMILY_UNAVAILABLE, with MODEL_UNSUITABLE
+        (INVALID_ARGUMENT) if the model does not offer the service of `method`, and for a model that the hub fetches and
+        does not have yet with MODEL_BEING_FETCHED (UNAVAILABLE), which tells the share and when to ask again.
         """
         raise RpcError.unimplemented('troupe.model.v1.ModelService/LoadModel')
 
@@ -79,8 +80,9 @@ class ModelServiceClient:
 
     def load_model(self, request: LoadModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> StreamCall[LoadModelResponse]:
         """LoadModel starts a process for the model and tells its progress; it ends when the model is served. Loading what is
-        loaded does nothing. Fails with MODEL_NOT_FOUND, MODEL_LOAD_FAILED, FAMILY_UNAVAILABLE, and for a model that the hub
-        fetches and does not have yet with MODEL_BEING_FETCHED (UNAVAILABLE), which tells the share and when to ask again.
+        loaded does nothing. Fails with MODEL_NOT_FOUND, MODEL_LOAD_FAILED, FAMILY_UNAVAILABLE, with MODEL_UNSUITABLE
+        (INVALID_ARGUMENT) if the model does not offer the service of `method`, and for a model that the hub fetches and
+        does not have yet with MODEL_BEING_FETCHED (UNAVAILABLE), which tells the share and when to ask again.
         """
         return self._caller.server_stream(ModelService.INFO.methods['LoadModel'], request, timeout, metadata)
 

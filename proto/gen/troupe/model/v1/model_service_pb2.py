@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from troupe.rpc.v1 import frame_pb2 as troupe_dot_rpc_dot_v1_dot_frame__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#troupe/model/v1/model_service.proto\x12\x0ftroupe.model.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19troupe/rpc/v1/frame.proto\"\xbc\x05\n\x05Model\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n\x08services\x18\x02 \x03(\tR\x08services\x12\x31\n\x05state\x18\x03 \x01(\x0e\x32\x1b.troupe.model.v1.ModelStateR\x05state\x12\x16\n\x06\x66\x61mily\x18\x04 \x01(\tR\x06\x66\x61mily\x12\"\n\x0c\x61rchitecture\x18\x05 \x01(\tR\x0c\x61rchitecture\x12\"\n\x0cquantization\x18\x06 \x01(\tR\x0cquantization\x12\x1e\n\nparameters\x18\x07 \x01(\x04R\nparameters\x12\x1d\n\nsize_bytes\x18\x08 \x01(\x04R\tsizeBytes\x12%\n\x0e\x63ontext_tokens\x18\t \x01(\rR\rcontextTokens\x12\x31\n\x14\x65mbedding_dimensions\x18\n \x01(\rR\x13\x65mbeddingDimensions\x12\x1a\n\x08\x61\x64\x61pters\x18\x0b \x03(\tR\x08\x61\x64\x61pters\x12 \n\x0b\x64\x65scription\x18\x0c \x01(\tR\x0b\x64\x65scription\x12\x36\n\x08modified\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08modified\x12\x14\n\x05\x65rror\x18\x0e \x01(\tR\x05\x65rror\x12\x14\n\x05owner\x18\x0f \x01(\tR\x05owner\x12\x18\n\x07\x64\x65\x66\x61ult\x18\x10 \x01(\x08R\x07\x64\x65\x66\x61ult\x12%\n\x0equalified_name\x18\x11 \x01(\tR\rqualifiedName\x12#\n\rchat_template\x18\x12 \x01(\x08R\x0c\x63hatTemplate\x12\x12\n\x04note\x18\x13 \x01(\tR\x04note\x12!\n\x0cserved_names\x18\x14 \x03(\tR\x0bservedNames\x12\x18\n\x07\x61liases\x18\x15 \x03(\tR\x07\x61liases\"-\n\x11ListModelsRequest\x12\x18\n\x07service\x18\x01 \x01(\tR\x07service\"D\n\x12ListModelsResponse\x12.\n\x06models\x18\x01 \x03(\x0b\x32\x16.troupe.model.v1.ModelR\x06models\"%\n\x0fGetModelRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\"@\n\x10GetModelResponse\x12,\n\x05model\x18\x01 \x01(\x0b\x32\x16.troupe.model.v1.ModelR\x05model\"&\n\x10LoadModelRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\"v\n\x11LoadModelResponse\x12,\n\x05model\x18\x01 \x01(\x0b\x32\x16.troupe.model.v1.ModelR\x05model\x12\x33\n\x08progress\x18\x0f \x01(\x0b\x32\x17.troupe.rpc.v1.ProgressR\x08progress\"(\n\x12UnloadModelRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\"\x15\n\x13UnloadModelResponse*\xc3\x01\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15MODEL_STATE_AVAILABLE\x10\x01\x12\x17\n\x13MODEL_STATE_LOADING\x10\x02\x12\x15\n\x11MODEL_STATE_READY\x10\x03\x12\x16\n\x12MODEL_STATE_FAILED\x10\x04\x12\x18\n\x14MODEL_STATE_DRAINING\x10\x05\x12\x1b\n\x17MODEL_STATE_UNAVAILABLE\x10\x06\x32\x9e\x03\n\x0cModelService\x12_\n\nListModels\x12\".troupe.model.v1.ListModelsRequest\x1a#.troupe.model.v1.ListModelsResponse\"\x08\xa2\xbb\x18\x04\x10\x01 \x01\x12Y\n\x08GetModel\x12 .troupe.model.v1.GetModelRequest\x1a!.troupe.model.v1.GetModelResponse\"\x08\xa2\xbb\x18\x04\x10\x01 \x01\x12\x66\n\tLoadModel\x12!.troupe.model.v1.LoadModelRequest\x1a\".troupe.model.v1.LoadModelResponse\"\x10\xa2\xbb\x18\x0c\x10\x01\x1a\x06models \x01\x30\x01\x12j\n\x0bUnloadModel\x12#.troupe.model.v1.UnloadModelRequest\x1a$.troupe.model.v1.UnloadModelResponse\"\x10\xa2\xbb\x18\x0c\x10\x01\x1a\x06models \x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#troupe/model/v1/model_service.proto\x12\x0ftroupe.model.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19troupe/rpc/v1/frame.proto\"\xbc\x05\n\x05Model\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n\x08services\x18\x02 \x03(\tR\x08services\x12\x31\n\x05state\x18\x03 \x01(\x0e\x32\x1b.troupe.model.v1.ModelStateR\x05state\x12\x16\n\x06\x66\x61mily\x18\x04 \x01(\tR\x06\x66\x61mily\x12\"\n\x0c\x61rchitecture\x18\x05 \x01(\tR\x0c\x61rchitecture\x12\"\n\x0cquantization\x18\x06 \x01(\tR\x0cquantization\x12\x1e\n\nparameters\x18\x07 \x01(\x04R\nparameters\x12\x1d\n\nsize_bytes\x18\x08 \x01(\x04R\tsizeBytes\x12%\n\x0e\x63ontext_tokens\x18\t \x01(\rR\rcontextTokens\x12\x31\n\x14\x65mbedding_dimensions\x18\n \x01(\rR\x13\x65mbeddingDimensions\x12\x1a\n\x08\x61\x64\x61pters\x18\x0b \x03(\tR\x08\x61\x64\x61pters\x12 \n\x0b\x64\x65scription\x18\x0c \x01(\tR\x0b\x64\x65scription\x12\x36\n\x08modified\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08modified\x12\x14\n\x05\x65rror\x18\x0e \x01(\tR\x05\x65rror\x12\x14\n\x05owner\x18\x0f \x01(\tR\x05owner\x12\x18\n\x07\x64\x65\x66\x61ult\x18\x10 \x01(\x08R\x07\x64\x65\x66\x61ult\x12%\n\x0equalified_name\x18\x11 \x01(\tR\rqualifiedName\x12#\n\rchat_template\x18\x12 \x01(\x08R\x0c\x63hatTemplate\x12\x12\n\x04note\x18\x13 \x01(\tR\x04note\x12!\n\x0cserved_names\x18\x14 \x03(\tR\x0bservedNames\x12\x18\n\x07\x61liases\x18\x15 \x03(\tR\x07\x61liases\"-\n\x11ListModelsRequest\x12\x18\n\x07service\x18\x01 \x01(\tR\x07service\"D\n\x12ListModelsResponse\x12.\n\x06models\x18\x01 \x03(\x0b\x32\x16.troupe.model.v1.ModelR\x06models\"%\n\x0fGetModelRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\"@\n\x10GetModelResponse\x12,\n\x05model\x18\x01 \x01(\x0b\x32\x16.troupe.model.v1.ModelR\x05model\">\n\x10LoadModelRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n\x06method\x18\x02 \x01(\tR\x06method\"v\n\x11LoadModelResponse\x12,\n\x05model\x18\x01 \x01(\x0b\x32\x16.troupe.model.v1.ModelR\x05model\x12\x33\n\x08progress\x18\x0f \x01(\x0b\x32\x17.troupe.rpc.v1.ProgressR\x08progress\"(\n\x12UnloadModelRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\"\x15\n\x13UnloadModelResponse*\xc3\x01\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15MODEL_STATE_AVAILABLE\x10\x01\x12\x17\n\x13MODEL_STATE_LOADING\x10\x02\x12\x15\n\x11MODEL_STATE_READY\x10\x03\x12\x16\n\x12MODEL_STATE_FAILED\x10\x04\x12\x18\n\x14MODEL_STATE_DRAINING\x10\x05\x12\x1b\n\x17MODEL_STATE_UNAVAILABLE\x10\x06\x32\x9e\x03\n\x0cModelService\x12_\n\nListModels\x12\".troupe.model.v1.ListModelsRequest\x1a#.troupe.model.v1.ListModelsResponse\"\x08\xa2\xbb\x18\x04\x10\x01 \x01\x12Y\n\x08GetModel\x12 .troupe.model.v1.GetModelRequest\x1a!.troupe.model.v1.GetModelResponse\"\x08\xa2\xbb\x18\x04\x10\x01 \x01\x12\x66\n\tLoadModel\x12!.troupe.model.v1.LoadModelRequest\x1a\".troupe.model.v1.LoadModelResponse\"\x10\xa2\xbb\x18\x0c\x10\x01\x1a\x06models \x01\x30\x01\x12j\n\x0bUnloadModel\x12#.troupe.model.v1.UnloadModelRequest\x1a$.troupe.model.v1.UnloadModelResponse\"\x10\xa2\xbb\x18\x0c\x10\x01\x1a\x06models \x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,8 +41,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODELSERVICE'].methods_by_name['LoadModel']._serialized_options = b'\242\273\030\014\020\001\032\006models \001'
   _globals['_MODELSERVICE'].methods_by_name['UnloadModel']._loaded_options = None
   _globals['_MODELSERVICE'].methods_by_name['UnloadModel']._serialized_options = b'\242\273\030\014\020\001\032\006models \001'
-  _globals['_MODELSTATE']._serialized_start=1267
-  _globals['_MODELSTATE']._serialized_end=1462
+  _globals['_MODELSTATE']._serialized_start=1291
+  _globals['_MODELSTATE']._serialized_end=1486
   _globals['_MODEL']._serialized_start=117
   _globals['_MODEL']._serialized_end=817
   _globals['_LISTMODELSREQUEST']._serialized_start=819
@@ -54,13 +54,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETMODELRESPONSE']._serialized_start=975
   _globals['_GETMODELRESPONSE']._serialized_end=1039
   _globals['_LOADMODELREQUEST']._serialized_start=1041
-  _globals['_LOADMODELREQUEST']._serialized_end=1079
-  _globals['_LOADMODELRESPONSE']._serialized_start=1081
-  _globals['_LOADMODELRESPONSE']._serialized_end=1199
-  _globals['_UNLOADMODELREQUEST']._serialized_start=1201
-  _globals['_UNLOADMODELREQUEST']._serialized_end=1241
-  _globals['_UNLOADMODELRESPONSE']._serialized_start=1243
-  _globals['_UNLOADMODELRESPONSE']._serialized_end=1264
-  _globals['_MODELSERVICE']._serialized_start=1465
-  _globals['_MODELSERVICE']._serialized_end=1879
+  _globals['_LOADMODELREQUEST']._serialized_end=1103
+  _globals['_LOADMODELRESPONSE']._serialized_start=1105
+  _globals['_LOADMODELRESPONSE']._serialized_end=1223
+  _globals['_UNLOADMODELREQUEST']._serialized_start=1225
+  _globals['_UNLOADMODELREQUEST']._serialized_end=1265
+  _globals['_UNLOADMODELRESPONSE']._serialized_start=1267
+  _globals['_UNLOADMODELRESPONSE']._serialized_end=1288
+  _globals['_MODELSERVICE']._serialized_start=1489
+  _globals['_MODELSERVICE']._serialized_end=1903
 # @@protoc_insertion_point(module_scope)

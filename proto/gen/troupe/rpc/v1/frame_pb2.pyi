@@ -229,12 +229,14 @@ class Location(_message.Message):
     def __init__(self, process: _Optional[str] = ..., epoch: _Optional[int] = ..., resume_key_digest: _Optional[bytes] = ..., principal: _Optional[str] = ..., method: _Optional[str] = ...) -> None: ...
 
 class Resolution(_message.Message):
-    __slots__ = ("method", "field")
+    __slots__ = ("method", "field", "method_field")
     METHOD_FIELD_NUMBER: _ClassVar[int]
     FIELD_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_FIELD_NUMBER: _ClassVar[int]
     method: str
     field: str
-    def __init__(self, method: _Optional[str] = ..., field: _Optional[str] = ...) -> None: ...
+    method_field: str
+    def __init__(self, method: _Optional[str] = ..., field: _Optional[str] = ..., method_field: _Optional[str] = ...) -> None: ...
 
 class MethodPolicy(_message.Message):
     __slots__ = ("route_by", "public", "scope", "idempotent", "resolved_by", "priority")
