@@ -51,8 +51,7 @@ log = structlog.get_logger(__name__)
 
 def create_app(hub: Hub) -> Starlette:
     """The app of one gateway. Raises SettingsError for keys with unknown scopes."""
-    scopes = frozenset(method.policy.scope for method in hub.catalog.methods if method.policy.scope)
-    check_scopes(hub.settings.auth, scopes, hub.settings.source)
+    check_scopes(hub.settings.auth, hub.catalog.scopes, hub.settings.source)
     presence = Presence(hub.transport)
 
     @asynccontextmanager

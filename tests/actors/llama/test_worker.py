@@ -86,6 +86,7 @@ async def hub(models: Path, tmp_path: Path) -> AsyncIterator[Hub]:
         settings = load(environ={"TROUPE_HOME": str(tmp_path)})
         launcher = RememberingLauncher(tmp_path)
         async with Member(settings, "llama") as member, LlamaActor(SETTINGS, tmp_path, launcher, member) as actor:
+            member.heart.trouble = actor.trouble  # as the runner does
             await member.serve(actor, FamilyService.INFO, "llama")
             front = ModelsActor(ModelsSettings(families=["llama"]), member.channel, member.transport, patience=0)
             await front.start()
