@@ -154,6 +154,7 @@ class _Passage:
         with ExitStack() as stack:
             stack.enter_context(self._hub.doors.grpc.holding(self))
             first = await self._first() if self._needs_request else None
+            admitted.check()  # the first request may have come late
             stack.enter_context(self._hub.limits.call(principal))
             relay = self._relay = await self._begin(principal, first)
             admitted.refused = relay.turn_out
