@@ -135,6 +135,12 @@ async def test_an_unknown_path_under_v1_is_told_in_openais_shape(http: httpx.Asy
     assert path in error["message"]
 
 
+async def test_who_asks_for_responses_is_told_of_chat_completions(http: httpx.AsyncClient) -> None:
+    response = await http.post("/v1/responses", json={"model": "troupe-tiny", "input": "Hi"})
+    assert response.status_code == 404
+    assert "Use /v1/chat/completions" in response.json()["error"]["message"]
+
+
 @pytest.mark.parametrize("path", ["/nothing", "/v1x", "/web/nothing.js"])
 async def test_an_unknown_path_elsewhere_is_told_as_a_problem(http: httpx.AsyncClient, path: str) -> None:
     response = await http.get(path)
