@@ -14,7 +14,7 @@ from actors.llama.binding import NativeContext, NativeModel, start_library
 from actors.llama.constraints import OBEYS, compile_constraint
 from actors.llama.embedding import Embedder, EmbeddingWork
 from actors.llama.engine_limits import cache_is_parted, cache_tokens, context_tokens, embedding_tokens, threads
-from actors.llama.file_sampling import default_sampling
+from actors.llama.file_sampling import sampling_of
 from actors.llama.gguf_file import ModelHeader, read_header
 from actors.llama.grammar import Grammar
 from actors.llama.sampling import Candidates, Sampler
@@ -24,7 +24,7 @@ from actors.llama.settings import LlamaSettings
 from actors.llama.slots import Slot, SlotTable
 from actors.llama.stepper import Stepper
 from actors.llama.vocabulary import Vocabulary
-from actors.model.interface import Embedding, EngineInfo, Event, Job
+from actors.model.interface import Embedding, EngineInfo, Event, Job, SamplingSettings
 from actors.model.refusals import context_exceeded
 from actors.model.stream import EventStream, Outbox
 from bus import Code, RpcError, invalid
@@ -38,7 +38,12 @@ class LlamaEngine:
     """One model in this process. Implements `interface.Engine`; made by `open`."""
 
     def __init__(
-        self, model: NativeModel, header: ModelHeader, settings: LlamaSettings, loop: asyncio.AbstractEventLoop
+        self,
+        model: NativeModel,
+        header: ModelHeader,
+        sampling: SamplingSettings,
+        settings: LlamaSettings,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._model = model
         self._architecture = header.architecture
@@ -48,7 +53,7 @@ class LlamaEngine:
         self._candidates = Candidates(self._vocabulary.size)
         self._adapter_keys: dict[str, str] = {}
         self._unfinished: list[EventStream[Event]] = []
-        self._info = describe(header, self._vocabulary, settings)
+        self._info = describe(header, self._vocabulary, sampling, settings)
         count = threads(header, settings)
         cells = cache_tokens(header, settings) if self._info.generates else settings.batch
         parted = self._info.generates and not model.offloaded and cache_is_parted(header, settings)
@@ -93,8 +98,9 @@ class LlamaEngine:
     ) -> Self:
         """Load a model without starting: it computes when `step` is called, or after `start`."""
         header = read_header(path)
+        sampling = sampling_of(path, header)
         start_library()
-        return cls(NativeModel(path, settings.gpu_layers, tell), header, settings, loop)
+        return cls(NativeModel(path, settings.gpu_layers, tell), header, sampling, settings, loop)
 
     def start(self) -> None:
         """Compute in a thread of its own from now on, until `close`."""
@@ -260,7 +266,9 @@ class LlamaEngine:
             self.failure.set_result(problem)
 
 
-def describe(header: ModelHeader, vocabulary: Vocabulary, settings: LlamaSettings) -> EngineInfo:
+def describe(
+    header: ModelHeader, vocabulary: Vocabulary, sampling: SamplingSettings, settings: LlamaSettings
+) -> EngineInfo:
     """What a model can do under these settings."""
     return EngineInfo(
         context_tokens=context_tokens(header, settings),
@@ -275,7 +283,7 @@ def describe(header: ModelHeader, vocabulary: Vocabulary, settings: LlamaSetting
         control_texts=frozenset(vocabulary.controls),
         infill=vocabulary.infill,
         embeds=header.embeds,
-        sampling=default_sampling(header),
+        sampling=sampling,
         obeys=OBEYS,
     )
 

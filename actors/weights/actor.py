@@ -55,6 +55,8 @@ class WeightsActor(WeightsService):
     async def __aenter__(self) -> Self:
         for name in self._wanted:
             self._fetches[name].waiting = True
+        for fetch in self._fetches.values():
+            await fetch.complete()
         self._task = asyncio.create_task(self._fetch_wanted(), name="fetch weights")
         return self
 

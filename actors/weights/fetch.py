@@ -11,7 +11,7 @@ import structlog
 
 from actors.weights.download import Download, unavailable
 from actors.weights.known import Weights
-from actors.weights.unpack import place, room_for
+from actors.weights.unpack import place, put_sampling, room_for
 from bus import RpcError
 from troupe.weights.v1 import WeightsState
 
@@ -71,6 +71,16 @@ class Fetch:
         if self.state not in (WeightsState.WEIGHTS_STATE_FETCHING, WeightsState.WEIGHTS_STATE_PRESENT):
             self.error, self.fraction, self._began = "", 0.0, time.monotonic()
             self._task = asyncio.create_task(self._run(), name=f"fetch {self.weights.name}")
+
+    async def complete(self) -> None:
+        """Put beside a file that was fetched by an earlier Troupe what lies beside those of today."""
+        try:
+            if self._target.stat().st_size == self.weights.size:
+                await asyncio.to_thread(put_sampling, self.weights, self._home)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as problem:
+            log.warning("weights.incomplete", model=self.weights.name, error=problem.strerror)
 
     async def changes(self) -> AsyncIterator[None]:
         """Yields at once and then after each change, until the fetch is over. Changes may be joined."""

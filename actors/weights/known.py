@@ -76,6 +76,8 @@ class Weights:
     """Fetched where the settings do not say what is; others come on demand alone."""
     convert: Convert | None = None
     """None: the file in the package is the model."""
+    sampling: Mapping[str, float] = field(default_factory=dict)
+    """How its makers would have tokens chosen, under the names of troupe.chat.v1.Sampling; empty: they do not say."""
     described: Mapping[str, str] = field(default_factory=dict)
     """Metadata that the converter writes into the file."""
 
@@ -83,6 +85,11 @@ class Weights:
     def file(self) -> str:
         """The file's name."""
         return f"{self.name}{self.ending}"
+
+    @property
+    def sampling_file(self) -> str:
+        """Name of the file beside it that says how tokens are chosen."""
+        return f"{self.name}.sampling.json"
 
 
 SMOLLM2 = Weights(
@@ -102,6 +109,7 @@ SMOLLM2 = Weights(
     source="SmolLM2-135M-Instruct by Hugging Face, quantized to Q4_1; the file as the package carries it",
     description="Small English chat model (135 M parameters): fluent, often wrong about facts, no Vietnamese.",
     services=(ChatService.INFO.name,),
+    sampling={"temperature": 0.2, "top_p": 0.9},
 )
 
 E5_DESCRIPTION = (

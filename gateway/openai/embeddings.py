@@ -72,15 +72,16 @@ def _ids(item: object, param: str) -> list[int]:
     return ids
 
 
-def texts_of(value: str | list[object], param: str) -> list[str]:
+def texts_of(value: str | list[object], param: str, advice: str = REFUSAL) -> list[str]:
     """One text or several. Raises INVALID_ARGUMENT for token ids, whose meaning differs from model to model."""
     texts = [value] if isinstance(value, str) else value
     found: list[str] = []
     for index, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise invalid(f"{param}[{index}] is no text; {REFUSAL}", param)
-        if not text:
+        if text in ("", []):
             raise invalid(f"{param}[{index}] is empty.", param)
+        if not isinstance(text, str):
+            ids = type(text) is int or is_token_ids(text)
+            raise invalid(f"{param}[{index}] is no text{'; ' + advice if ids else '.'}", param)
         found.append(text)
     return found
 

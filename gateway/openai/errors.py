@@ -33,6 +33,9 @@ _PARAM_OF_FIELD = {
 _TOOL_FIELD = re.compile(r"^(tools\[\d+\])\.(name|description|parameters|strict)")
 """What the contract has in a tool itself."""
 
+_INPUT_FIELD = re.compile(r"^(token_)?inputs\[")
+"""What the contract calls the texts of an embedding, and the ids in their place."""
+
 
 def error_body(error: RpcError) -> ErrorBody:
     """The error as a body. `code` is the reason in lower case, or OpenAI's own name for it."""
@@ -63,6 +66,7 @@ def _type_of(error: RpcError) -> str:
 
 def _param_of(error: RpcError) -> str | None:
     field = _TOOL_FIELD.sub(r"\1.function.\2", error.field.removeprefix("sampling.").replace(".parts[", ".content["))
+    field = _INPUT_FIELD.sub("input[", field)
     return _PARAM_OF_FIELD.get(field, field) or _PARAM_OF_REASON.get(error.reason)
 
 

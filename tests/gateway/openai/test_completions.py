@@ -82,3 +82,13 @@ async def test_what_is_wrong_is_named(client: openai.AsyncOpenAI, fields: dict[s
     with pytest.raises(openai.BadRequestError) as caught:
         await client.completions.create(**{"model": MODEL, "prompt": "x", **fields})
     assert caught.value.param == param
+
+
+@pytest.mark.parametrize("prompt", [[1, 2], [[1, 2]]])
+async def test_token_ids_as_a_prompt_are_refused_without_advice_for_embeddings(
+    client: openai.AsyncOpenAI, prompt: Any
+) -> None:
+    with pytest.raises(openai.BadRequestError, match="token ids are not supported; send the text itself") as caught:
+        await client.completions.create(model=MODEL, prompt=prompt)
+    assert "OpenAIEmbeddings" not in caught.value.message
+    assert caught.value.param == "prompt"

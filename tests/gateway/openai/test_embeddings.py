@@ -44,3 +44,8 @@ async def test_what_is_wrong_is_named(client: openai.AsyncOpenAI, fields: dict[s
     with pytest.raises(openai.BadRequestError) as caught:
         await client.embeddings.create(**request)
     assert caught.value.param == param
+
+
+async def test_an_empty_list_of_token_ids_is_an_empty_input(http: httpx.AsyncClient) -> None:
+    answer = await http.post("/v1/embeddings", json={"model": MODEL, "input": [[]]})
+    assert (answer.status_code, answer.json()["error"]["message"]) == (400, "input[0] is empty.")

@@ -217,3 +217,9 @@ def test_every_code_has_a_status_and_a_type() -> None:
                 "UNAUTHENTICATED": "invalid_api_key",
                 "INTERNAL": "internal_error",
             }.get(code.name, code.name.lower())
+
+
+def test_a_text_that_is_too_long_to_embed_has_openais_name() -> None:
+    for field in ("inputs[3]", "token_inputs[3]"):
+        detail = error_body(RpcError(Code.INVALID_ARGUMENT, f"{field} has 600 tokens.", field=field)).error
+        assert (detail.param, detail.message) == ("input[3]", "input[3] has 600 tokens.")
