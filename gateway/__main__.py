@@ -65,6 +65,7 @@ async def serve(member: Member, settings: DoorSettings, locations: RememberedLoc
     hub = Hub(settings, member.transport, channel, Catalog(), access, limits, locations)
     http = HttpServer(uvicorn_config(hub, create_app(hub)))
     hub.doors.tell(member.metrics)
+    member.heart.calls = lambda: limits.calls.in_use  # of clients; the gateway's own questions keep nobody waiting
     rpc = GrpcServer(hub)
     await rpc.start()
     serving = asyncio.create_task(http.serve())

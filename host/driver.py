@@ -182,6 +182,7 @@ class Driver:
         self._running[name] = (instance, running)
         try:
             self.do(self.supervision.spawned(name, running.pid, time.monotonic()))
+            self._look(name)  # what it waits for from now on is counted from here
             return await running.ended()
         finally:
             del self._running[name]

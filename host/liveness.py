@@ -53,8 +53,8 @@ class Heart:
     """Tells twice a second that this process lives, and how its engine does.
 
     services: asked at each beat for what is served; routed services with "[route]" appended. calls: for how many calls
-    are open. What is set as `state` is told at once. pulse, trouble, awaits: set them where there is an engine,
-    something that may not be well, or actors that are being started; asked at each beat.
+    are open. What is set as `state` is told at once. calls, pulse, trouble, awaits: set them where calls are counted
+    otherwise, where there is an engine, something that may not be well, or actors that are being started.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Heart:
         self.pulse: Callable[[], Pulse] = lambda: IDLE
         self.trouble: Callable[[], str] = str
         self.awaits: Callable[[], Iterable[str]] = tuple
-        self._calls = calls
+        self.calls = calls
         self._transport = transport
         self._services = services
         self._state: State = "starting"
@@ -118,7 +118,7 @@ class Heart:
             steps=pulse.steps,
             working=pulse.working,
             patience_ms=min(int(pulse.patience * 1000), MAX_PATIENCE_MS),
-            calls=self._calls(),
+            calls=self.calls(),
             trouble=self.trouble()[:MAX_TROUBLE],
             awaits=list(self.awaits()),
         )

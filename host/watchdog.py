@@ -78,11 +78,6 @@ class _Window:
         self._excused += spent if sight.reading else min(max(waited, 0.0), spent)
         self._last, self._looked, self.seen = sight, now, True
 
-    @property
-    def strange(self) -> bool:
-        """The system was never asked: there is nothing to count from."""
-        return self._last is None
-
     def still(self, now: float) -> float:
         """Seconds that count."""
         return now - self.since - self._excused
@@ -119,7 +114,7 @@ class Watchdog:
     def wants_look(self, now: float) -> bool:
         """Ask the system about it."""
         stuck = self._pulse.working and now - self._step.since >= LOOK_SECONDS
-        return self._beat.strange or stuck or now - self._beat.since >= LOOK_SECONDS
+        return stuck or now - self._beat.since >= LOOK_SECONDS
 
     def look(self, sight: Sight, now: float) -> None:
         """The system was asked."""
