@@ -150,7 +150,13 @@ class BlobActor(BlobService, BlobFileService):
                 await before.close()
             try:
                 free = self._settings.min_free_bytes
-                writer = await BlobWriter.open(self._files.partial(row.id), limit=limit, free=free, offset=offset)
+                writer = await BlobWriter.open(
+                    self._files.partial(row.id),
+                    limit=limit,
+                    free=free,
+                    offset=offset,
+                    scarce=self._files.scarce(row, limit),
+                )
             except FileNotFoundError:  # deleted meanwhile
                 raise not_found(row.id) from None
             self._writers[row.id] = writer
@@ -253,7 +259,8 @@ class BlobActor(BlobService, BlobFileService):
             raise invalid("What is written in place cannot be continued; leave upload_id and offset out.", "begin")
         row, limit = await self._do(self._files.begin, ctx.principal, self._new(request.begin))
         path = str(self._files.partial(row.id))
-        return BeginResponse(id=row.id, path=path, limit=limit, free_bytes=self._settings.min_free_bytes)
+        scarce = self._files.scarce(row, limit)
+        return BeginResponse(id=row.id, path=path, limit=limit, free_bytes=self._settings.min_free_bytes, scarce=scarce)
 
     async def finish(self, request: FinishRequest, ctx: Context) -> FinishResponse:
         row = await self._do(self._files.find, ctx.principal, _id(request.id))

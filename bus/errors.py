@@ -195,6 +195,12 @@ def peer_lost(process: str, why: str) -> RpcError:
     return RpcError(Code.UNAVAILABLE, message, reason="PEER_LOST", retry_after=1.0)
 
 
+def bus_interrupted() -> RpcError:
+    """The bus was away while the call was opened; whether it has begun is not known."""
+    message = "The bus was away when the call was opened, and nobody has accepted it since. The bus is back: repeat it."
+    return RpcError(Code.UNAVAILABLE, message, reason="BUS_INTERRUPTED", retry_after=0.5)
+
+
 def shutting_down() -> RpcError:
     """The process takes no new calls; this one has not begun."""
     message = "This process shuts down and has not begun the call; repeat it."

@@ -20,6 +20,9 @@ PROTOCOL_VERSION = 1
 ACCEPT_SECONDS = 4.0
 """A responder that shows nothing of itself for so long after OPEN has not got it, or hangs: it accepts at once."""
 
+REACCEPT_SECONDS = 1.5
+"""The same for an OPEN that was sent before the bus was away, counted from its return: acceptance is said again."""
+
 PING_SECONDS = 5.0
 """A caller that has heard or said nothing for so long asks; after the same time without any answer the peer is lost."""
 
@@ -151,6 +154,7 @@ class CallerProtocol:
         self._spoke = False
         self._missing: float | None = None
         self._pinged: float | None = None
+        self._returned: float | None = None
 
     @classmethod
     def resuming(cls, call_id: str, resume: Resume, epoch: int, sent: int, now: float) -> "CallerProtocol":
@@ -312,9 +316,11 @@ class CallerProtocol:
             self._close(errors.peer_lost(process, "has ended"))
 
     def reconnected(self, now: float) -> None:
-        """The own connection was interrupted: ask for what may have been lost meanwhile."""
+        """The own connection was interrupted: ask for what may have been lost meanwhile, the OPEN included."""
         if not self.closed and self.accepted:
             self._ask(now)
+        elif not self.closed and self._open is None:
+            self._returned = now
 
     def forgive(self, seconds: float) -> None:
         """This process itself stood still for so long: nobody is to blame for what was not heard meanwhile."""
@@ -322,6 +328,7 @@ class CallerProtocol:
         self._heard += seconds
         self._said += seconds
         self._missing = None if self._missing is None else self._missing + seconds
+        self._returned = None if self._returned is None else self._returned + seconds
         self._pinged = None if self._pinged is None else self._pinged + seconds
         self._gap.since = None if self._gap.since is None else self._gap.since + seconds
 
@@ -332,7 +339,9 @@ class CallerProtocol:
         if self._spoke:
             self._said, self._spoke = now, False
         if not self.accepted:
-            if now - self._opened > ACCEPT_SECONDS:
+            if self._returned is not None and now - self._returned > REACCEPT_SECONDS:
+                self._lose("not accepted", errors.bus_interrupted())
+            elif now - self._opened > ACCEPT_SECONDS:
                 self._lose("not accepted", errors.peer_lost("", "did not accept the call"))
         elif self._missing is not None and now - self._missing > MISSING_SECONDS:
             self._lose("missing", errors.peer_lost("", "is no longer on the bus"))

@@ -149,12 +149,13 @@ class Outgoing:
 
     def take(self) -> Pieces | None:
         """The next frame's pieces, as many as may be sent now and fit; None if there are none."""
-        if not self.sendable:
+        until = min(self.last, self.granted)
+        if self.sent >= until or self.detached:
             return None
         ring, base, sent, more = self._ring, self._base, self.sent, self._more
         pieces: list[bytes] = []
         room = MAX_PIECE
-        for number in range(sent, min(self.last, self.granted)):
+        for number in range(sent, until):
             piece = ring[number - base]
             room -= len(piece) + 4
             if room < 0 and pieces:

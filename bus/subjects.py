@@ -57,6 +57,8 @@ def reply(process: str, call_id: str, attempt: int = 0) -> str:
 
 def attempt_of(subject: str) -> tuple[str, int]:
     """The reply subject of a call's first attempt, and which attempt this one belongs to."""
+    if "=" not in subject:  # as nearly always
+        return subject, 0
     first, _, attempt = subject.partition("=")
     return first, int(attempt) if attempt.isdecimal() and len(attempt) < 10 else 0
 

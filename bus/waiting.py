@@ -9,7 +9,7 @@ Channels and doors decide by the same rules:
    c. else until someone comes back: a restarted actor takes about a second, one that is replaced after a hang four.
 3. What may have begun is opened again only where the method is idempotent and its requests are still here:
    a. REPEATS times in all;
-   b. once if the peer did not even accept, since it may be the same one that hangs.
+   b. once if the peer did not even accept, since it may be the same one that hangs; not where the bus was away.
 4. Everything else is the caller's to know.
 """
 
@@ -138,7 +138,7 @@ class Waiting:
         kept = not (self._method.client_streaming and standing.accepted)
         if not again or not kept or self._tries >= REPEATS:  # 3a, 4
             return GiveUp(error)
-        if not standing.accepted:  # 3b
+        if not standing.accepted and error.reason != "BUS_INTERRUPTED":  # 3b
             self._unaccepted += 1
             if self._unaccepted > 1:
                 return GiveUp(error)

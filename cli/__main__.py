@@ -69,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     try:
         _check_text(given)
+        _check_command(given)
         whole = parser(_typed(given))
         if COMPLETING in os.environ:
             from cli.completion import complete
@@ -103,6 +104,24 @@ def _check_text(arguments: Sequence[str]) -> None:
             argument.encode()
         except UnicodeEncodeError:
             raise CommandError(f"The argument {argument!r} is no UTF-8.") from None
+
+
+def _check_command(arguments: Sequence[str]) -> None:
+    """Raises CommandError with the nearest command where there is none of the name that was typed."""
+    words = iter(arguments)
+    for word in words:
+        if word == "--config":
+            next(words, None)
+        elif not word.startswith("-"):
+            break
+    else:
+        return
+    if word not in COMMANDS:
+        from bus import nearest
+
+        close = " or ".join(f"`troupe {name}`" for name in nearest(word, COMMANDS, 2))
+        hint = f"Did you mean {close}? " if close else ""
+        raise CommandError(f"There is no command {word[:40]!r}. {hint}`troupe --help` lists them.")
 
 
 def _said(error: Exception, code: int, more: str = "") -> int:

@@ -96,7 +96,7 @@ async def _chat(args: argparse.Namespace, settings: "Settings", words: "Words") 
 
 
 async def default_model(hub: "Hub") -> str:
-    """The model that answers who names none: the hub's, else the one that every hub brings."""
+    """The model that answers who names none, by its own name where the hub tells it."""
     from bus import RpcError
     from troupe_client import DEFAULT_MODEL, HubUnreachable
 

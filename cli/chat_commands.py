@@ -95,7 +95,7 @@ class Commands:
         self.models = list(response.models)
 
     async def choose_first(self) -> None:
-        """Where the usual model is missing, take another, and say so."""
+        """Where the hub tells no default, take a model that is there."""
         await self.refresh()
         wanted = self._conversation.model
         if not self.models:
@@ -103,7 +103,6 @@ class Commands:
         elif wanted not in self.model_names:
             ready = [model.name for model in self.models if model.state == ModelState.MODEL_STATE_READY]
             self._conversation.model = (ready or self.model_names)[0]
-            self._say(self._words.model_replaced.format(wanted=wanted, model=self._conversation.model), "yellow")
 
     async def _model(self, name: str) -> str:
         if not name:

@@ -24,21 +24,19 @@ THOUGHT_COLUMNS = 60
 
 
 def status_text(progress: Progress, words: Words, model: str) -> str:
-    """A sentence about what a call is waiting for."""
+    """What a call is waiting for, in the person's language; in the hub's words where its state says nothing."""
     names = {
         Progress.STATE_QUEUED: words.queued,
         Progress.STATE_LOADING: words.loading.format(model=model),
         Progress.STATE_RUNNING: words.running,
     }
-    parts = [names.get(progress.state, words.waiting)]
+    parts = [names.get(progress.state, "") or progress.note or words.waiting]
     if progress.position:
         parts.append(words.place.format(position=progress.position))
     if progress.HasField("fraction"):
         parts.append(f"{progress.fraction:.0%}")
     if progress.HasField("eta"):
         parts.append(words.about.format(seconds=max(1, round(progress.eta.ToNanoseconds() / 1e9))))
-    if progress.note and progress.state != Progress.STATE_LOADING:  # that loads the model, as these words say already
-        parts.append(progress.note)
     return clean(" · ".join(parts)).replace("\n", " ")
 
 

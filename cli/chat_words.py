@@ -38,7 +38,6 @@ class Words:
     model_is: str
     model_set: str
     model_unknown: str
-    model_replaced: str
     no_models: str
     system_is: str
     system_none: str
@@ -75,12 +74,12 @@ ENGLISH = Words(
     stopped="stopped",
     lost_rest="The answer broke off here.",
     cut_at_limit="The answer ends here because its token limit is used up.",
-    waiting="Waiting for the hub",
+    waiting="Waiting for the answer",
     queued="Waiting in line",
     place="place {position}",
     about="about {seconds} s",
     loading="Loading {model}",
-    running="Working",
+    running="Reading the prompt",
     thinking="Thinking",
     reconnecting="The connection was lost; looking for the hub again",
     not_running="No Troupe hub answers at {target}.\nStart one with:  troupe up   (in the repository also: make up)\n"
@@ -99,7 +98,6 @@ ENGLISH = Words(
     model_is="The model is {model}.",
     model_set="From here on {model} answers.",
     model_unknown="There is no model {model}.",
-    model_replaced="There is no model {wanted} here; {model} answers instead.",
     no_models="The hub has no chat model.",
     system_is="System prompt: {text}",
     system_none="There is no system prompt. /system TEXT sets one.",
@@ -153,12 +151,12 @@ VIETNAMESE = Words(
     stopped="đã dừng",
     lost_rest="Câu trả lời bị ngắt tại đây.",
     cut_at_limit="Câu trả lời dừng ở đây vì đã dùng hết giới hạn token.",
-    waiting="Đang chờ hub",
+    waiting="Đang chờ câu trả lời",
     queued="Đang xếp hàng",
     place="vị trí {position}",
     about="khoảng {seconds} giây",
     loading="Đang nạp {model}",
-    running="Đang xử lý",
+    running="Đang đọc lời nhắc",
     thinking="Đang suy nghĩ",
     reconnecting="Mất kết nối; đang tìm lại hub",
     not_running="Không có hub Troupe nào trả lời tại {target}.\n"
@@ -178,7 +176,6 @@ VIETNAMESE = Words(
     model_is="Mô hình hiện tại là {model}.",
     model_set="Từ đây {model} sẽ trả lời.",
     model_unknown="Không có mô hình {model}.",
-    model_replaced="Ở đây không có mô hình {wanted}; {model} sẽ trả lời thay.",
     no_models="Hub không có mô hình trò chuyện nào.",
     system_is="Lời nhắc hệ thống: {text}",
     system_none="Chưa có lời nhắc hệ thống. /system VĂN-BẢN để đặt.",

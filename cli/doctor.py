@@ -33,14 +33,14 @@ def run(args: argparse.Namespace) -> int:
 def findings(config: "Path | None") -> "Iterator[Finding]":
     """The settings first: the rest is checked as they say, or as they would by default."""
     from actors.registry import ACTORS
-    from gateway.access import check_exposure
+    from gateway.access import check_doors
     from gateway.settings import doors_of, load
     from host.runner import check_settings
     from host.settings import Settings, SettingsError
 
     try:
         settings = load(config)
-        check_exposure(doors_of(settings))
+        check_doors(doors_of(settings))
         check_settings(settings, ACTORS)
         yield Finding("Settings", State.OK, settings.source or "none; everything has its default")
     except SettingsError as error:

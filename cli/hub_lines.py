@@ -67,6 +67,8 @@ class HubLines:
         return f"Stopping; waits for {some}, at most {self._drain:g} s. Ctrl-C again stops at once."
 
     def _failed(self, child: "Child") -> list[str]:
+        if child.name in ("nats", "gateway"):  # without them there is no hub, which then says why it ends
+            return [f"  {child.name}: {child.last_exit}; it ended too often, and the hub ends."]
         log = self._home / "logs" / f"{child.name}.log"
         return [
             f"  {child.name}: {child.last_exit}; it ended too often and is left alone.",

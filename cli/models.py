@@ -12,6 +12,8 @@ from cli.plain_text import clean, columns, size_text, time_text
 from cli.weights_text import known_weights, missing
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from troupe.model.v1 import Model
     from troupe.rpc.v1 import Progress
     from troupe_client import Hub
@@ -54,6 +56,8 @@ async def _list(hub: "Hub", args: argparse.Namespace) -> None:
     aliases = sorted(f"{alias} is another name of {model.name}" for model in answer.models for alias in model.aliases)
     for line in [*columns([*rows, *map(weights_text.row, others)]), *aliases, *weights_text.notes(others)]:
         print(clean(line))
+    for why in dict.fromkeys(reasons(answer.models)):
+        print(clean(why))
     if any(model.default for model in answer.models):
         print("* answers who names no model")
 
@@ -118,6 +122,14 @@ async def _unload(hub: "Hub", args: argparse.Namespace) -> None:
 
 
 # ---- as text
+
+
+def reasons(models: "Iterable[Model]") -> list[str]:
+    """Why models do not serve; one sentence for all of a family that is away."""
+    from troupe.model.v1 import ModelState
+
+    away = ModelState.MODEL_STATE_UNAVAILABLE
+    return [each.error if each.state == away else f"{each.name}: {each.error}" for each in models if each.error]
 
 
 def row(model: "Model") -> tuple[str, ...]:

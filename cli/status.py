@@ -30,7 +30,7 @@ ASK_SECONDS = 5.0
 class Status:
     """What a hub says of itself. health, models: None where nobody tells; trouble: why.
 
-    coming: models that are being fetched.
+    coming: models that are being fetched. unsupervised: nobody of this hub tells of its processes.
     """
 
     target: str
@@ -38,15 +38,23 @@ class Status:
     models: "Sequence[Model] | None"
     trouble: Sequence[str] = ()
     coming: "Sequence[Weights]" = ()
+    unsupervised: bool = False
 
     @property
     def serves(self) -> bool:
-        """Every process serves; where nobody tells that, the models can be told."""
-        from troupe.health.v1 import ActorState
+        """Every process serves, without trouble, and the models' families answer.
 
+        Where no supervisor tells of processes, as in containers, the models alone count; not where it does not answer.
+        """
+        from troupe.health.v1 import ActorState
+        from troupe.model.v1 import ModelState
+
+        away = ModelState.MODEL_STATE_UNAVAILABLE
+        if self.models is None or any(model.state == away for model in self.models):
+            return False
         if self.health is None:
-            return self.models is not None
-        return all(actor.state == ActorState.ACTOR_STATE_SERVING for actor in self.health.actors)
+            return self.unsupervised
+        return all(each.state == ActorState.ACTOR_STATE_SERVING and not each.trouble for each in self.health.actors)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -125,6 +133,7 @@ def _status(hub: "Hub", health: Any, models: Any, weights: "Sequence[Weights]") 
         None if isinstance(models, RpcError) else list(models.models),
         trouble,
         coming(weights),
+        isinstance(health, RpcError) and health.reason == "NO_RESPONDERS",
     )
 
 

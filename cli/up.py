@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the hub until it is stopped. Raises CommandError, SettingsError."""
     from actors.registry import ACTORS
-    from gateway.access import check_exposure
+    from gateway.access import check_doors
     from gateway.settings import doors_of, load
     from host import process
     from host.embedded import ServerError
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     from host.supervisor import HubFailed
 
     settings = load(args.config, environment(args, os.environ))
-    check_exposure(doors_of(settings))
+    check_doors(doors_of(settings))
     check_settings(settings, ACTORS)
     print_line(f"Starting the hub; its data is in {settings.home}.")
     try:

@@ -1,6 +1,7 @@
 """`python -m gateway`: the doors as one process."""
 
 import asyncio
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,8 +9,8 @@ from contextlib import contextmanager
 import structlog
 import uvicorn
 
-from bus import RpcError
-from gateway.access import Access, check_exposure
+from bus import Code, RpcError
+from gateway.access import Access, check_doors
 from gateway.app import create_app, uvicorn_config
 from gateway.catalog import Catalog
 from gateway.grpc_server import GrpcServer
@@ -32,12 +33,27 @@ OWN_FILES = 512
 log = structlog.get_logger(__name__)
 
 
-class _HttpServer(uvicorn.Server):
-    """uvicorn without its own signal handlers: this process has one owner of signals."""
+class HttpServer(uvicorn.Server):
+    """uvicorn without its own signal handlers and exits: this process has one owner of both."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen. Raises UNAVAILABLE where that cannot be."""
+        try:
+            await super().startup(sockets)
+        except SystemExit as error:  # in a task it would end the loop, and nobody would say why
+            raise _unheard(self.config, self.lifespan.should_exit) from error
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+def _unheard(config: uvicorn.Config, failed: bool) -> RpcError:
+    if failed:
+        return RpcError(Code.UNAVAILABLE, "HTTP cannot start; the log has why.", reason="DOOR_FAILED")
+    where = f"{config.host}:{config.port}"
+    message = f"HTTP cannot listen on {where}; is another hub running? Set TROUPE_HTTP_PORT."
+    return RpcError(Code.UNAVAILABLE, message, reason="ADDRESS_IN_USE")
 
 
 async def serve(member: Member, settings: DoorSettings, locations: RememberedLocations) -> None:
@@ -47,7 +63,7 @@ async def serve(member: Member, settings: DoorSettings, locations: RememberedLoc
     keys = KeyFile(settings.auth, settings.source) if settings.auth.keys else None
     access, limits = Access(settings.auth, keys), Limits(settings.limits)
     hub = Hub(settings, member.transport, channel, Catalog(), access, limits, locations)
-    http = _HttpServer(uvicorn_config(hub, create_app(hub)))
+    http = HttpServer(uvicorn_config(hub, create_app(hub)))
     hub.doors.tell(member.metrics)
     rpc = GrpcServer(hub)
     await rpc.start()
@@ -64,7 +80,7 @@ async def serve(member: Member, settings: DoorSettings, locations: RememberedLoc
 async def run(settings: Settings) -> int:
     """Join the bus and serve; the exit status."""
     doors = doors_of(settings)
-    check_exposure(doors)
+    check_doors(doors)
     wanted = 2 * doors.limits.max_connections + OWN_FILES
     if (allowed := process.allow_files(wanted)) < wanted:
         log.warning("files.limited", allowed=allowed, wanted=wanted, remedy="raise the hard limit, ulimit -Hn")

@@ -11,6 +11,7 @@ from weakref import WeakSet
 import structlog
 
 from bus import Code, RpcError, nearest
+from gateway.catalog import Catalog
 from gateway.identity import Identity, KeyFile, Principal, hash_key, unauthenticated
 from gateway.settings import AuthSettings, DoorSettings
 from host.settings import SettingsError
@@ -163,6 +164,35 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def check_doors(settings: DoorSettings) -> None:
+    """All that is wrong with the doors' settings, before any opens. Raises SettingsError."""
+    check_exposure(settings)
+    check_ports(settings)
+    if settings.auth.keys:
+        check_scopes(settings.auth, Catalog().scopes, settings.source)
+
+
+def check_ports(settings: DoorSettings) -> None:
+    """Raises SettingsError if the doors want the same port of the same address."""
+    http, grpc = settings.http, settings.grpc
+    if http.port and http.port == grpc.port and _same(http.host, grpc.host):
+        raise SettingsError(
+            settings.source or "environment",
+            "[grpc] port",
+            f"{grpc.port} is the port of [http] too, and each door needs its own; choose another one for either.",
+        )
+
+
+def _same(one: str, other: str) -> bool:
+    """Who listens on one host may be in the way of the other."""
+    one, other = (_NAMES.get(host.strip("[]"), host.strip("[]")) for host in (one, other))
+    return one == other or "" in (one, other)
+
+
+_NAMES = {"localhost": "127.0.0.1", "0.0.0.0": "", "::": ""}  # noqa: S104  # compared, not bound
+"""Other names of an address; empty: every one."""
 
 
 def check_exposure(settings: DoorSettings) -> None:

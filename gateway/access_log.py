@@ -28,8 +28,18 @@ def told(error: RpcError | None) -> dict[str, str]:
     return found | ({"field": error.field} if error.field else {})
 
 
-def write(door: str, error: RpcError | None, **fields: Any) -> None:
-    """Write the line. Refusals and faults are warnings; fields that are empty are left out."""
+def peer(client: Any) -> str:
+    """The address of an ASGI connection's other side, without its port; empty where there is none. client: its pair."""
+    return str(client[0]) if client else ""
+
+
+def write(door: str, error: RpcError | None, *, peer: str = "", **fields: Any) -> None:
+    """Write the line. Refusals and faults are warnings; fields that are empty are left out.
+
+    peer: the address that the call came from, told of those that failed: whoever guesses keys has no other name.
+    """
     given = {name: value for name, value in fields.items() if value not in ("", None)}
+    if peer and error is not None:
+        given["peer"] = peer
     level = log.warning if error is not None and error.code in REFUSALS | FAULTS else log.info
     level("call", door=door, **given, **told(error))

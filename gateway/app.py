@@ -43,6 +43,9 @@ PAGE = Path(__file__).parent.parent / "clients" / "web"
 DIALECTS = Dialects([("/v1/blobs", NEUTRAL), (openai.PREFIX, OPENAI)])
 """Which paths speak which dialect."""
 
+INSTEAD = {"/v1/responses": "Use /v1/chat/completions; OpenAI's Responses are not served."}
+"""What to do about routes that clients ask for by themselves and that are not there."""
+
 KEEP_ALIVE_SECONDS = 65
 """Longer than clients and proxies keep an idle connection, so that the hub is never the first to close one."""
 
@@ -51,8 +54,7 @@ log = structlog.get_logger(__name__)
 
 def create_app(hub: Hub) -> Starlette:
     """The app of one gateway. Raises SettingsError for keys with unknown scopes."""
-    scopes = frozenset(method.policy.scope for method in hub.catalog.methods if method.policy.scope)
-    check_scopes(hub.settings.auth, scopes, hub.settings.source)
+    check_scopes(hub.settings.auth, hub.catalog.scopes, hub.settings.source)
     presence = Presence(hub.transport)
 
     @asynccontextmanager
@@ -158,7 +160,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
 def _routing_error(request: Request, error: HTTPException) -> RpcError:
     where = f"{request.method} {request.url.path[:200]}"
     if error.status_code == 404:
-        return RpcError(Code.NOT_FOUND, f"There is no {where}. /docs shows what there is.", reason="ROUTE_NOT_FOUND")
+        instead = INSTEAD.get(request.url.path.rstrip("/"), "/docs shows what there is.")
+        return RpcError(Code.NOT_FOUND, f"There is no {where}. {instead}", reason="ROUTE_NOT_FOUND")
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "another method")
         return RpcError(

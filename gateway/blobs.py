@@ -18,6 +18,7 @@ from bus.context import duration
 from bus.stream import MAX_PIECE
 from gateway.http.body import RawBody
 from gateway.http.exchange import Exchange
+from gateway.http.multipart import Part
 from gateway.http.ranges import send_content
 from gateway.http.routes import Answer, Parameter, Route
 from gateway.http.stream import unless_gone
@@ -68,7 +69,7 @@ class BlobOut(Struct, kw_only=True):
 
 
 async def upload(exchange: Exchange) -> None:
-    """Keep the body, or the first file of a form."""
+    """Keep the body, or the one file of a form."""
     begin = _begin(exchange)
     if exchange.header("content-type").lower().startswith(_FORM):
         info = await _of_form(exchange, begin)
@@ -102,12 +103,22 @@ def _seconds(text: str) -> float:
 
 
 async def _of_form(exchange: Exchange, begin: UploadBegin) -> BlobInfo:
-    async for part in exchange.form():
+    parts = aiter(exchange.form())
+    async for part in parts:
         if part.filename:
             begin.filename = begin.filename or part.filename
             begin.media_type = part.media_type
-            return await _stored(exchange, begin, aiter(part))
+            return await _stored(exchange, begin, _alone(part, parts))
     raise invalid("The form has no file: one of its parts needs a filename.", "file")
+
+
+async def _alone(part: Part, others: AsyncIterator[Part]) -> AsyncIterator[bytes]:
+    """The bytes of a form's file. Raises INVALID_ARGUMENT where another one follows, so that none is lost unseen."""
+    async for piece in part:
+        yield piece
+    async for other in others:
+        if other.filename:
+            raise invalid("The form has more than one file; send each with a request of its own.", other.name)
 
 
 async def _stored(exchange: Exchange, begin: UploadBegin, pieces: AsyncIterator[bytes]) -> BlobInfo:
@@ -137,7 +148,7 @@ async def _stored(exchange: Exchange, begin: UploadBegin, pieces: AsyncIterator[
 async def _writer(place: BeginResponse) -> BlobWriter | None:
     """None: this process does not see that file."""
     try:
-        return await BlobWriter.open(Path(place.path), limit=place.limit, free=place.free_bytes)
+        return await BlobWriter.open(Path(place.path), limit=place.limit, free=place.free_bytes, scarce=place.scarce)
     except OSError:
         return None
 
@@ -262,7 +273,7 @@ ROUTES: tuple[Route, ...] = (
         verb="POST",
         path="/v1/blobs",
         name="createBlob",
-        summary="Keep content: the body, or the first file of multipart/form-data.",
+        summary="Keep content: the body, or the one file of multipart/form-data.",
         handle=upload,
         method="troupe.blob.v1.BlobService/Upload",
         body=RawBody(upload=True),
@@ -272,6 +283,7 @@ ROUTES: tuple[Route, ...] = (
             Parameter("expires_in", "Seconds after which it is deleted unless it is held.", "query", example="86400"),
             Parameter("sha256", "Of the content, hexadecimal; another content is refused.", "query"),
         ),
+        errors=(507,),
         admitted=True,
     ),
     Route(

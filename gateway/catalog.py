@@ -22,6 +22,11 @@ class Catalog:
         return [self._methods[name] for name in sorted(self._methods)]
 
     @property
+    def scopes(self) -> frozenset[str]:
+        """What the methods ask of a key."""
+        return frozenset(method.policy.scope for method in self._methods.values() if method.policy.scope)
+
+    @property
     def service_names(self) -> list[str]:
         """Services with at least one public method."""
         return sorted({method.service for method in self._methods.values()})

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from typing import Any
+from urllib.parse import unquote
 
 import grpc
 import structlog
@@ -84,10 +85,16 @@ class Door(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in the 
 
 def _refusing(error: RpcError, name: str) -> "grpc.RpcMethodHandler[bytes, bytes]":
     async def refuse(requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> None:
-        access_log.write("grpc", error, path=name[:MAX_PATH])
+        access_log.write("grpc", error, peer=_address(context.peer()), path=name[:MAX_PATH])
         await _abort(context, error)
 
     return grpc.stream_stream_rpc_method_handler(refuse)
+
+
+def _address(peer: str) -> str:
+    """The address in what gRPC calls a peer: "ipv4:192.168.1.7:50312", "ipv6:%5B::1%5D:50312"; others as they are."""
+    kind, _, rest = unquote(peer).partition(":")
+    return rest.rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else peer
 
 
 async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: RpcError) -> None:
@@ -132,6 +139,7 @@ class _Passage:
         access_log.write(
             "grpc",
             error,
+            peer=_address(self._context.peer()),
             method=self._method.full_name,
             principal=who.name if who else "",
             credential_id=who.credential_id if who else "",
@@ -146,6 +154,7 @@ class _Passage:
         with ExitStack() as stack:
             stack.enter_context(self._hub.doors.grpc.holding(self))
             first = await self._first() if self._needs_request else None
+            admitted.check()  # the first request may have come late
             stack.enter_context(self._hub.limits.call(principal))
             relay = self._relay = await self._begin(principal, first)
             admitted.refused = relay.turn_out

@@ -76,7 +76,7 @@ def _authorization(websocket: WebSocket, offered: list[str]) -> str | None:
 
 async def _turn_away(websocket: WebSocket, form: str | None, error: RpcError) -> None:
     """Tell why: browsers do not show the status of a refused handshake, so accept, say it, and close."""
-    access_log.write(DOOR, error)
+    access_log.write(DOOR, error, peer=access_log.peer(websocket.client))
     await websocket.accept(subprotocol=form)
     frame = Frame(close=Close(status=error.to_status()))
     if form == BINARY:
@@ -384,7 +384,14 @@ class Connection:
 
     def _answer(self, call_id: str, error: RpcError, form: BinaryForm | JsonForm) -> None:
         who = self._pass.principal
-        access_log.write(DOOR, error, call_id=call_id[:64], principal=who.name, credential_id=who.credential_id)
+        access_log.write(
+            DOOR,
+            error,
+            peer=access_log.peer(self._websocket.client),
+            call_id=call_id[:64],
+            principal=who.name,
+            credential_id=who.credential_id,
+        )
         self._writer.say(Frame(call_id=call_id, close=Close(status=error.to_status())), form)
 
     def _hang_up(self, code: int, error: RpcError) -> None:

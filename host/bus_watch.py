@@ -89,12 +89,11 @@ class BusWatch:
         if not self._server.pid:
             try:
                 await self._server.restart()
-            except (ServerError, OSError) as error:
-                self.driver.supervision.cannot(name, f"it could not be started again: {error}")
+            except (ServerError, OSError) as error:  # tried again after a pause: a port or a disk may become free
                 raise OSError(str(error)) from error
         return _Server(self._server)
 
     def _give_up(self, child: Child) -> None:
-        why = child.doomed or f"it ends again and again ({child.last_exit}); see {self._server.home / NATS}"
+        why = f"ends again and again ({child.last_exit}); see {self._server.home / NATS}"
         log.error("bus.failed", why=why)
-        self._failed(f"The NATS server {why.removeprefix('it ')}")
+        self._failed(f"The NATS server {why}")

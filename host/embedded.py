@@ -107,6 +107,7 @@ class EmbeddedServer:
         self.port = 0
         self._asked_port = port
         self._folder = folder(home)
+        self._name = f"troupe-{secrets.token_hex(4)}"
         self._lock: int | None = None
         self._child: asyncio.subprocess.Process | None = None
 
@@ -136,7 +137,7 @@ class EmbeddedServer:
         except BaseException:
             await self.stop()
             raise
-        _write_private(self._folder / "address.json", json.dumps({"url": self.url, "pid": self.pid}).encode())
+        self._tell_address()
 
     async def stop(self) -> None:
         """Stop it and let go of the home. Stopping twice does nothing."""
@@ -147,10 +148,21 @@ class EmbeddedServer:
             self._lock = None
 
     async def restart(self) -> None:
-        """Stop it and start it on the same port; clients come back by themselves."""
+        """Stop it and start it on the same port; clients come back by themselves.
+
+        It keeps the home, also where it raises ServerError or OSError. Nothing new is written, so that it comes back
+        while the disk is full: whoever joins reads only the address, which stays.
+        """
         await self._end_child()
         self._asked_port = self._asked_port or self.port
-        await self.start()
+        self._take_lock()
+        try:
+            await self._start_on_some_port()
+        except BaseException:
+            await self._end_child()
+            raise
+        with suppress(OSError):  # the process's number alone has changed
+            self._tell_address()
 
     async def answers(self, timeout: float = PROBE_SECONDS) -> bool:
         """It greets a client within `timeout` seconds, as only a server does that neither hangs nor is gone."""
@@ -169,6 +181,9 @@ class EmbeddedServer:
         """Return its exit status when it has ended, by itself or by `stop`."""
         assert self._child is not None
         return await self._child.wait()
+
+    def _tell_address(self) -> None:
+        _write_private(self._folder / "address.json", json.dumps({"url": self.url, "pid": self.pid}).encode())
 
     def _take_lock(self) -> None:
         if self._lock is not None:
@@ -195,16 +210,15 @@ class EmbeddedServer:
             first = remembered if attempt == 0 and remembered and _free(remembered) else 0
             self.port = self._asked_port or first or _free_port()
             if await self._started():
-                _write_private(self._folder / "port", str(self.port).encode())
+                _keep_private(self._folder / "port", str(self.port).encode())
                 return
             if self._asked_port:
                 break
         raise ServerError(f"nats-server did not start on port {self.port}: {self._last_words()}")
 
     async def _started(self) -> bool:
-        name = f"troupe-{secrets.token_hex(4)}"
         config = self._folder / "server.conf"
-        _write_private(config, self._config(name).encode())
+        _keep_private(config, self._config(self._name).encode())
         self._child = await asyncio.create_subprocess_exec(
             *process.dying_with_parent(),
             _binary(),
@@ -218,7 +232,7 @@ class EmbeddedServer:
         try:
             async with asyncio.timeout(START_SECONDS):
                 while self._child.returncode is None:
-                    if await _server_name(self.port) == name:
+                    if await _server_name(self.port) == self._name:
                         return True
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
@@ -380,6 +394,12 @@ def _number_in(file: Path) -> int:
         return 0
 
 
+def _keep_private(file: Path, content: bytes) -> None:
+    """As `_write_private`; what is there already needs no room."""
+    if not file.exists() or file.read_bytes() != content:
+        _write_private(file, content)
+
+
 def _write_private(file: Path, content: bytes) -> None:
     """Replace a file as a whole, readable by its owner alone from its first moment on."""
     draft = file.with_name(f"{file.name}.{secrets.token_hex(4)}")
@@ -389,5 +409,5 @@ def _write_private(file: Path, content: bytes) -> None:
             target.write(content)
         draft.replace(file)
     except OSError as error:
-        draft.unlink()
+        draft.unlink(missing_ok=True)
         raise OSError(error.errno, error.strerror, str(file)) from error

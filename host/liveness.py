@@ -6,6 +6,7 @@ heartbeats, and ended by whoever watches over it (host/watchdog.py).
 
 import asyncio
 import json
+import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -18,6 +19,7 @@ from google.protobuf.message import DecodeError
 from bus import subjects
 from bus.errors import RpcError
 from bus.transports import Message, Subscription, Transport
+from host.settings import INSTANCE
 from host.watchdog import IDLE, Pulse
 from troupe.rpc.v1 import Heartbeat
 
@@ -302,6 +304,18 @@ class Presence:
             await asyncio.sleep(BEAT_SECONDS)
             for lost in self._roll.tick(self._clock()):
                 self._tell(lost)
+
+
+def within(instance: str) -> str:
+    """The instance of a process that is to end with this one, so that its name tells whose it is."""
+    own = os.environ.get(INSTANCE, "")
+    return f"{instance}-in_{own}" if own else instance
+
+
+def ends_with(process: str, processes: Iterable[str]) -> list[str]:
+    """Of these processes' names, those of the ones that end with `process`, which the kernel sees to."""
+    instance = process.split("-")[-2:-1]
+    return [each for each in processes if instance and f"-in_{instance[0]}-" in each]
 
 
 class DisconnectRelay:

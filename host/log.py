@@ -4,11 +4,13 @@
 dotted name and facts: `log.warning("model.unloaded", model=name)`. Libraries that use `logging` come out the same way.
 """
 
+import enum
 import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -126,6 +128,21 @@ def _json(event: object, **_: object) -> str:
     return msgspec.json.encode(event, enc_hook=repr).decode()
 
 
+class _Kind(enum.Enum):
+    """What a value's name says of it."""
+
+    SECRET = 1
+    WORDS = 2
+    PLAIN = 3
+
+
+@lru_cache(maxsize=1024)
+def _kind_of(name: str) -> _Kind:
+    if _SECRET_NAME.search(name):
+        return _Kind.SECRET
+    return _Kind.WORDS if _WORDS_NAME.match(name) else _Kind.PLAIN
+
+
 class Redaction:
     """Takes secrets out of an event; with `words`, also prompts, answers and other people's words.
 
@@ -140,9 +157,10 @@ class Redaction:
         return {name: self._named(name, value, 0) for name, value in event.items()}
 
     def _named(self, name: str, value: Any, depth: int) -> Any:
-        if _SECRET_NAME.search(name) and value:
+        kind = _kind_of(name)
+        if kind is _Kind.SECRET and value:
             return HIDDEN
-        if self._words and _WORDS_NAME.match(name) and not isinstance(value, int | float | None):
+        if self._words and kind is _Kind.WORDS and not isinstance(value, int | float | None):
             return _measured(value)
         return self._value(value, depth)
 
@@ -164,8 +182,12 @@ class Redaction:
     def _text(self, text: str) -> str:
         if len(text) > MAX_TEXT:
             text = f"{text[: MAX_TEXT // 2]} … {text[-MAX_TEXT // 2 :]}"
-        text = _SECRET_TEXT.sub(_without_secret, text)
-        return _QUOTE.sub(_without_words, text) if self._words else text
+        # The patterns are slow, and most values of a line are a word or a number.
+        if not text.isalnum():  # what has the look of a secret has a space, a dash or slashes
+            text = _SECRET_TEXT.sub(_without_secret, text)
+        if self._words and len(text) > MAX_QUOTE and ("'" in text or '"' in text):
+            text = _QUOTE.sub(_without_words, text)
+        return text
 
 
 def _without_secret(found: re.Match[str]) -> str:

@@ -41,6 +41,8 @@ async def run(
     offered = services(kind)
     async with Member(settings, name, transport=transport) as member:
         actor = kind(**_arguments(kind, name, settings, member))
+        if hasattr(actor, "trouble"):
+            member.heart.trouble = actor.trouble
         async with _started(actor):
             for service in offered:
                 await _serve(member, actor, service)

@@ -6,7 +6,9 @@ each is for. A wrong name or value is refused with the file, the key and what is
 """
 
 import difflib
+import math
 import os
+import stat
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -117,6 +119,13 @@ class ModelSettings(Struct, frozen=True, kw_only=True):
     aliases: dict[str, str] = field(default_factory=dict)
     """Other names of models: {"gpt-4o": "troupe-tiny"}. An alias of an alias is none."""
 
+    def __post_init__(self) -> None:
+        for alias, name in self.aliases.items():
+            if not alias or not name:
+                raise ValueError(f"aliases: {alias!r} = {name!r} lacks a name.")
+            if alias == name:
+                raise ValueError(f"aliases: {alias!r} is another name for itself; say which model it stands for.")
+
 
 def _default_home() -> Path:
     return Path("~/.troupe").expanduser()
@@ -176,10 +185,12 @@ def load(
     file = _find(path, home or _default_home(), environ)
     data = _read(file) if file else {}
     source = str(file) if file else ""
-    if home is None:
-        home = (file.parent if file else Path()).joinpath(Path(str(data.get("home", _default_home()))).expanduser())
-    data.pop("home", None)
     where = source or "settings"
+    said = data.pop("home", "")
+    if not isinstance(said, str):
+        raise SettingsError(where, "home", f"{said!r} is not allowed: a folder is expected, as text in quotes.")
+    if home is None:
+        home = (file.parent if file else Path()) / (Path(said).expanduser() if said else _default_home())
     _refuse_unknown(data, {**_sections(), **rooms}, where, complete=complete)
     settings = _settings(data, rooms, where, home.absolute(), source)
     return _overridden(settings, rooms, environ)
@@ -203,13 +214,26 @@ def _handed_down(file: Path) -> Settings:
 def _find(path: Path | None, home: Path, environ: Mapping[str, str]) -> Path | None:
     named = path or (Path(environ["TROUPE_CONFIG"]) if environ.get("TROUPE_CONFIG") else None)
     if named is not None:
-        if not named.is_file():
-            raise SettingsError(str(named), "", "there is no such file; name another with --config or TROUPE_CONFIG.")
+        _check_named(named)
         return named.absolute()
     for candidate in (Path("troupe.toml"), home / "troupe.toml"):
         if candidate.is_file():
             return candidate.absolute()
     return None
+
+
+def _check_named(file: Path) -> None:
+    """Raises SettingsError for what is no file. /dev/null is an empty one; others of its kind may never end."""
+    other = "name another with --config or TROUPE_CONFIG."
+    try:
+        mode = file.stat().st_mode
+    except OSError as error:
+        why = "there is no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {_why(error)}"
+        raise SettingsError(str(file), "", f"{why}; {other}") from error
+    if stat.S_ISDIR(mode):
+        raise SettingsError(str(file), "", f"is a folder, and settings are a file; {other}")
+    if not stat.S_ISREG(mode) and file != Path(os.devnull):
+        raise SettingsError(str(file), "", f"is no regular file; {other}")
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -285,9 +309,20 @@ def _value(kind: Any, value: Any, source: str, key: str, strict: bool) -> Any:
     if isinstance(value, list) and items and isinstance(items[0], type) and issubclass(items[0], Struct):
         return [_item(items[0], item, source, key, strict) for item in value]
     try:
-        return msgspec.convert(value, kind, strict=strict)
+        found = msgspec.convert(value, kind, strict=strict)
     except ValidationError as error:
         raise SettingsError(source, key, f"{_shown(key, value)} {_allowed(kind, value, error)}") from error
+    if not _finite(found):  # TOML has words for such numbers; JSON, by which they are handed down, has none
+        raise SettingsError(source, key, f"{_shown(key, value)} is not allowed: a finite number is expected.")
+    return found
+
+
+def _finite(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_finite, value.values()))
+    if isinstance(value, (list, tuple)):
+        return all(map(_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _item(kind: type[Struct], value: Any, source: str, key: str, strict: bool) -> Struct:

@@ -23,7 +23,7 @@ from host.bus_watch import BusWatch
 from host.driver import Driver
 from host.embedded import EmbeddedServer
 from host.health import HealthActor, described
-from host.liveness import DisconnectRelay, Presence
+from host.liveness import DisconnectRelay, Presence, ends_with
 from host.log import RotatingFile, configure
 from host.member import Member
 from host.output import Output
@@ -201,6 +201,7 @@ class Supervisor:
         self._driver: Driver
         self._health: HealthActor
         self._relay: DisconnectRelay
+        self._presence: Presence
         self._member: Member
 
     async def run(self, stop: asyncio.Event) -> int:
@@ -228,11 +229,9 @@ class Supervisor:
         self._relay = DisconnectRelay(self._member.transport)
         await self._relay.start()
         stack.push_async_callback(self._relay.stop)
-        self._driver = Driver(
-            self.supervision, self._launch, changed=self._tell, failed=self._give_up, gone=self._relay.report
-        )
+        self._driver = Driver(self.supervision, self._launch, changed=self._tell, failed=self._give_up, gone=self._gone)
         self._driver.failure.add_done_callback(self._watched)
-        presence = Presence(self._member.transport)
+        presence = self._presence = Presence(self._member.transport)
         presence.listen(self._heard)
         await presence.start()
         stack.push_async_callback(presence.stop)
@@ -261,6 +260,12 @@ class Supervisor:
         else:
             self._calls[beat.actor] = beat.calls
             self._driver.heard(beat)
+
+    async def _gone(self, ended: str) -> None:
+        """Tell of an end, and of those that the kernel ended with it: what a family has loaded."""
+        await self._relay.report(ended)
+        for each in ends_with(ended, self._presence.processes) if process.dying_with_parent() else ():
+            await self._relay.report(each)
 
     def stop_now(self) -> None:
         """Wait for nothing any more: after `stop`, kill what still runs."""

@@ -62,24 +62,26 @@ class _Window:
         self._excused = 0.0
         self._looked = now
         self._last: Sight | None = None
+        self.seen = False
+        """The system was asked since it moved last."""
 
     def move(self, now: float) -> None:
-        """It has moved."""
+        """It has moved. What it had waited for at the last look stays: from there the next look counts on."""
         self.since = self._looked = now
-        self._excused, self._last = 0.0, None
+        self._excused, self.seen = 0.0, False
 
     def look(self, sight: Sight, threads: Mapping[int, float], now: float) -> None:
-        """Excuse what was spent on waiting since the look before."""  # 1
+        """Excuse what was spent on waiting since the look before, at most the time since it moved."""  # 1
         before = self._last.waited if self._last else threads
         waited = max((waited - before.get(thread, waited) for thread, waited in threads.items()), default=0.0)
         spent = now - self._looked if self._last else 0.0
         self._excused += spent if sight.reading else min(max(waited, 0.0), spent)
-        self._last, self._looked = sight, now
+        self._last, self._looked, self.seen = sight, now, True
 
     @property
-    def seen(self) -> bool:
-        """The system was asked since it moved last."""
-        return self._last is not None
+    def strange(self) -> bool:
+        """The system was never asked: there is nothing to count from."""
+        return self._last is None
 
     def still(self, now: float) -> float:
         """Seconds that count."""
@@ -117,7 +119,7 @@ class Watchdog:
     def wants_look(self, now: float) -> bool:
         """Ask the system about it."""
         stuck = self._pulse.working and now - self._step.since >= LOOK_SECONDS
-        return stuck or now - self._beat.since >= LOOK_SECONDS
+        return self._beat.strange or stuck or now - self._beat.since >= LOOK_SECONDS
 
     def look(self, sight: Sight, now: float) -> None:
         """The system was asked."""

@@ -25,11 +25,14 @@ class BlobWriter:
     ABORTED. A cancelled `write` leaves the writer fit for `close`, which keeps what came.
     """
 
-    def __init__(self, file: BinaryIO, digest: "hashlib._Hash", size: int, limit: int, free: int) -> None:
+    def __init__(
+        self, file: BinaryIO, digest: "hashlib._Hash", size: int, limit: int, free: int, *, scarce: bool = False
+    ) -> None:
         self.size = size
         self._file = file
         self._digest = digest
         self._limit = limit
+        self._scarce = scarce
         self._free = free
         self._checked = size
         self._chunks: list[bytes] = []
@@ -38,26 +41,34 @@ class BlobWriter:
         self._turn = asyncio.Lock()
 
     @classmethod
-    async def open(cls, path: Path, *, limit: int, free: int = 0, offset: int = 0) -> "BlobWriter":
+    async def open(
+        cls, path: Path, *, limit: int, free: int = 0, offset: int = 0, scarce: bool = False
+    ) -> "BlobWriter":
         """Go on in a file that exists; what is behind `offset` is cut off.
 
-        limit: bytes of the whole file. free: bytes of the disk that must stay free. Raises OSError where it cannot be
-        opened, OUT_OF_RANGE (BLOB_RANGE) if it is shorter than `offset`.
+        limit: bytes of the whole file. free: bytes of the disk that must stay free. scarce: there is no room for more
+        than the limit, which the content itself could have. Raises OSError where it cannot be opened, OUT_OF_RANGE
+        (BLOB_RANGE) if it is shorter than `offset`.
         """
         file, digest = await asyncio.to_thread(_opened, path, offset)
-        return cls(file, digest, offset, limit, free)
+        return cls(file, digest, offset, limit, free, scarce=scarce)
 
     async def write(self, data: bytes) -> None:
         """The next bytes. Raises RESOURCE_EXHAUSTED (MESSAGE_TOO_LARGE, STORE_FULL), ABORTED (UPLOAD_TAKEN_OVER)."""
         async with self._turn:
             self._check_open()
             if self.size + len(data) > self._limit:
-                raise too_large(self.size + len(data), self._limit)
+                raise self._excess(self.size + len(data))
             self.size += len(data)
             self._chunks.append(data)
             self._waiting += len(data)
             if self._waiting >= BATCH_BYTES:
                 await self._flush()
+
+    def _excess(self, size: int) -> RpcError:
+        if self._scarce:
+            return full(f"there is room for {self._limit:,} bytes of this content, and it has more")
+        return too_large(size, self._limit)
 
     def _check_open(self) -> None:
         if self._file.closed:

@@ -147,6 +147,10 @@ class BlobFiles:
             raise full(f"{what} has {max(0, room):,} bytes left")
         return min(self.limits.blob if size is None else size, room)
 
+    def scarce(self, row: BlobRow, limit: int) -> bool:
+        """The limit that `begin` gave is the room that is left, and less than such content may have."""
+        return row.size is None and limit < self.limits.blob
+
     def partial(self, blob_id: str) -> Path:
         """Where content is written while it comes."""
         return self._partial / blob_id
@@ -154,8 +158,8 @@ class BlobFiles:
     def finish(self, row: BlobRow, size: int, sha256: str) -> BlobRow:
         """Its partial file is written and on the disk; make it the blob.
 
-        Raises INVALID_ARGUMENT (SIZE_MISMATCH), DATA_LOSS (DIGEST_MISMATCH), which removes it, and RESOURCE_EXHAUSTED
-        (STORE_FULL). NOT_FOUND if it was deleted meanwhile.
+        Raises INVALID_ARGUMENT (SIZE_MISMATCH; DIGEST_MISMATCH, which removes it), and RESOURCE_EXHAUSTED (STORE_FULL).
+        NOT_FOUND if it was deleted meanwhile.
         """
         if self._rows.find(row.id) is None:
             raise not_found(row.id)
@@ -336,8 +340,5 @@ def beyond(offset: int, size: int) -> RpcError:
 
 def damaged() -> RpcError:
     """The content is not what was promised."""
-    return RpcError(
-        Code.DATA_LOSS,
-        "The content's SHA-256 is not the one that was announced; it was removed. Upload it again.",
-        reason="DIGEST_MISMATCH",
-    )
+    message = "The content's SHA-256 is not the one that was announced; it was removed. Upload it again."
+    return errors.invalid(message, "sha256", reason="DIGEST_MISMATCH")

@@ -1,8 +1,11 @@
 """Which models and adapters there are: GGUF files in folders, by the name of the file."""
 
+import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from actors.llama.engine_limits import context_tokens
@@ -19,7 +22,7 @@ FAMILY = "llama"
 SHIPPED = Path(__file__).parent / "models"
 """Models that come with Troupe."""
 ENTRIES_LIMIT = 10_000
-"""Models that a list may have."""
+"""Models that a list may have, and files that are looked at in one folder."""
 COMPLETES_ONLY = "No chat template, text completion only."
 NO_MODELS = ("adapter", "mmproj", "imatrix", "vocab")
 """Values of general.type that say "this is only a part of something"."""
@@ -66,16 +69,20 @@ class Catalog:
         self._models = models
         self._adapters = adapters
         self._read: dict[Path, Entry] = {}
+        self.place = ""
+        """What is looked at now; it stays while a disk does not answer."""
 
     def entries(self) -> dict[str, Entry]:
         """All models by name."""
-        found = _by_name(self._entry(name, path) for name, path in _files(self._models))
+        found = _by_name(self._entry(name, path) for name, path in self._files(self._models))
         models = {name: entry for name, entry in found.items() if not _is_part(entry)}
+        self.place = ""
         return dict(sorted(models.items())[:ENTRIES_LIMIT])
 
     def adapters_for(self, architecture: str) -> list[str]:
         """Names of adapters that were made for models of this kind."""
-        found = _by_name(self._entry(name, path) for name, path in _files(self._adapters))
+        found = _by_name(self._entry(name, path) for name, path in self._files(self._adapters))
+        self.place = ""
         return sorted(name for name, entry in found.items() if _fits(entry, architecture))
 
     def describe(self, entry: Entry, settings: LlamaSettings) -> Model:
@@ -96,7 +103,13 @@ class Catalog:
                 model.note = COMPLETES_ONLY
         return model
 
+    def _files(self, folders: Sequence[Path]) -> Iterable[tuple[str, Path]]:
+        for folder in folders:
+            self.place = str(folder)
+            yield from _files([folder])
+
     def _entry(self, name: str, path: Path) -> Entry | None:
+        self.place = str(path)
         try:
             modified = path.stat().st_mtime_ns
         except OSError:
@@ -126,10 +139,17 @@ class AdapterFolders:
 
 def _files(folders: Sequence[Path]) -> Iterable[tuple[str, Path]]:
     for folder in folders:
-        for path in sorted(folder.glob("*.gguf")):
+        for path in sorted(islice(_gguf_in(folder), ENTRIES_LIMIT)):
             name = _name(path)
             if name:
                 yield name, path
+
+
+def _gguf_in(folder: Path) -> Iterator[Path]:
+    with suppress(OSError), os.scandir(folder) as found:
+        for each in found:
+            if each.name.endswith(".gguf"):
+                yield Path(each)
 
 
 def _name(path: Path) -> str:

@@ -4,6 +4,8 @@ llama.cpp trusts files more than a hub may trust what people drop into a folder.
 file may claim, and has a sentence for what is wrong. The format is described in ggml's docs/gguf.md.
 """
 
+import os
+import stat
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +22,11 @@ STRING_LIMIT = 4 << 20
 """Bytes of one string; chat templates have some ten thousand."""
 ARRAY_LIMIT = 1 << 24
 """Elements of one array; vocabularies have some hundred thousand."""
+
+READS_LIMIT = 1 << 21
+"""Reads that one header may take, which is some seconds; a vocabulary of some hundred thousand takes as many."""
+HEADER_LIMIT = 64 << 20
+"""Bytes that are read of one header; what is left out does not count."""
 
 Scalar = str | int | float | bool
 
@@ -120,12 +127,20 @@ class ModelHeader:
 def read_header(path: Path) -> ModelHeader:
     """Read and check a file's header and the sizes it claims. Raises RpcError MODEL_LOAD_FAILED with what is wrong."""
     try:
-        with path.open("rb") as file:
-            return _Reader(file, path).read()
+        with open(path, "rb", opener=_at_once) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise _broken(path, "it is no regular file")
+            return _Reader(file, path, status.st_size).read()
     except OSError as problem:
         raise _broken(path, f"it cannot be read ({problem.strerror})") from problem
     except (struct.error, UnicodeDecodeError) as problem:
         raise _broken(path, "its header is damaged") from problem
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open a file; a pipe that nobody writes to is not waited for."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _broken(path: Path, why: str) -> RpcError:
@@ -134,10 +149,11 @@ def _broken(path: Path, why: str) -> RpcError:
 
 
 class _Reader:
-    def __init__(self, file: BinaryIO, path: Path) -> None:
+    def __init__(self, file: BinaryIO, path: Path, size: int) -> None:
         self._file = file
         self._path = path
-        self._size = path.stat().st_size
+        self._size = size
+        self._reads = self._read = 0
 
     def read(self) -> ModelHeader:
         tensors, entries = self._preamble()
@@ -164,6 +180,9 @@ class _Reader:
         return tensors, entries
 
     def _take(self, count: int) -> bytes:
+        self._reads, self._read = self._reads + 1, self._read + count
+        if self._reads > READS_LIMIT or self._read > HEADER_LIMIT:
+            raise _broken(self._path, "its header is larger than any model's")
         data = self._file.read(count)
         if len(data) < count:
             raise _broken(self._path, f"it ends within its header, after {self._size} bytes; the copy is incomplete")

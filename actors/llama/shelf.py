@@ -29,6 +29,11 @@ class LlamaShelf:
         """See `Shelf`."""
         return self._catalog.entries()
 
+    @property
+    def place(self) -> str:
+        """See `Shelf`."""
+        return self._catalog.place
+
     def describe(self, entry: Entry) -> Model:
         """See `Shelf`."""
         return self._catalog.describe(entry, self._settings)

@@ -35,6 +35,10 @@ from troupe.rpc.v1 import Progress
 
 NAMING_SECONDS = 5.0
 """How long a model that serves may take to follow a change of its names."""
+LOOK_SECONDS = 1.5
+"""How long a look at what there is may take; less than the front of all models waits for a list."""
+FIRST_LOOK_SECONDS = 10.0
+"""The same at the start, when every file is read."""
 SHOWN = 5
 """Names that an error about an unknown one tells."""
 
@@ -54,7 +58,10 @@ class Entry(Protocol):
 
 
 class Life(Protocol):
-    """What serves one model, from start to stop and again."""
+    """What serves one model, from start to stop and again.
+
+    It may have a `trouble`, a function: what the family is to tell of it, as a sentence; empty: nothing.
+    """
 
     state: ModelState
     error: str
@@ -81,7 +88,10 @@ Known = TypeVar("Known", bound=Entry)
 
 
 class Shelf(Protocol[Known]):
-    """What a family's models are."""
+    """What a family's models are.
+
+    It may have a `place`: the file or folder that is looked at now, for people; asked while a thread looks.
+    """
 
     def entries(self) -> Mapping[str, Known]:
         """All models by name, looked up anew. May read files: it is called in a thread, one call at a time."""
@@ -112,13 +122,22 @@ class Family(FamilyService, Generic[Known]):
         self._names = Names(family)
         self._watchers = Watchers(self._seen)
         self._looking = asyncio.Lock()
+        self._look_task: asyncio.Task[None] | None = None
+        self._look_began = 0.0
+        self._late = ""
+        self._known = asyncio.Event()
 
     def routes(self, service: ServiceInfo) -> list[str]:
         """FamilyService is served under the family's name."""
         return [self.family]
 
+    def trouble(self) -> str:
+        """What is not right with the family though it serves, in sentences; empty: nothing."""
+        lives = [life.trouble() for _, life in self._lives.values() if hasattr(life, "trouble")]
+        return " ".join(filter(None, [self._late, *lives]))
+
     async def __aenter__(self) -> Self:
-        await self._look()
+        await self._look(within=FIRST_LOOK_SECONDS)
         for name in self._preload:
             try:
                 await self._life(await self._find(name)).start()
@@ -130,14 +149,20 @@ class Family(FamilyService, Generic[Known]):
         """End the calls that would last for ever: who watches, and processes that ask for their names."""
         self._watchers.close()
         self._names.close()
+        self._known.set()
 
     async def __aexit__(self, *_: object) -> None:
         self.leave()
+        if self._look_task is not None:
+            self._look_task.cancel()
+            await asyncio.wait([self._look_task])
         await asyncio.gather(*(life.stop() for _, life in self._lives.values()))
 
     async def list_models(self, request: ListModelsRequest, ctx: Context) -> ListModelsResponse:
         """See the contract."""
         await self._look()
+        if not self._known.is_set():
+            raise self._unknown()
         return ListModelsResponse(models=self._seen().values())
 
     async def describe_model(self, request: DescribeModelRequest, ctx: Context) -> DescribeModelResponse:
@@ -169,6 +194,7 @@ class Family(FamilyService, Generic[Known]):
 
     async def watch_models(self, request: WatchModelsRequest, ctx: Context) -> AsyncIterator[WatchModelsResponse]:
         """See the contract."""
+        await self._known.wait()
         async for response in self._watchers.watch():
             yield response
 
@@ -185,12 +211,40 @@ class Family(FamilyService, Generic[Known]):
 
     # ---- what is known
 
-    async def _look(self, *, anew: bool = True) -> None:
-        """See what there is; with `anew`, describe also what has not changed."""
-        async with self._looking:
+    async def _look(self, *, anew: bool = True, within: float | None = None) -> None:
+        """See what there is; with `anew`, describe also what has not changed.
+
+        A disk or mount may hang. Then what was known stays and `trouble` tells, until that one look has ended: no
+        thread more is spent on it. Returns within `within` seconds, LOOK_SECONDS unless given.
+        """
+        if self._late:
+            return
+        try:
+            async with asyncio.timeout(within or LOOK_SECONDS), self._looking:
+                if self._look_task is not None:  # whoever began it has left
+                    await asyncio.wait([self._look_task])
+                self._look_task = asyncio.create_task(self._look_once(anew=anew), name=f"look of {self.family}")
+                await asyncio.shield(self._look_task)
+        except TimeoutError:
+            self._check_hangs()
+
+    async def _look_once(self, *, anew: bool) -> None:
+        self._look_began = asyncio.get_running_loop().time()
+        try:
             entries, models = await asyncio.to_thread(self._read, {} if anew else self._entries)
-        self._entries, self._models = entries, models
+            self._entries, self._models = entries, models
+        finally:
+            self._late = ""
+        self._known.set()
         self._watchers.tell()
+
+    def _check_hangs(self) -> None:
+        """Not where only the turn did not come in time, since many looked."""
+        lasts = asyncio.get_running_loop().time() - self._look_began
+        if self._look_task is not None and not self._look_task.done() and lasts > LOOK_SECONDS / 2:
+            place = getattr(self._shelf, "place", "") or "The place of its models"
+            self._late = f"{place} does not answer, so that what is new among the models is not seen."
+            log.warning("models.hang", family=self.family, place=place)
 
     def _read(self, known: Mapping[str, Known]) -> tuple[dict[str, Known], dict[str, Model]]:
         entries = dict(self._shelf.entries())
@@ -202,9 +256,17 @@ class Family(FamilyService, Generic[Known]):
 
     async def _find(self, name: str) -> Known:
         await self._look(anew=False)
+        if name not in self._entries and (self._late or not self._known.is_set()):
+            raise self._unknown()
         if name not in self._entries:
             raise not_found("model", name, list(self._entries), "MODEL_NOT_FOUND")
         return self._entries[name]
+
+    def _unknown(self) -> RpcError:
+        why = self._late or "It has not seen yet which models it has."
+        message = f"The family {self.family} cannot tell this now: {why} Try again in a moment."
+        metadata = {"family": self.family}
+        return RpcError(Code.UNAVAILABLE, message, reason="FAMILY_UNAVAILABLE", metadata=metadata, retry_after=1.0)
 
     def _seen(self) -> dict[str, Model]:
         return {name: self._model(name) for name in self._models}

@@ -17,6 +17,7 @@ from typing import Protocol
 import msgspec
 
 from host.driver import Process
+from host.liveness import within
 from host.process import dying_with_parent
 from host.settings import INSTANCE
 
@@ -68,7 +69,7 @@ class SubprocessLauncher:
             *command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env={**self._environment, INSTANCE: instance},
+            env={**self._environment, INSTANCE: within(instance)},
             start_new_session=True,
         )
         return Subprocess(process)

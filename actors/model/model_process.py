@@ -127,7 +127,7 @@ class ModelProcess:
         driver.failure.add_done_callback(self._broke)
         self._driver = driver
         if self._watch is not None:
-            self._leave = self._watch.follow(driver, self._trouble)
+            self._leave = self._watch.follow(driver)
         driver.start()
 
     async def _over(self, driver: Driver) -> None:
@@ -140,7 +140,8 @@ class ModelProcess:
         self._leave()
         self._driver = None
 
-    def _trouble(self) -> str:
+    def trouble(self) -> str:
+        """What the family is to tell of it, as a sentence; empty: nothing."""
         restarts = self.state == ModelState.MODEL_STATE_LOADING and self.error
         return f"{self.name} is started again: {self.error}." if restarts else ""
 

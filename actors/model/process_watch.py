@@ -17,9 +17,8 @@ class ProcessWatch:
     def __init__(self, member: Member) -> None:
         self._transport: Transport = member.transport
         self._presence = Presence(member.transport)
-        self._followed: dict[Driver, Callable[[], str]] = {}
+        self._followed: set[Driver] = set()
         self._started = False
-        member.heart.trouble = self._trouble
 
     async def start(self) -> None:
         """Begin to listen. Starting twice does nothing."""
@@ -33,16 +32,10 @@ class ProcessWatch:
         if self._started:
             await self._presence.stop()
 
-    def follow(self, driver: Driver, trouble: Callable[[], str]) -> Callable[[], None]:
-        """Let a driver hear every beat; what is returned ends it. trouble: what the family is to tell of it, if any."""
-        self._followed[driver] = trouble
-        return lambda: self._forget(driver)
-
-    def _forget(self, driver: Driver) -> None:
-        self._followed.pop(driver, None)
-
-    def _trouble(self) -> str:
-        return " ".join(filter(None, (trouble() for trouble in self._followed.values())))
+    def follow(self, driver: Driver) -> Callable[[], None]:
+        """Let a driver hear every beat; what is returned ends it."""
+        self._followed.add(driver)
+        return lambda: self._followed.discard(driver)
 
     async def gone(self, process: str) -> None:
         """Tell everyone that a process has ended, so that nobody waits for it. Raises RpcError."""

@@ -96,6 +96,12 @@ class ModelsActor(ModelService):
         await asyncio.gather(*following, return_exceptions=True)
         await self._presence.stop()
 
+    def trouble(self) -> str:
+        """Families whose processes serve, as they say, and do not answer."""
+        service = families.FamilyService.INFO.name
+        deaf = [family for family in self._directory.families if self._presence.serving(service, family)]
+        return " ".join(filter(None, map(self._directory.why_away, deaf)))
+
     async def list_models(self, request: ListModelsRequest, ctx: Context) -> ListModelsResponse:
         """See the contract."""
         await self._refresh()
@@ -239,6 +245,8 @@ def _defaults(chosen: str) -> dict[str, Sequence[str]]:
 
 
 def _why(family: str, error: RpcError) -> str:
+    if error.reason == "FAMILY_UNAVAILABLE":
+        return error.message
     late = error.code is Code.DEADLINE_EXCEEDED
     why = f"it did not answer within {LIST_SECONDS:g} s" if late else "its process does not answer"
     return f"The family {family} is away ({why})."

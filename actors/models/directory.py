@@ -60,7 +60,11 @@ class Directory:
 
     def missing(self, family: str) -> bool:
         """Whether a family was told to be lost and has not come back."""
-        return bool(self._families[family].away)
+        return bool(self.why_away(family))
+
+    def why_away(self, family: str) -> str:
+        """Why a family does not answer now, as a sentence; empty: it does."""
+        return self._families[family].away
 
     def meet(self, family: str) -> None:
         """There is a family of this name."""

@@ -97,16 +97,20 @@ export class Call {
 
   /** What another page or process needs in order to go on after the messages that were handed out here. */
   ticket() {
-    return { id: this.id, epoch: this.epoch, method: this.method, resumeKey: this.#resumeKey, after: this.#taken };
+    const { id, epoch, method } = this;
+    return { id, epoch, method, resumeKey: this.#resumeKey, after: this.#taken, begun: this.#content };
   }
 
-  /** The call that a ticket is for. */
-  static fromTicket({ id, epoch, method, resumeKey, after }) {
-    const call = new Call(method, null);
+  /**
+   * The call that a ticket is for. request: what it was opened with, so that one of which nothing but progress was heard
+   * may be opened again where the hub knows it no more; null: it may not.
+   */
+  static fromTicket({ id, epoch, method, resumeKey, after, begun = true }, request = null) {
+    const call = new Call(method, request, { repeatable: request !== null });
     Object.assign(call, { id, epoch, answered: true });
     call.#resumeKey = resumeKey;
     call.#sent = true;
-    call.#content = true;
+    call.#content = begun;
     call.#seen = call.#taken = call.#consumed = after;
     call.#granted = after + call.#options.window;
     return call;

@@ -102,9 +102,11 @@ export class Chat {
     return this.#call?.ticket() ?? null;
   }
 
-  /** Go on with the answer of a ticket; its turn is the last one. */
-  resume(conversation, ticket) {
-    return this.#follow(conversation, conversation.turns.at(-1), this.#wire.resume(ticket));
+  /** Go on with the answer of a ticket; its turn is the last one. One that had not begun may be asked for again. */
+  resume(conversation, ticket, settings) {
+    const turn = conversation.turns.at(-1);
+    const request = requestFor(conversation.turns.slice(0, -1), { ...settings, model: turn.model });
+    return this.#follow(conversation, turn, this.#wire.resume(ticket, request));
   }
 
   #answer(conversation, settings) {

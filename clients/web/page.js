@@ -9,9 +9,12 @@ import { preferredLanguage, speaker } from "./texts.js";
 import { button, made, TurnsView } from "./turns.js";
 import { Wire } from "./wire.js";
 
-/** Model whose subject is Troupe itself: only there the suggested questions make sense. */
+/** Model whose subject is Troupe itself: it is asked about nothing else. */
 const GUIDE = "troupe-tiny";
-const SUGGESTIONS = ["suggestion1", "suggestion2", "suggestion3"];
+const ABOUT_TROUPE = ["suggestion1", "suggestion2", "suggestion3"];
+const ABOUT_THE_WORLD = ["suggestion4", "suggestion5", "suggestion6"];
+/** Models that the hub brings and that know no other language. */
+const ENGLISH_ONLY = new Set(["smollm2-135m"]);
 const NEAR_END_PIXELS = 80;
 const COPIED_MS = 1500;
 /** Between two looks at a list of models that will change by itself. */
@@ -136,10 +139,14 @@ class Page {
     if (shown) this.#conversation = shown;
     for (const [chatId, ticket] of Object.entries(tickets)) {
       const conversation = chatId === id ? shown : this.#store.chat(chatId);
-      if (conversation?.turns.at(-1)?.state === "running") this.#chatFor(conversation).resume(conversation, ticket);
+      if (conversation?.turns.at(-1)?.state === "running") this.#resume(conversation, ticket);
     }
     if (!this.#answering) settled(this.#conversation);
     this.#showConversation();
+  }
+
+  #resume(conversation, ticket) {
+    this.#chatFor(conversation).resume(conversation, ticket, this.#settings);
   }
 
   /** The tab is closed or loaded again: keep what is here, and what an answer can go on from. */
@@ -339,15 +346,20 @@ class Page {
     this.#models.show(say);
   }
 
-  /** Made anew in another language only: one of them may have the focus. */
+  /** Questions that the model can be asked, made anew only where they become others: one of them may have the focus. */
   #showSuggestions() {
     const list = byId("suggestions");
-    list.hidden = this.#models.name !== GUIDE;
-    if (list.lang === this.#settings.language) return;
-    list.lang = this.#settings.language;
-    const suggested = SUGGESTIONS.map((name) => {
+    const model = this.#models.name;
+    const language = ENGLISH_ONLY.has(model) ? "en" : this.#settings.language;
+    const names = model === GUIDE ? ABOUT_TROUPE : ABOUT_THE_WORLD;
+    list.hidden = !model;
+    if (list.lang === language && list.dataset.first === names[0]) return;
+    list.lang = language;
+    list.dataset.first = names[0];
+    const say = speaker(language);
+    const suggested = names.map((name) => {
       const row = made("li");
-      row.append(button(this.say(name), (pressed) => this.#ask(pressed.textContent)));
+      row.append(button(say(name), (pressed) => this.#ask(pressed.textContent)));
       return row;
     });
     list.replaceChildren(...suggested);

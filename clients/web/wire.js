@@ -107,9 +107,9 @@ export class Wire {
     return answer;
   }
 
-  /** Continue a call from its `ticket()`, for example after the page was loaded again. */
-  resume(ticket) {
-    return this.#enlist(Call.fromTicket(ticket));
+  /** Continue a call from its `ticket()`, for example after the page was loaded again. request: see Call.fromTicket. */
+  resume(ticket, request = null) {
+    return this.#enlist(Call.fromTicket(ticket, request));
   }
 
   /** Leave for good. Open calls end with CANCELLED here; the hub lets resumable ones go on for their grace period. */

@@ -17,8 +17,12 @@ from gateway.limits import Holding, Limits
 READ_SECONDS = 60.0
 """A client that sends its body for longer, or a piece of an upload, is given up."""
 
+TAIL = 16
+"""Bytes that are enough for an escape and what ends the text and the object after it."""
+
 _PATH = re.compile(r" - at `\$?\.?(.*)`$")
 _UNKNOWN = re.compile(r"contains unknown field `(.*?)`", re.DOTALL)
+_HALF = re.compile(rb"(?<!\\)\\u[dD][89abAB][0-9a-fA-F]{2}[^\\]")
 _MISSING = re.compile(r"missing required field `(\w+)`")
 
 
@@ -166,7 +170,7 @@ def decode(decoder: "msgspec.json.Decoder[Any]", body: bytes) -> Any:
     except msgspec.ValidationError as error:
         raise _wrong(str(error), decoder.type) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise invalid(f"The request's body is no JSON: {error}.", reason="INVALID_JSON") from error
+        raise invalid(f"The request's body is no JSON: {_unread(error, body)}.", reason="INVALID_JSON") from error
     except RecursionError as error:
         raise invalid("The request's body is nested too deeply.", reason="INVALID_JSON") from error
 
@@ -175,6 +179,13 @@ def _without_nulls(body: bytes) -> bytes:
     """The object without its fields that say nothing: some clients send every field that they know as null."""
     given: dict[str, Any] = msgspec.json.decode(body)
     return msgspec.json.encode({name: value for name, value in given.items() if value is not None})
+
+
+def _unread(error: Exception, body: bytes) -> str:
+    """Why it cannot be read. The decoder takes half a character so near the end for an end that came too early."""
+    if half := _HALF.search(body[-TAIL:]):
+        return f"{half[0][:6].decode()} is half of a surrogate pair, and so no character"
+    return str(error)
 
 
 def _wrong(text: str, kind: type) -> RpcError:

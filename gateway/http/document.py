@@ -125,6 +125,15 @@ ERRORS: dict[int, tuple[str, RpcError]] = {
             reference="f05a7d1c2e96",
         ),
     ),
+    507: (
+        "There is no room; something has to be deleted first.",
+        RpcError(
+            Code.RESOURCE_EXHAUSTED,
+            "The blob store is full: the disk has 17,760,255 bytes left; delete something.",
+            reason="STORE_FULL",
+            reference="b7206fe4d913",
+        ),
+    ),
 }
 """What each status means, with an example."""
 

@@ -65,7 +65,9 @@ class Form:
     def __init__(self, content_type: str, pieces: AsyncIterator[bytes]) -> None:
         kind, options = parse_options_header(content_type)
         boundary = options.get(b"boundary", b"")
-        if kind != b"multipart/form-data" or not boundary:
+        if kind == b"multipart/form-data" and not boundary:
+            raise _malformed("The request's Content-Type is multipart/form-data and lacks its boundary")
+        if kind != b"multipart/form-data":
             raise _malformed(f"The request's Content-Type is {content_type[:80]!r}, not multipart/form-data")
         self._pieces = pieces
         self._events: deque[_Begin | bytes | _End] = deque()

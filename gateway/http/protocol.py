@@ -5,6 +5,7 @@ it knows no chunks.
 """
 
 import asyncio
+import re
 import socket
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import CloseCode, Frame
 
 from bus import RpcError, invalid
+from gateway import access_log
 from gateway.http.errors import status_of
 from gateway.http.problem import PROBLEM_TYPE, encoded
 
@@ -41,6 +43,8 @@ MAX_FRAGMENTS = 64 * 1024
 
 MAX_UNSENT_BYTES = 128 * 1024
 """Of a WebSocket in the system's buffers, besides what is on the line. Left alone they take some megabytes."""
+
+_ABSOLUTE = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)")
 
 log = structlog.get_logger(__name__)
 
@@ -81,7 +85,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         head = b"content-type: %s\r\ncontent-length: %d\r\n" % (PROBLEM_TYPE.encode(), len(body))
         self.transport.write(STATUS_LINE[status_of(error)] + head + b"connection: close\r\n\r\n" + body)
         self.transport.close()
-        log.info("http.refused", reason=error.reason, reference=error.reference)
+        peer = access_log.peer(self.client)
+        log.info("http.refused", reason=error.reason, reference=error.reference, peer=peer)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -93,6 +98,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._refused = True
             self._refuse(error)
             return
+        self._heed_target()
         before = self.cycle
         with self._admitted():
             super().on_headers_complete()
@@ -100,6 +106,15 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             if self.parser.get_http_version() == "1.0":
                 _end_with_connection(self.cycle)
             hold_head(self.cycle)
+
+    def _heed_target(self) -> None:
+        """Let a request line with a whole URL say whom it is for, as HTTP has it, and not the Host header beside it."""
+        target = _ABSOLUTE.match(bytes(self.url))
+        if target is None:
+            return
+        if self.parser.get_http_version() == "1.0" and all(name != b"host" for name, _ in self.headers):
+            self.headers.append((b"host", target[1]))
+        self.headers[:] = [(name, target[1] if name == b"host" else value) for name, value in self.headers]
 
     @contextmanager
     def _admitted(self) -> Iterator[None]:

@@ -30,6 +30,7 @@ class Record:
     __slots__ = (
         "_began",
         "_path",
+        "_peer",
         "_verb",
         "bytes_in",
         "bytes_out",
@@ -55,6 +56,7 @@ class Record:
         self.error: RpcError | None = None
         self.quiet = False
         self._began = time.perf_counter()
+        self._peer = access_log.peer(scope.get("client"))
         self._verb = str(scope.get("method", ""))
         self._path = str(scope.get("path", ""))[:MAX_PATH]
 
@@ -101,6 +103,7 @@ class Record:
         access_log.write(
             "http",
             self.error,
+            peer=self._peer,
             method=self.method,
             verb=self._verb,
             path=self._path,

@@ -5,6 +5,7 @@ that its owner points at 127.0.0.1 (DNS rebinding) is told by its Host header, a
 """
 
 import ipaddress
+import re
 from collections.abc import Container, Iterable
 from contextlib import nullcontext
 from urllib.parse import urlsplit
@@ -103,7 +104,7 @@ class Security:
             return
         if scope["method"] not in SAFE_METHODS:
             self._check_origin(headers)
-        _check_encoding(headers)
+        _check_encoding(scope, headers)
         with nullcontext() if scope["path"] in self._always else self._limits.connection():
             await self._app(scope, receive, send)
 
@@ -113,11 +114,12 @@ class Security:
         if b"host" not in headers:
             return  # no browser, and HTTP/1.0, whose clients may leave it out
         host = _host_name(headers[b"host"])
-        if host in self._hosts or host.endswith(".localhost") or _is_address(host):
+        if host is not None and (host in self._hosts or host.endswith(".localhost") or _is_address(host)):
             return
+        given = headers[b"host"] if host is None else host
         raise RpcError(
             Code.PERMISSION_DENIED,
-            f"The hub does not answer to the name {host[:100]!r}; add it to [http] allowed_hosts.",
+            f"The hub does not answer to the name {given[:100]!r}; add it to [http] allowed_hosts.",
             reason="HOST_NOT_ALLOWED",
         )
 
@@ -148,14 +150,22 @@ class Security:
         await send({"type": "http.response.body", "body": b""})
 
 
-def _check_encoding(headers: dict[bytes, str]) -> None:
+def _check_encoding(scope: Scope, headers: dict[bytes, str]) -> None:
     encoding = headers.get(b"content-encoding", "identity")
     if encoding.lower() not in ("identity", ""):
         raise invalid(
             f"The request's body is encoded with {encoding[:40]!r}; send it as it is, without Content-Encoding.",
             reason="UNSUPPORTED_ENCODING",
         )
+    transfer = ", ".join(str(value, "latin-1") for name, value in scope["headers"] if name == b"transfer-encoding")
+    if transfer.lower() not in ("chunked", ""):
+        raise invalid(
+            f"The request's body has the Transfer-Encoding {transfer[:40]!r}; send it as it is, in chunks or at once.",
+            reason="UNSUPPORTED_ENCODING",
+        )
 
+
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\[\]:@/?#\\\s]*))(?::[0-9]{0,5})?")
 
 _INTERESTING = frozenset(
     {
@@ -179,12 +189,10 @@ def _check_hosts(scope: Scope) -> None:
         raise invalid(f"The request has {hosts or 'no'} Host headers; HTTP/1.1 wants one.", reason="INVALID_HTTP")
 
 
-def _host_name(header: str) -> str:
-    """The name in a Host header, without its port."""
-    host = header.strip().lower()
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0]
+def _host_name(header: str) -> str | None:
+    """The name in a Host header, without its port; None if it is anything else."""
+    found = _HOST.fullmatch(header.strip().lower())
+    return (found[1] or found[2]) if found else None
 
 
 def _is_address(host: str) -> bool:

@@ -270,7 +270,7 @@ async def given(messages: Iterable[UploadRequest]) -> AsyncIterator[UploadReques
 async def test_content_that_is_not_what_was_promised_is_told_and_gone(stage: Stage) -> None:
     with pytest.raises(RpcError) as caught:
         await stage.put(WORD, sha256="0" * 64)
-    assert caught.value.code is Code.DATA_LOSS
+    assert (caught.value.code, caught.value.reason) == (Code.INVALID_ARGUMENT, "DIGEST_MISMATCH")
     assert stage.holding() == []
 
 

@@ -5,6 +5,7 @@ from bus.protocol import (
     GAP_SECONDS,
     MISSING_SECONDS,
     PING_SECONDS,
+    REACCEPT_SECONDS,
 )
 from bus.responder_protocol import SILENCE_SECONDS
 from bus.stream import REQUEST_WINDOW
@@ -52,6 +53,31 @@ def test_a_call_that_nobody_accepts_ends() -> None:
     world.up.clear()
     let_pass(world, ACCEPT_SECONDS + 1.0)
     assert reason_of(world) == "PEER_LOST"
+
+
+def test_a_call_that_the_bus_lost_ends_soon_after_its_return_and_says_so() -> None:
+    world = World()
+    world.pump()
+    world.up.clear()
+    let_pass(world, 2.0)
+    world.caller.reconnected(world.now)
+    let_pass(world, REACCEPT_SECONDS + 0.5)
+    assert reason_of(world) == "BUS_INTERRUPTED"
+
+
+def test_a_call_that_was_not_yet_sent_or_is_accepted_late_outlives_the_bus() -> None:
+    world = World()
+    world.caller.reconnected(world.now)  # its OPEN waits for this
+    world.pump()
+    open_, world.up = world.up, []
+    let_pass(world, REACCEPT_SECONDS + 0.5)
+    assert not world.consumer.ends
+    world.caller.reconnected(world.now)
+    world.up = open_
+    world.deliver_everything()
+    let_pass(world, REACCEPT_SECONDS + 0.5)
+    assert world.caller.accepted
+    assert not world.consumer.ends
 
 
 def test_a_responder_that_answers_a_given_up_call_is_told_to_stop() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus import Code, MethodInfo, Policy, Resolution, RpcError
-from bus.errors import interrupted, peer_lost, shutting_down
+from bus.errors import bus_interrupted, interrupted, peer_lost, shutting_down
 from bus.waiting import (
     BLIND_SECONDS,
     LONGEST_DELAY_SECONDS,
@@ -161,3 +161,13 @@ def test_every_series_of_failures_comes_to_an_end(
     else:
         raise AssertionError("it never ends")
     assert now < 2 * (REPEATS + 1) * RETURN_SECONDS
+
+
+def test_3b_a_bus_that_was_away_makes_nobody_suspect() -> None:
+    waiting = Waiting(method(Policy(idempotent=True)), "")
+    for _ in range(REPEATS - 1):
+        assert isinstance(waiting.refused(bus_interrupted(), Standing(expected=True), 0.0), Again)
+    assert isinstance(waiting.refused(bus_interrupted(), Standing(expected=True), 0.0), GiveUp)
+    once = Waiting(method(), "").refused(bus_interrupted(), Standing(expected=True), 0.0)
+    assert isinstance(once, GiveUp)
+    assert once.error.reason == "BUS_INTERRUPTED"

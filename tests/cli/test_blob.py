@@ -33,6 +33,21 @@ async def test_a_file_is_put_looked_at_got_and_removed(troupe: Run, door: str, t
     assert (gone.code, "BLOB_NOT_FOUND" in gone.err) == (1, True)
 
 
+async def test_a_dash_is_what_is_piped_in_and_out(troupe: Run, door: str, tmp_path: Path) -> None:
+    text = "đến rồi đi\n" * 100_000
+    put = await troupe("blob", "put", "-", "--type", "text/plain", "--target", door, given=text)
+    assert (put.code, put.err) == (0, "")
+    name = put.out.strip()
+    got = await troupe("blob", "get", name, "-", "--target", door)
+    assert (got.code, got.out == text, got.err) == (0, True, "")
+    assert not (tmp_path / "-").exists()
+    seen = await troupe("blob", "stat", name, "--target", door)
+    assert "type     text/plain" in seen.out
+    assert "name " not in seen.out
+    unwritable = await troupe("blob", "get", name, "absent/out.txt", "--target", door)
+    assert (unwritable.code, "cannot be written" in unwritable.err) == (2, True)
+
+
 async def test_a_name_from_elsewhere_leads_to_no_other_folder(troupe: Run, door: str, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("x")
     said = ("--type", "text/x-note", "--expires-in", "60", "--json")
@@ -48,7 +63,9 @@ async def test_a_name_from_elsewhere_leads_to_no_other_folder(troupe: Run, door:
 
 async def test_what_cannot_be_read_or_makes_no_sense_is_told(troupe: Run, door: str) -> None:
     missing = await troupe("blob", "put", "missing.txt", "--target", door)
-    assert (missing.code, "missing.txt cannot be read" in missing.err) == (1, True)
+    assert (missing.code, "missing.txt cannot be read" in missing.err) == (2, True)
+    both = await troupe("blob", "get", "x", "-", "--json", "--target", door)
+    assert (both.code, "both go to stdout" in both.err) == (2, True)
     wrong = await troupe("blob", "rm", "x", "y")
     assert (wrong.code, "takes a blob and no other name" in wrong.err) == (2, True)
 

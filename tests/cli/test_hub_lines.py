@@ -46,6 +46,11 @@ def test_what_has_failed_is_told_with_what_to_do() -> None:
     assert "kill -USR1 77" in said
 
 
+def test_where_the_hub_ends_nobody_is_told_how_to_start_a_part_of_it() -> None:
+    said = lines().changed(child("nats", State.FAILED, "ended with status 1", 5))
+    assert said == ["  nats: ended with status 1; it ended too often, and the hub ends."]
+
+
 def test_what_is_not_right_with_a_process_that_serves_is_told_and_its_end_too() -> None:
     told = lines()
     llama = child("llama", State.SERVING)

@@ -24,10 +24,19 @@ def test_an_argument_that_is_no_utf_8_is_a_misuse(capsys: pytest.CaptureFixture[
     assert "is no UTF-8" in capsys.readouterr().err
 
 
-def test_an_unknown_command_is_a_misuse(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as left:
-        main(["sing"])
-    assert (left.value.code, "sing" in capsys.readouterr().err) == (2, True)
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["stat"], "There is no command 'stat'. Did you mean `troupe status`"),
+        (["--config", "up", "modles", "list"], "There is no command 'modles'. Did you mean `troupe models`?"),
+        (["frobnicate"], "There is no command 'frobnicate'. `troupe --help` lists them."),
+    ],
+)
+def test_an_unknown_command_is_a_misuse_and_told_the_nearest(
+    typed: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(typed) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_wrong_settings_end_with_a_sentence_that_names_the_variable(

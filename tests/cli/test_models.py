@@ -3,7 +3,7 @@
 import json
 import re
 
-from cli.models import details, progress_text, state_of
+from cli.models import details, progress_text, reasons, state_of
 from troupe.model.v1 import Model, ModelState
 from troupe.rpc.v1 import Progress
 
@@ -75,3 +75,10 @@ def test_a_model_that_is_started_again_says_so_and_why() -> None:
     model.error = "killed: it told nothing for 1.5 s"
     assert state_of(model) == "restarting"
     assert ("error", "killed: it told nothing for 1.5 s") in details(model)
+
+
+def test_the_reason_of_a_family_that_is_away_is_the_same_sentence_for_all_its_models() -> None:
+    away, why = ModelState.MODEL_STATE_UNAVAILABLE, "The family llama is away."
+    gone = [Model(name=name, state=away, error=why) for name in ("a", "b")]
+    broken = Model(name="c", state=ModelState.MODEL_STATE_FAILED, error="c.gguf is incomplete.")
+    assert reasons([*gone, broken, Model(name="d")]) == [why, why, "c: c.gguf is incomplete."]

@@ -89,3 +89,14 @@ async def test_a_hub_whose_door_is_not_open_yet_starts(troupe: Run, unused_tcp_p
 async def test_where_no_hub_runs_it_says_so(troupe: Run, unused_tcp_port: int) -> None:
     ended = await troupe("status", "--port", str(unused_tcp_port))
     assert (ended.code, "No Troupe hub answers" in ended.err) == (2, True)
+
+
+def test_a_family_or_a_supervisor_that_does_not_answer_and_trouble_are_no_success() -> None:
+    away = Model(name="tiny", state=ModelState.MODEL_STATE_UNAVAILABLE, error="The family llama is away.")
+    troubled = actor("llama", ActorState.ACTOR_STATE_SERVING, 7, trouble="tiny is started again.")
+    assert Status("h", health(SERVING), [TINY, SPARE]).serves
+    assert not Status("h", health(SERVING), [away]).serves
+    assert not Status("h", health(SERVING), None).serves
+    assert not Status("h", health(troubled), [TINY]).serves
+    assert not Status("h", None, [TINY]).serves
+    assert Status("h", None, [TINY], unsupervised=True).serves

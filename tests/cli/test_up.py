@@ -164,6 +164,23 @@ async def test_an_open_door_without_a_key_is_refused_before_anything_starts(trou
     assert (ended.code, "API key" in ended.err) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (f'[[auth.keys]]\nname = "one"\nhash = "{"0" * 64}"\nscopes = ["chta"]', "Did you mean chat?"),
+        ("[http]\nport = 9001\n[grpc]\nport = 9001", "[grpc] port: 9001 is the port of [http] too"),
+        ("[supervisor]\ndrain_seconds = inf", "a finite number is expected"),
+    ],
+)
+async def test_settings_that_no_process_could_use_are_refused_before_anything_starts(
+    troupe: Run, tmp_path: Path, text: str, words: str
+) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text(text)
+    ended = await troupe("up", "--config", str(file))
+    assert (ended.code, words in ended.err, f"{file}: [" in ended.err) == (2, True, True)
+
+
 async def test_a_wrong_value_for_an_actor_is_refused_before_anything_starts(troupe: Run) -> None:
     ended = await troupe("up", env={"TROUPE_ACTORS_LLAMA_SLOTS": "0"})
     assert (ended.code, "[actors.llama] slots" in ended.err) == (2, True)

@@ -441,6 +441,26 @@ test("another page goes on from a ticket without a gap", async () => {
   assert.deepEqual(clock.pending, []);
 });
 
+for (const begun of [false, true]) {
+  test(`an answer that ${begun ? "had" : "had not"} begun and is known no more is ${begun ? "lost" : "asked for again"} by another page`, async () => {
+    const progress = { progress: { state: "STATE_LOADING" } };
+    const { hub, wire } = connected(() => [progress, ...words(3)]);
+    const call = wire.call(METHOD, { model: "m" });
+    const reader = call[Symbol.asyncIterator]();
+    await settle();
+    hub.step(begun ? 2 : 1);
+    await reader.next();
+    const ticket = JSON.parse(JSON.stringify(call.ticket()));
+    assert.equal(ticket.begun, begun);
+    const later = connected(() => words(3));
+    const result = reading(later.wire.resume(ticket, { model: "m" }));
+    await finish(later.hub, later.clock, result);
+    assert.equal(result.text, begun ? "" : textOf(words(3)));
+    assert.equal(result.error?.reason, begun ? "CALL_NOT_FOUND" : undefined);
+    assert.deepEqual(later.hub.with("open").map(({ payload }) => payload), begun ? [] : [[{ model: "m" }]]);
+  });
+}
+
 test("a call with one answer gives that answer or throws", async () => {
   const { hub, wire } = connected((_, method) => (method === "a.b.C/Get" ? [{ model: "x" }] : []));
   const asked = wire.unary("a.b.C/Get", {});

@@ -1,14 +1,19 @@
 """The chat page in a real browser: questions, answers, and what becomes of them when something breaks."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from playwright.async_api import expect
 
-from bus import Code, RpcError
-from troupe.chat.v1 import FinishReason, Role
+from bus import Code, Context, RpcError
+from troupe.chat.v1 import ChatService, FinishReason, Role
+from troupe.model.v1 import LoadModelRequest, LoadModelResponse, Model, ModelService
 from troupe.rpc.v1 import Progress
+from troupe_client import text_of
 
+from .conftest import MODEL, ListedModels
 from .page_steps import answered, answers, ask, waiting
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -120,6 +125,40 @@ async def test_a_page_that_is_loaded_again_goes_on_with_its_answer(visitor: Any,
     assert (await answers(page).inner_text()).split() == "".join(words).split()
     assert len(stage.prompter.requests) == 1
     await expect(page.get_by_role("article", name="You")).to_have_text("Count")
+
+
+class Loading(ListedModels):
+    """Loads its model when it is told to."""
+
+    def __init__(self, models: list[Model]) -> None:
+        super().__init__(models)
+        self.loads = asyncio.Event()
+
+    async def load_model(self, request: LoadModelRequest, ctx: Context) -> AsyncIterator[LoadModelResponse]:
+        yield LoadModelResponse(progress=Progress(state=Progress.STATE_LOADING))
+        await self.loads.wait()
+        yield LoadModelResponse(model=self.models[0])
+
+
+async def test_a_page_that_is_loaded_again_while_its_model_is_being_loaded_is_answered(
+    visitor: Any, stage: Any
+) -> None:
+    loading = Loading(stage.listed.models)
+    await stage.server.remove(ChatService.INFO, MODEL)
+    await stage.server.remove(ModelService.INFO)
+    await stage.server.add(loading, ModelService.INFO)
+    page = await visitor.visit(stage.url)
+    await ask(page, "Count")
+    await expect(page.locator(".waiting")).to_have_text("Loading the model…")
+    await page.reload()
+    await expect(page.locator(".waiting")).to_have_text("Loading the model…")
+    await stage.server.add(stage.model, ChatService.INFO, route=MODEL)
+    loading.loads.set()
+    stage.prompter.say("one two")
+    stage.prompter.end()
+    await answered(page)
+    assert await answers(page).inner_text() == "one two"
+    assert [text_of(message) for request in stage.prompter.requests for message in request.messages] == ["Count"]
 
 
 @pytest.mark.parametrize("way", ["button", "key"])

@@ -158,10 +158,27 @@ async def test_a_new_chat_has_the_hubs_default_model_and_one_that_began_keeps_it
     await expect(menu).to_have_value("troupe-tiny")
     await page.get_by_role("button", name="New chat").click()
     await expect(menu).to_have_value("words")
-    await expect(page.locator("#suggestions")).to_be_hidden()
     await menu.select_option("aardvark")
     await page.get_by_role("button", name="New chat").click()
     await expect(menu).to_have_value("aardvark")
+
+
+async def test_every_model_is_suggested_questions_that_it_can_answer(visitor: Any, stage: Any) -> None:
+    ready, services = ModelState.MODEL_STATE_READY, ["troupe.chat.v1.ChatService"]
+    stage.listed.models += [Model(name=name, services=services, state=ready) for name in ("own", "smollm2-135m")]
+    page = await visitor.visit(stage.url, locale="vi-VN")
+    menu = page.locator("#model")
+    first = page.locator("#suggestions button").first
+    for model, suggested in [
+        ("troupe-tiny", "Làm sao để khởi động Troupe?"),
+        ("own", "Vì sao bầu trời có màu xanh?"),
+        ("smollm2-135m", "Why is the sky blue?"),  # it knows English alone
+    ]:
+        await expect(menu).to_be_enabled()
+        await menu.select_option(model)
+        await expect(first).to_have_text(suggested)
+    await first.click()
+    await expect(page.get_by_role("article", name="Bạn")).to_have_text("Why is the sky blue?")
 
 
 async def test_models_can_be_chosen_and_what_cannot_be_loaded_is_not_offered(visitor: Any, stage: Any) -> None:

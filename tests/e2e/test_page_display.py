@@ -123,6 +123,19 @@ async def test_fingers_find_everything_at_least_44_pixels_large(visitor: Any, st
         await page.keyboard.press("Escape")
 
 
+@pytest.mark.parametrize("height", [844, 500])
+async def test_what_ends_a_sheet_is_in_sight_on_every_screen(visitor: Any, stage: Any, height: int) -> None:
+    page = await visitor.visit(stage.url, **{**PHONE, "viewport": {"width": 390, "height": height}})
+    for opener, end in [("Settings", "Done"), ("Earlier chats", "Close")]:
+        await page.get_by_role("button", name=opener).click()
+        await expect(page.get_by_role("button", name=end)).to_be_in_viewport(ratio=1)
+        sheet = await page.locator("dialog[open]").bounding_box()
+        ending = await page.get_by_role("button", name=end).bounding_box()
+        assert ending["y"] + ending["height"] <= sheet["y"] + sheet["height"] - 8
+        await page.get_by_role("button", name=end).click()
+        await expect(page.locator("dialog[open]")).to_have_count(0)
+
+
 # A box to tick is as large as the label that ticks it; a link in a text is part of it.
 SMALL = """() => [...document.querySelectorAll("button, select, input, textarea, summary")]
   .map((each) => each.type === "checkbox" ? each.closest("label") : each)

@@ -5,7 +5,16 @@ from pathlib import Path
 import pytest
 
 from bus import Code, RpcError
-from gateway.access import REMEMBER_SECONDS, Access, check_exposure, check_scopes, is_loopback, new_key
+from gateway.access import (
+    REMEMBER_SECONDS,
+    Access,
+    check_doors,
+    check_exposure,
+    check_ports,
+    check_scopes,
+    is_loopback,
+    new_key,
+)
 from gateway.identity import KeyFile, Principal, hash_key
 from gateway.settings import AuthSettings, DoorSettings, GrpcSettings, HttpSettings, KeySettings
 from host.settings import SettingsError
@@ -262,3 +271,29 @@ def test_a_misspelt_scope_is_named_with_the_nearest_one() -> None:
     with pytest.raises(SettingsError, match="Did you mean chat"):
         check_scopes(keys, frozenset({"chat", "models"}), "troupe.toml")
     check_scopes(keys, frozenset({"chat", "chatt"}), "troupe.toml")
+
+
+@pytest.mark.parametrize(
+    ("http", "grpc"), [("127.0.0.1", "127.0.0.1"), ("localhost", "127.0.0.1"), ("::1", "[::1]"), ("0.0.0.0", "::1")]
+)
+def test_doors_with_one_port_are_refused(http: str, grpc: str) -> None:
+    def both(http_port: int, grpc_port: int) -> DoorSettings:
+        return DoorSettings(http=HttpSettings(host=http, port=http_port), grpc=GrpcSettings(host=grpc, port=grpc_port))
+
+    with pytest.raises(SettingsError, match=r"9001 is the port of \[http\] too"):
+        check_ports(both(9001, 9001))
+    check_ports(both(9001, 9002))
+    check_ports(both(0, 0))
+
+
+def test_one_port_of_two_addresses_is_no_mistake() -> None:
+    check_ports(DoorSettings(http=HttpSettings(host="127.0.0.1", port=9), grpc=GrpcSettings(host="127.0.0.2", port=9)))
+
+
+def test_the_scopes_of_keys_are_those_of_the_contract() -> None:
+    def of(scope: str) -> DoorSettings:
+        return DoorSettings(auth=AuthSettings(keys=[KeySettings(name="one", hash=hash_key("x"), scopes=[scope])]))
+
+    check_doors(of("chat"))
+    with pytest.raises(SettingsError, match="Did you mean chat"):
+        check_doors(of("chta"))

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
+import httpx
 import pytest
 import websockets
 from msgspec.structs import replace
@@ -17,7 +18,7 @@ from actors.echo import EchoActor
 from bus import Context, RpcError
 from bus.behalf import TOKENS
 from gateway.access import new_key
-from gateway.grpc_server import STATUS_DETAILS
+from gateway.grpc_server import STATUS_DETAILS, _address
 from gateway.http.security import Security
 from gateway.identity import hash_key
 from gateway.settings import AuthSettings, KeySettings
@@ -141,6 +142,7 @@ async def test_a_call_over_grpc_is_a_line_and_so_is_a_refused_key(stage: Any, do
     first, second = lines_of(logged)
     assert (first["door"], first["principal"], first["code"]) == ("grpc", "laptop", "OK")
     assert (second["reason"], second["method"], second["log_level"]) == ("UNAUTHENTICATED", f"{ECHO}/Echo", "warning")
+    assert ("peer" in first, second["peer"]) == (False, "127.0.0.1")
     assert "tr-wrong" not in str(logged)
 
 
@@ -149,7 +151,28 @@ async def test_a_refused_key_at_the_websocket_is_a_line(stage: Any, door_setting
         with capture_logs() as logged:
             async with connect(gateway.websocket_url, authorization="Bearer tr-wrong") as socket:
                 await closed(socket)
-    assert [line["reason"] for line in lines_of(logged)] == ["UNAUTHENTICATED"]
+    assert [(line["reason"], line["peer"]) for line in lines_of(logged)] == [("UNAUTHENTICATED", "127.0.0.1")]
+
+
+async def test_a_refused_key_and_a_refused_name_over_http_say_where_they_came_from(
+    stage: Any, door_settings: Any
+) -> None:
+    async with stage.gateway(replace(door_settings, auth=KEYS)) as gateway:
+        url = gateway.websocket_url.replace("ws://", "http://").replace("/ws", "/v1/models")
+        with capture_logs() as logged:
+            async with httpx.AsyncClient() as client:
+                await client.get(url, headers={"authorization": "Bearer tr-wrong"})
+                await client.get(url, headers={"host": "evil.example"})
+    found = [(line["status"], line["peer"]) for line in lines_of(logged)]
+    assert found == [(401, "127.0.0.1"), (403, "127.0.0.1")]
+
+
+@pytest.mark.parametrize(
+    ("peer", "address"),
+    [("ipv4:192.168.1.7:50312", "192.168.1.7"), ("ipv6:%5B::1%5D:50312", "::1"), ("unix:/x", "unix:/x"), ("", "")],
+)
+def test_the_address_of_a_grpc_peer_is_its_ip(peer: str, address: str) -> None:
+    assert _address(peer) == address
 
 
 async def take_back(access: Any) -> None:

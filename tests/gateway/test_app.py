@@ -9,6 +9,7 @@ import msgspec
 import pytest
 import uvicorn
 import websockets
+from structlog.testing import capture_logs
 
 from gateway.access import Access, new_key
 from gateway.app import create_app, uvicorn_config
@@ -132,6 +133,12 @@ async def test_an_unknown_path_under_v1_is_told_in_openais_shape(http: httpx.Asy
     error = response.json()["error"]
     assert (error["type"], error["code"]) == ("invalid_request_error", "route_not_found")
     assert path in error["message"]
+
+
+async def test_who_asks_for_responses_is_told_of_chat_completions(http: httpx.AsyncClient) -> None:
+    response = await http.post("/v1/responses", json={"model": "troupe-tiny", "input": "Hi"})
+    assert response.status_code == 404
+    assert "Use /v1/chat/completions" in response.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/v1x", "/web/nothing.js"])
@@ -271,9 +278,35 @@ async def test_a_connection_that_says_nothing_is_closed(port: int, monkeypatch: 
     ],
 )
 async def test_noise_is_answered_with_a_typed_400(port: int, noise: bytes) -> None:
-    head, _, body = (await exchange(port, noise)).partition(b"\r\n\r\n")
+    with capture_logs() as logged:
+        head, _, body = (await exchange(port, noise)).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 ")
     assert json.loads(body)["reason"] == "INVALID_HTTP"
+    assert [line["peer"] for line in logged if line["event"] in ("http.refused", "call")] == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "status"),
+    [
+        (b"http://evil.example/healthz", b"localhost", 403),
+        (b"http://localhost@evil.example/healthz", b"localhost", 403),
+        (b"http://localhost:80/healthz", b"evil.example", 200),
+        (b"/healthz", b"localhost:1@evil.example", 403),
+    ],
+)
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+async def test_a_request_is_for_whom_its_line_names(
+    port: int, target: bytes, host: bytes, status: int, version: bytes
+) -> None:
+    request = b"GET %b HTTP/%b\r\nhost: %b\r\nconnection: close\r\n\r\n" % (target, version, host)
+    assert (await exchange(port, request)).startswith(b"HTTP/1.1 %d " % status)
+
+
+async def test_a_whole_url_is_checked_also_where_no_host_is_named(port: int) -> None:
+    head = await exchange(port, b"GET http://evil.example/healthz HTTP/1.0\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 403 ")
+    head = await exchange(port, b"GET http://localhost/healthz HTTP/1.1\r\nconnection: close\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
 
 
 async def test_http_1_0_gets_its_answer_without_chunks_and_needs_no_host(port: int) -> None:

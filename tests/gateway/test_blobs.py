@@ -5,7 +5,9 @@ import hashlib
 import random
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -181,8 +183,35 @@ async def test_what_is_too_large_is_refused_with_the_limit(web: httpx.AsyncClien
 
 async def test_content_that_is_not_what_was_promised_is_not_kept(web: httpx.AsyncClient, tmp_path: Path) -> None:
     refused = await web.post(f"/v1/blobs?sha256={'0' * 64}", content=WORD)
-    assert (refused.status_code, refused.json()["reason"]) == (500, "DIGEST_MISMATCH")
+    problem = refused.json()
+    assert (problem["status"], problem["reason"], problem["field"]) == (400, "DIGEST_MISMATCH", "sha256")
     assert holding(tmp_path) == []
+
+
+async def test_a_full_store_is_called_so_whether_the_length_is_known_or_not(
+    web: httpx.AsyncClient, blobs: BlobActor, tmp_path: Path
+) -> None:
+    files = blobs._files
+    files.limits = replace(files.limits, total=1_000_000)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(20):
+            yield CONTENT[:100_000]
+
+    for content in (CONTENT, pieces()):
+        refused = await web.post("/v1/blobs", content=content)
+        assert (refused.status_code, refused.json()["reason"]) == (507, "STORE_FULL")
+        assert "announced" not in refused.text
+    assert list((tmp_path / "blobs" / "partial").iterdir()) == []
+
+
+async def test_a_form_of_two_files_is_refused_and_keeps_neither(web: httpx.AsyncClient, tmp_path: Path) -> None:
+    files = [("one", ("a.wav", WORD, "audio/wav")), ("two", ("b.wav", WORD, "audio/wav"))]
+    refused = await web.post("/v1/blobs", files=files)
+    assert (refused.status_code, refused.json()["field"]) == (400, "two")
+    assert holding(tmp_path) == []
+    fields: list[Any] = [("file", ("a.wav", WORD, "audio/wav")), ("note", (None, b"x"))]
+    assert (await web.post("/v1/blobs", files=fields)).status_code == 201
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A NATS server that ends, hangs, or cannot come back; the supervisor's tests have the whole hub around it."""
 
 import asyncio
+import errno
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from host import bus_watch
+from host import bus_watch, embedded, supervision
 from host.bus_watch import BusWatch
 from host.embedded import EmbeddedServer, ServerError
 from host.settings import SupervisorSettings
@@ -67,14 +68,34 @@ async def test_while_the_watcher_hears_itself_the_server_is_not_asked(
     await stage.watch._probe()
 
 
-async def test_a_server_that_cannot_come_back_is_told_at_once(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_comes_back_while_nothing_can_be_written(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(file: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(file))
+
+    monkeypatch.setattr(embedded, "_write_private", full)
+    os.kill(stage.server.pid, signal.SIGKILL)
+    await stage.until(State.BACKING_OFF)
+    await stage.until(State.SERVING)
+    assert (stage.server.home / "nats" / "address.json").exists()
+    assert stage.problems.empty()
+
+
+async def test_a_server_that_cannot_come_back_is_tried_again_and_then_told_with_the_reason(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = 0
+
     async def full() -> None:
+        nonlocal tries
+        tries += 1
         raise ServerError("there is no room")
 
     monkeypatch.setattr(stage.server, "restart", full)
+    monkeypatch.setattr(supervision, "FIRST_PAUSE_SECONDS", 0.01)
     os.kill(stage.server.pid, signal.SIGKILL)
     problem = await asyncio.wait_for(stage.problems.get(), 20)
-    assert problem == "The NATS server could not be started again: there is no room"
+    assert problem.startswith("The NATS server ends again and again (could not be started: there is no room); see ")
+    assert tries == SupervisorSettings().max_restarts
 
 
 async def test_whoever_watches_no_longer_leaves_the_server_as_it_is(stage: Stage) -> None:

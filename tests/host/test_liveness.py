@@ -24,8 +24,10 @@ from host.liveness import (
     Presence,
     Roll,
     Seen,
+    ends_with,
+    within,
 )
-from host.settings import Settings
+from host.settings import INSTANCE, Settings
 from host.watchdog import Pulse
 from troupe.rpc.v1 import Heartbeat
 
@@ -273,3 +275,13 @@ async def test_a_restart_of_the_server_reports_nobody(hub: Hub, monkeypatch: pyt
         assert hub.gone.empty()
         for process in processes:
             await process.close()
+
+
+def test_a_name_tells_with_whom_a_process_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(INSTANCE, "aaa111")
+    model, other = f"llama-tiny-{within('bbb222')}-0f0f0f0f", "llama-tiny-ccc333-in_ddd444-0f0f0f0f"
+    assert subjects.token(model) == model
+    assert ends_with("llama-aaa111-12345678", [model, other, "llama-aaa111-12345678"]) == [model]
+    assert ends_with("llama", [model]) == []
+    monkeypatch.delenv(INSTANCE)
+    assert within("bbb222") == "bbb222"

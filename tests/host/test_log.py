@@ -70,6 +70,17 @@ def test_inside_a_handler_the_call_is_named(lines: Lines, log: Any) -> None:
     assert lines.last["method"] == "troupe.echo.v1.EchoService/Echo"
 
 
+def test_inside_a_handler_a_line_names_who_called_with_what_and_the_request(lines: Lines, log: Any) -> None:
+    told = {"x-request-id": "req-1", "troupe-principal": "anna", "troupe-credential": "key-1"}
+    token = current.set(Context("c1", EchoService.INFO.methods["Echo"], told))
+    try:
+        log.info("asked")
+    finally:
+        current.reset(token)
+    line = lines.last
+    assert (line["request_id"], line["principal"], line["credential_id"]) == ("req-1", "anna", "key-1")
+
+
 def test_what_is_below_the_level_is_left_out(lines: Lines, log: Any) -> None:
     log.debug("detail")
     assert lines.text == ""

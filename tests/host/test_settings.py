@@ -247,6 +247,8 @@ def test_variables_of_others_are_left_alone(tmp_path: Path) -> None:
         ("[http]\nqqqqq = 81", "[http] qqqqq", "There are: host, port"),
         ("[http]\nport = '81'", "[http] port", "expected `int`"),
         ("[http]\nport = 99999", "[http] port", "65535"),
+        ("[supervisor]\ndrain_seconds = inf", "[supervisor] drain_seconds", "inf is not allowed: a finite number"),
+        ("[http]\nrate = nan", "[http] rate", "a finite number"),
         ("[supervisor]\nmax_restarts = -1", "[supervisor] max_restarts", ">= 0"),
         ("[log]\nlevel = 'inof'", "[log] level", "Did you mean info?"),
         ("[supervisor]\nrestart_window_seconds = 0", "[supervisor] restart_window_seconds", "> 0"),
@@ -255,6 +257,10 @@ def test_variables_of_others_are_left_alone(tmp_path: Path) -> None:
         ("[[auth.keys]]\nname = 'a'\nhash = 'tr-secret'", "[auth.keys] hash", "regex"),
         (f"[[auth.keys]]\nnaem = 'a'\nhash = '{HASH}'", "[auth.keys] naem", "Did you mean name?"),
         ("http = 81", "http", "[http]"),
+        ("home = 5", "home", "a folder is expected"),
+        ("home = ['a']", "home", "a folder is expected"),
+        ("[models.aliases]\na = 'a'", "[models]", "'a' is another name for itself"),
+        ("[models.aliases]\na = ''", "[models]", "lacks a name"),
         ("[actors]\npaint = 1", "[actors] paint", "[actors.paint]"),
     ],
 )
@@ -272,6 +278,7 @@ def test_a_wrong_key_or_value_is_named_with_what_is_right(tmp_path: Path, text: 
         ("TROUPE_HTTP_PROT", "81", "Did you mean port?"),
         ("TROUPE_HTP_PORT", "81", "Did you mean TROUPE_HTTP_PORT?"),
         ("TROUPE_HTTP_PORT", "eighty", "expected `int`"),
+        ("TROUPE_SUPERVISOR_DRAIN_SECONDS", "inf", "a finite number"),
         ("TROUPE_LOG_LEVEL", "loud", "debug, info, warning, error"),
         ("TROUPE_AUTH_KEYS", "tr-secret", "settings file"),
         ("TROUPE_HTTP_ALIASES", "a=b", "settings file"),
@@ -305,6 +312,28 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         load(tmp_path / "none.toml", {})
     with pytest.raises(SettingsError, match="no such file"):
         load(environ={"TROUPE_CONFIG": str(tmp_path / "none.toml")})
+
+
+def test_a_home_that_is_no_text_is_refused_also_where_nothing_else_names_one(tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text("home = 5")
+    with pytest.raises(SettingsError, match="home: 5 is not allowed"):
+        load(file, {})
+
+
+def test_what_is_there_and_no_file_is_told_apart_from_what_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="is a folder, and settings are a file"):
+        load(tmp_path, {})
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SettingsError, match="is no regular file"):
+        load(tmp_path / "pipe", {})
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match=r"cannot be read: Not a directory; name another"):
+        load(tmp_path / "file" / "below", {})
+
+
+def test_dev_null_is_a_file_without_settings(tmp_path: Path) -> None:
+    assert http(load(Path(os.devnull), {"TROUPE_HOME": str(tmp_path)})) == DoorSettings()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from host.watchdog import (
     IDLE,
+    LOOK_SECONDS,
     SILENT_SECONDS,
     START_SECONDS,
     STEPS,
@@ -181,8 +182,7 @@ def test_an_engine_whose_threads_starve_has_more_time() -> None:
         st.tuples(st.sampled_from(["runs", "starves", "watcher stands still"]), st.floats(0.05, 20.0)),
         max_size=20,
     ),
-    # Beats come so much late. More is not forgiven: what was waited for in the 0.7 s before the first look is not seen.
-    st.floats(0.0, 0.2),
+    st.floats(0.0, 0.45),
 )
 def test_whatever_the_machine_does_a_process_that_lives_is_not_accused_and_one_that_hangs_is(
     times: list[tuple[str, float]], late: float
@@ -210,4 +210,5 @@ def test_whatever_the_machine_does_a_process_that_lives_is_not_accused_and_one_t
         now += 0.1
         if dog.wants_look(now):
             dog.look(Sight(MAIN, {MAIN: waited}), now)
-        assert now - hung < SILENT_SECONDS + 0.3
+        # What it waited for before its last beat may count as waited for after it, until the first look.
+        assert now - hung < SILENT_SECONDS + LOOK_SECONDS + 0.3

@@ -82,6 +82,16 @@ async def test_a_place_beyond_the_end_is_refused(path: Path) -> None:
     assert path.read_bytes() == b"x" * 5
 
 
+async def test_what_there_is_no_room_for_is_told_apart_from_what_is_too_large(path: Path) -> None:
+    for scarce, reason in ((True, "STORE_FULL"), (False, "MESSAGE_TOO_LARGE")):
+        writer = await BlobWriter.open(path, limit=10, scarce=scarce)
+        with pytest.raises(RpcError, match="10") as caught:
+            await writer.write(b"x" * 11)
+        assert caught.value.reason == reason
+        assert ("announced" in caught.value.message) is not scarce
+        await writer.close()
+
+
 async def test_a_link_is_not_followed(path: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(path)
     with pytest.raises(OSError, match="link"):

@@ -191,7 +191,8 @@ def test_all_together_have_a_limit_that_announced_content_counts_for(files: Blob
     with pytest.raises(RpcError, match="200,000 bytes left") as caught:
         files.begin("ada", NewBlob(size=300_000))
     assert caught.value.reason == "STORE_FULL"
-    assert files.begin("ada", NewBlob())[1] == 200_000
+    unknown, left = files.begin("ada", NewBlob())
+    assert (left, files.scarce(unknown, left), files.scarce(row, 900_000)) == (200_000, True, False)
     assert files.begin("ada", NewBlob(size=0))[1] == 0
     files.remove(row.id)
     files.begin("ada", NewBlob(size=300_000))
@@ -231,7 +232,7 @@ def test_content_that_is_not_what_was_promised_is_not_kept(files: BlobFiles, tmp
     assert caught.value.reason == "SIZE_MISMATCH"
     with pytest.raises(RpcError) as caught:
         put(files, sha256="0" * 64, upload_id="u" * 16)
-    assert (caught.value.code, caught.value.reason) == (Code.DATA_LOSS, "DIGEST_MISMATCH")
+    assert (caught.value.code, caught.value.reason) == (Code.INVALID_ARGUMENT, "DIGEST_MISMATCH")
     with pytest.raises(RpcError, match="no blob"):
         files.upload("ada", "u" * 16)
     content = put(files, sha256=hashlib.sha256(WORD).hexdigest().upper(), size=len(WORD))

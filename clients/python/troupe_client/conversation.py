@@ -17,7 +17,8 @@ from troupe.chat.v1 import (
 )
 from troupe.rpc.v1 import Progress
 
-DEFAULT_MODEL = "troupe-tiny"
+DEFAULT_MODEL = "default"
+"""Whichever model the hub has answer who names none."""
 
 
 class Conversation:

@@ -51,7 +51,7 @@ class Hub:
         await self.channel.close()
 
     async def default_model(self) -> str:
-        """The chat model that answers who names none: the hub's default, else DEFAULT_MODEL. Raises RpcError."""
+        """The name of the model that answers who names none; DEFAULT_MODEL if the hub tells none. Raises RpcError."""
         request = ListModelsRequest(service=ChatService.INFO.name)
         answer = await self.models.list_models(request, timeout=LIST_SECONDS)
         return next((model.name for model in answer.models if model.default), DEFAULT_MODEL)
@@ -77,7 +77,10 @@ class Hub:
         max_tokens: int | None = None,
         timeout: float | None = None,
     ) -> AsyncGenerator[str, None]:
-        """The answer to one question, piece by piece; leaving the iterator early cancels it."""
+        """The answer to one question, piece by piece; leaving the iterator early cancels it.
+
+        model: DEFAULT_MODEL is the hub's default one.
+        """
         conversation = self.conversation(model, system=system, sampling=sampling, max_tokens=max_tokens)
         return conversation.say(question, timeout=timeout)
 

@@ -1,10 +1,12 @@
 """Which models there are: files in folders, by name."""
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
+from actors.llama import catalog as module
 from actors.llama.catalog import AdapterFolders, Catalog, adapter_folders, model_folders
 from actors.llama.settings import LlamaSettings
 from bus import RpcError
@@ -34,6 +36,24 @@ def test_adapters_are_no_models(models: Path) -> None:
 def test_of_equal_names_the_first_folder_counts(models: Path, tmp_path: Path) -> None:
     shutil.copy(models / "fixture-b.gguf", tmp_path / "fixture.gguf")
     assert catalog(tmp_path, models).entries()["fixture"].path.parent == tmp_path
+
+
+def test_a_pipe_among_the_files_is_told_and_keeps_no_one_waiting(models: Path, tmp_path: Path) -> None:
+    shutil.copy(models / "fixture.gguf", tmp_path / "fixture.gguf")
+    os.mkfifo(tmp_path / "pipe.gguf")
+    (tmp_path / "link.gguf").symlink_to("/dev/zero")
+    found = catalog(tmp_path).entries()
+    said = {name: "regular file" in entry.error for name, entry in found.items()}
+    assert said == {"fixture": False, "link": True, "pipe": True}
+    (tmp_path / "pipe.gguf").unlink()
+    assert "pipe" not in catalog(tmp_path).entries()
+
+
+def test_a_folder_may_have_any_number_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ENTRIES_LIMIT", 3)
+    for number in range(9):
+        (tmp_path / f"{number}.gguf").touch()
+    assert len(catalog(tmp_path).entries()) == 3
 
 
 def test_a_folder_that_is_not_there_is_empty(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """GGUF files: what they say of themselves, and sentences for those that are damaged."""
 
+import os
 import struct
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from actors.llama import gguf_file
 from actors.llama.catalog import SHIPPED
 from actors.llama.gguf_file import read_header
 from bus import RpcError
@@ -58,6 +60,17 @@ def test_a_file_that_ends_too_early_is_called_incomplete(models: Path, tmp_path:
 )
 def test_a_file_that_is_none_is_told_why(tmp_path: Path, content: bytes, words: str) -> None:
     assert words in reason_for(tmp_path / "bad.gguf", content)
+
+
+def test_a_header_that_would_be_read_for_minutes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hole in a file costs no disk: an array of empty strings in it is read at 8 bytes each."""
+    monkeypatch.setattr(gguf_file, "READS_LIMIT", 1000)
+    path = tmp_path / "hole.gguf"
+    array = struct.pack("<Q1sIIQ", 1, b"k", 9, 8, 1 << 24)
+    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 1 << 20) + array)
+    os.truncate(path, 1 << 28)
+    with pytest.raises(RpcError, match="larger than any model's"):
+        read_header(path)
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:

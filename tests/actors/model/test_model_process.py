@@ -225,13 +225,13 @@ async def test_a_process_that_falls_silent_is_killed_and_its_loss_is_told_to_all
     heart.state = "serving"
     heart.start()
     await stage.state(READY)
-    assert member.heart.trouble() == ""
+    assert stage.model.trouble() == ""
     heart._task.cancel()  # type: ignore[union-attr]  # it hangs
     await stage.state(LOADING)
     assert played.told == ["kill"]
     assert "told nothing for 1." in stage.model.error
-    assert member.heart.trouble() == f"tiny is started again: {stage.model.error}."
+    assert stage.model.trouble() == f"tiny is started again: {stage.model.error}."
     assert (await asyncio.wait_for(gone.get(), 10)).subject == subjects.gone(transport.process)
     await stage.model.stop()
-    assert member.heart.trouble() == ""
+    assert stage.model.trouble() == ""
     await watch.stop()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from actors.models import actor as front
 from actors.models.actor import ModelsActor, ModelsSettings
 from bus import Code, Context, RpcError
 from bus.channel import Channel
@@ -15,11 +16,12 @@ from bus.testing import NatsServer
 from bus.transports import Transport
 from bus.transports.memory import MemoryBroker, MemoryTransport
 from bus.transports.nats import NatsTransport
-from host.liveness import BEAT_SECONDS
+from host.liveness import BEAT_SECONDS, Presence
 from host.member import Member
-from host.settings import ModelSettings, Settings
+from host.settings import ModelSettings, Settings, SupervisorSettings
 from troupe.chat.v1 import ChatServiceClient, GenerateRequest, Role
 from troupe.embedding.v1 import EmbeddingServiceClient, EmbedRequest
+from troupe.family import v1 as families
 from troupe.family.v1 import FamilyService
 from troupe.model.v1 import (
     GetModelRequest,
@@ -76,6 +78,20 @@ class Fetching(WeightsService):
         return ListWeightsResponse(weights=self._weights)
 
 
+class Deaf(FamilyService):
+    """Serves, as its process says, and never answers."""
+
+    async def list_models(self, request: families.ListModelsRequest, ctx: Context) -> families.ListModelsResponse:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def watch_models(
+        self, request: families.WatchModelsRequest, ctx: Context
+    ) -> AsyncIterator[families.WatchModelsResponse]:
+        await asyncio.Event().wait()
+        yield families.WatchModelsResponse()
+
+
 class Company:
     """Families and a front, each a process of its own on one bus, and clients."""
 
@@ -117,10 +133,41 @@ class Company:
         member = await life.enter_async_context(Member(hub, "models", transport=await self._make("models-1")))
         settings = ModelsSettings(families=list(families))
         actor = ModelsActor(settings, member.channel, member.transport, hub, patience=patience)
+        member.heart.trouble = actor.trouble
         await actor.start()
         life.push_async_callback(actor.stop)
         await member.serve(actor, ModelService.INFO)
         await member.ready()
+
+    async def deaf(self, name: str) -> AsyncExitStack:
+        """A family of which nothing is ever heard but that it serves; close what is returned to end it."""
+        life = await self._stack.enter_async_context(AsyncExitStack())
+        member = await life.enter_async_context(
+            Member(
+                Settings(home=self.home, supervisor=SupervisorSettings(drain_seconds=0.1)),
+                name,
+                transport=await self._make(f"{name}-1"),
+            )
+        )
+        await member.serve(Deaf(), FamilyService.INFO, name)
+        await member.ready()
+        return life
+
+    async def presence(self) -> Presence:
+        transport = await self._make("watcher")
+        self._stack.push_async_callback(transport.close)
+        presence = Presence(transport)
+        await presence.start()
+        self._stack.push_async_callback(presence.stop)
+        return presence
+
+    async def heard(self, presence: Presence, actor: str, told: Callable[[str], bool]) -> None:
+        """Return when an actor tells such trouble."""
+        heard = asyncio.Event()
+        forget = presence.listen(lambda beat: heard.set() if beat.actor == actor and told(beat.trouble) else None)
+        async with asyncio.timeout(5):
+            await heard.wait()
+        forget()
 
     async def weights(self, *weights: Weights) -> None:
         """Whoever fetches, of whom these are told."""
@@ -273,6 +320,21 @@ async def test_one_family_ends_and_the_other_goes_on_answering(company: Company)
     await company.until(lambda listed: listed["primes"].state == AVAILABLE)
     await company.load("primes")
     assert await company.says("primes", "2", tokens=1) == "3"
+
+
+async def test_a_family_that_serves_and_does_not_answer_is_trouble_that_readiness_shows(
+    company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(front, "LIST_SECONDS", 0.1)
+    await company.family("colours")
+    life = await company.deaf("stones")
+    presence = await company.presence()
+    await company.front("colours", "stones")
+    async with asyncio.timeout(5):
+        assert "rainbow" in await company.listed()
+    await company.heard(presence, "models", lambda trouble: trouble.startswith("The family stones is away (it did not"))
+    await life.aclose()  # who has gone is its supervisor's to tell
+    await company.heard(presence, "models", lambda trouble: trouble == "")
 
 
 async def test_a_front_that_is_started_anew_disturbs_nothing_that_is_loaded(company: Company) -> None:

@@ -80,7 +80,14 @@ async def list_models(request: ListModelsRequest) -> AsyncIterator[ListModelsRes
     ready, available = ModelState.MODEL_STATE_READY, ModelState.MODEL_STATE_AVAILABLE
     yield ListModelsResponse(
         models=[
-            Model(name="troupe-tiny", state=ready, parameters=2_900_000, quantization="Q8_0", context_tokens=2048),
+            Model(
+                name="troupe-tiny",
+                state=ready,
+                parameters=2_900_000,
+                quantization="Q8_0",
+                context_tokens=2048,
+                default=True,
+            ),
             Model(name="quentin", state=available, description="Knows more."),
         ]
     )

@@ -50,14 +50,14 @@ async def test_the_hubs_default_model_is_asked_where_none_is_named(model: Any, d
     assert model.requests[0].model == "quentin"
 
 
-async def test_where_models_cannot_be_listed_the_one_that_every_hub_brings_is_asked(
+async def test_where_models_cannot_be_listed_whichever_is_the_default_is_asked(
     model: Any, door: Any, piped: Any
 ) -> None:
     del door.answers[LIST_MODELS]
     model.say("ok")
     model.end()
     assert (await piped("hello")).code == 0
-    assert model.requests[0].model == "troupe-tiny"
+    assert model.requests[0].model == "default"
 
 
 async def test_an_error_names_the_option_and_not_the_requests_field(model: Any, piped: Any) -> None:

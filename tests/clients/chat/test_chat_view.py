@@ -14,7 +14,7 @@ from troupe.rpc.v1 import Progress
 @pytest.mark.parametrize(
     ("progress", "words", "text"),
     [
-        (Progress(), ENGLISH, "Waiting for the hub"),
+        (Progress(), ENGLISH, "Waiting for the answer"),
         (
             Progress(state=Progress.STATE_QUEUED, position=2, eta=Duration(seconds=4)),
             ENGLISH,
@@ -22,7 +22,9 @@ from troupe.rpc.v1 import Progress
         ),
         (Progress(state=Progress.STATE_QUEUED, eta=Duration(nanos=1)), VIETNAMESE, "Đang xếp hàng · khoảng 1 giây"),
         (Progress(state=Progress.STATE_LOADING, fraction=0.25, note="Loading."), ENGLISH, "Loading tiny · 25%"),
-        (Progress(state=Progress.STATE_RUNNING, note="step\n\x1b[2J3"), ENGLISH, "Working · step [2J3"),
+        (Progress(state=Progress.STATE_RUNNING, fraction=0.5, note="Reading."), ENGLISH, "Reading the prompt · 50%"),
+        (Progress(state=Progress.STATE_RUNNING, note="Reading."), VIETNAMESE, "Đang đọc lời nhắc"),
+        (Progress(note="step\n\x1b[2J3"), ENGLISH, "step [2J3"),
     ],
 )
 def test_the_status_says_what_is_known(progress: Progress, words: Words, text: str) -> None:

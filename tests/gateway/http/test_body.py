@@ -110,6 +110,16 @@ def test_what_is_wrong_in_json_is_named_with_its_path(given: bytes, field: str, 
     assert (caught.value.field, caught.value.reason) == (field, reason)
 
 
+def test_half_a_character_at_the_end_is_not_taken_for_an_end_that_came_too_early() -> None:
+    for given, words in (
+        (rb'{"name": "\ud83d"}', r"\\ud83d is half of a surrogate pair"),
+        (rb'{"name": "\ud83d', "truncated"),
+        (rb'{"name": "x", "rows": [', "truncated"),
+    ):
+        with pytest.raises(RpcError, match=words):
+            JsonBody(Order).decode(given)
+
+
 def test_json_becomes_the_routes_own_type() -> None:
     found: Any = JsonBody(Order).decode(b'{"name": "x", "rows": [1], "unknown": 2}')
     assert found == Order("x", [1])

@@ -62,7 +62,7 @@ async def test_what_a_reader_leaves_of_a_part_is_skipped() -> None:
     ("data", "content_type", "words"),
     [
         (b"", "application/json", "not multipart"),
-        (b"", "multipart/form-data", "not multipart"),
+        (b"", "multipart/form-data", "lacks its boundary"),
         (part("a", b"1"), TYPE, "before its last boundary"),
         (b"nonsense", TYPE, "cannot be read"),
         (b"--xYx\r\nContent-Type: a/b\r\n\r\n1\r\n" + END, TYPE, "no name"),

@@ -69,7 +69,11 @@ async def test_the_hub_answers_to_loopback_names_and_addresses(hub: Hub, host: s
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:8080", "", "[", "10.1"]
+    "host",
+    [
+        *("evil.example", "127.0.0.1.evil.example", "localhost.evil.example:8080", "", "[", "10.1"),
+        *("localhost:1@evil.example", "evil@hub.localhost", "localhost:x", "localhost/", "[::1]x", "[::1", "::1:2:"),
+    ],
 )
 async def test_a_rebound_name_is_refused(hub: Hub, host: str) -> None:
     response = await client(guarded(hub)).get("/", headers={"host": host})
@@ -177,3 +181,10 @@ async def test_too_many_requests_at_once_are_told_to_come_back(hub: Hub) -> None
     assert response.json()["reason"] == "TOO_MANY_CONNECTIONS"
     assert (await client(app).get("/")).status_code == 200
     assert app._limits.connection().in_use == 0
+
+
+@pytest.mark.parametrize("coding", ["gzip, chunked", "gzip", "identity"])
+async def test_a_transfer_encoding_that_would_have_to_be_undone_is_refused(hub: Hub, coding: str) -> None:
+    response = await client(guarded(hub)).post("/", content=b"x", headers={"transfer-encoding": coding})
+    assert (response.status_code, response.json()["reason"]) == (415, "UNSUPPORTED_ENCODING")
+    assert repr(coding) in response.json()["detail"]

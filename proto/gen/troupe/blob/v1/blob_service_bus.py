@@ -48,8 +48,8 @@ class BlobService(Protocol):
 
         An upload that named an `upload_id` can be continued within a day: Stat tells how far it is, and a new Upload with the
         same `upload_id` and that `offset` goes on. Fails with RESOURCE_EXHAUSTED (MESSAGE_TOO_LARGE, STORE_FULL) at the
-        first message if the size was told, else once the limit is crossed; DATA_LOSS (DIGEST_MISMATCH) if the content is not
-        what `begin` promised, which also removes it; ABORTED (UPLOAD_TAKEN_OVER) if a later call continues the same upload.
+        first message if the size was told, else once the limit is crossed; INVALID_ARGUMENT (SIZE_MISMATCH, DIGEST_MISMATCH) if the
+        content is not what `begin` promised, which also removes it; ABORTED (UPLOAD_TAKEN_OVER) if a later call continues the same upload.
         """
         raise RpcError.unimplemented('troupe.blob.v1.BlobService/Upload')
 
@@ -90,8 +90,8 @@ class BlobServiceClient:
 
         An upload that named an `upload_id` can be continued within a day: Stat tells how far it is, and a new Upload with the
         same `upload_id` and that `offset` goes on. Fails with RESOURCE_EXHAUSTED (MESSAGE_TOO_LARGE, STORE_FULL) at the
-        first message if the size was told, else once the limit is crossed; DATA_LOSS (DIGEST_MISMATCH) if the content is not
-        what `begin` promised, which also removes it; ABORTED (UPLOAD_TAKEN_OVER) if a later call continues the same upload.
+        first message if the size was told, else once the limit is crossed; INVALID_ARGUMENT (SIZE_MISMATCH, DIGEST_MISMATCH) if the
+        content is not what `begin` promised, which also removes it; ABORTED (UPLOAD_TAKEN_OVER) if a later call continues the same upload.
         """
         return self._caller.client_stream(BlobService.INFO.methods['Upload'], requests, timeout, metadata)
 

@@ -156,16 +156,18 @@ class BeginRequest(_message.Message):
     def __init__(self, begin: _Optional[_Union[UploadBegin, _Mapping]] = ...) -> None: ...
 
 class BeginResponse(_message.Message):
-    __slots__ = ("id", "path", "limit", "free_bytes")
+    __slots__ = ("id", "path", "limit", "free_bytes", "scarce")
     ID_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     FREE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SCARCE_FIELD_NUMBER: _ClassVar[int]
     id: str
     path: str
     limit: int
     free_bytes: int
-    def __init__(self, id: _Optional[str] = ..., path: _Optional[str] = ..., limit: _Optional[int] = ..., free_bytes: _Optional[int] = ...) -> None: ...
+    scarce: bool
+    def __init__(self, id: _Optional[str] = ..., path: _Optional[str] = ..., limit: _Optional[int] = ..., free_bytes: _Optional[int] = ..., scarce: _Optional[bool] = ...) -> None: ...
 
 class FinishRequest(_message.Message):
     __slots__ = ("id", "size", "sha256")
