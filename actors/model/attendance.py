@@ -30,7 +30,7 @@ Offer = tuple[object, ServiceInfo]
 def offers(engine: Engine, adapters: AdapterSource) -> list[Offer]:
     """The services of an engine's model. Raises RpcError MODEL_LOAD_FAILED if its chat template cannot be used."""
     model = ServedModel(engine, adapters)
-    embeds, generates = engine.info.embedding_dimensions > 0, engine.info.generates
+    embeds, generates = engine.info.embeds and engine.info.embedding_dimensions > 0, engine.info.generates
     return [
         *([(model, EmbeddingService.INFO)] if embeds else []),
         *([(model, ChatService.INFO)] if generates else []),
