@@ -30,7 +30,8 @@ ASK_SECONDS = 5.0
 class Status:
     """What a hub says of itself. health, models: None where nobody tells; trouble: why.
 
-    coming: models that are being fetched. unsupervised: nobody of this hub tells of its processes.
+    coming: models that are being fetched. unsupervised: nobody of this hub tells of its processes. modelless: it runs
+    without the actor that knows its models.
     """
 
     target: str
@@ -39,6 +40,7 @@ class Status:
     trouble: Sequence[str] = ()
     coming: "Sequence[Weights]" = ()
     unsupervised: bool = False
+    modelless: bool = False
 
     @property
     def serves(self) -> bool:
@@ -50,7 +52,9 @@ class Status:
         from troupe.model.v1 import ModelState
 
         away = ModelState.MODEL_STATE_UNAVAILABLE
-        if self.models is None or any(model.state == away for model in self.models):
+        if self.models is None and not self.modelless:
+            return False
+        if any(model.state == away for model in self.models or ()):
             return False
         if self.health is None:
             return self.unsupervised
@@ -133,8 +137,20 @@ def _status(hub: "Hub", health: Any, models: Any, weights: "Sequence[Weights]") 
         None if isinstance(models, RpcError) else list(models.models),
         trouble,
         coming(weights),
-        isinstance(health, RpcError) and health.reason == "NO_RESPONDERS",
+        unsupervised=_absent(health),
+        modelless=_absent(models) and not isinstance(health, RpcError) and "models" not in _names(health),
     )
+
+
+def _absent(answer: Any) -> bool:
+    """Nobody of this hub gives such answers."""
+    from bus import RpcError
+
+    return isinstance(answer, RpcError) and answer.reason == "NO_RESPONDERS"
+
+
+def _names(health: "CheckResponse") -> set[str]:
+    return {each.name for each in health.actors}
 
 
 # ---- as text

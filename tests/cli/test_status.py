@@ -100,3 +100,4 @@ def test_a_family_or_a_supervisor_that_does_not_answer_and_trouble_are_no_succes
     assert not Status("h", health(troubled), [TINY]).serves
     assert not Status("h", None, [TINY]).serves
     assert Status("h", None, [TINY], unsupervised=True).serves
+    assert Status("h", health(SERVING), None, modelless=True).serves

@@ -46,7 +46,7 @@ def bare(troupe_in: TroupeIn) -> Run:
 
 
 async def test_the_python_client_needs_no_posix(troupe_in: TroupeIn, door: str) -> None:
-    assert await troupe_in("-c", CLIENT)(door) == Ended(0, "xin chào troupe-tiny\n", "")
+    assert await troupe_in("-c", CLIENT)(door) == Ended(0, "xin chào default\n", "")
 
 
 async def test_methods_are_called_and_models_listed(bare: Run, door: str) -> None:
