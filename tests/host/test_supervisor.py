@@ -290,7 +290,7 @@ async def test_a_bus_that_cannot_come_back_ends_the_hub_with_a_sentence(
     async with hub(settings_of(tmp_path), echo=ECHO) as own:
         await own.serving()
         os.kill(own.server.pid, signal.SIGKILL)
-        with pytest.raises(HubFailed, match=r"could not be started again: .*No space left"):
+        with pytest.raises(HubFailed, match=r"ends again and again .could not be started: .*No space left"):
             await own.running
 
 
