@@ -174,6 +174,12 @@ class Company:
         async with httpx.AsyncClient(timeout=PROBE_SECONDS) as client:
             return (await client.get(f"http://{self.doors['http']}/readyz")).status_code == 200
 
+    async def settled(self) -> None:
+        """Return when /readyz says yes: what was lost last may still be told of for some seconds."""
+        async with asyncio.timeout(RECOVERY_SECONDS):
+            while not await self.ready():
+                await asyncio.sleep(0.1)
+
     def without(self, victim: str) -> None:
         """There is no such process in this hub."""
         del self._probes[victim]

@@ -60,7 +60,7 @@ async def check(home: Path, seed: int, count: int) -> None:
     async with company(home) as hub:
         witness, recoveries = await suffer(hub, seed, count)
         print(report(witness, recoveries))
-        assert await hub.ready()
+        await hub.settled()
     assert witness.wrong == []
     assert done_twice(hub, witness) == []
     assert hub.left() == []
