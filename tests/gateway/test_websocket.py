@@ -503,9 +503,7 @@ async def test_a_first_request_that_never_becomes_whole_ends_its_call(
     assert gateway.hub.limits.call().in_use == 0
 
 
-@pytest.mark.skip(
-    reason="hangs in every second run; to be found before it counts again"
-)
+@pytest.mark.skip(reason="hangs in every second run; to be found before it counts again")
 async def test_a_text_client_that_waits_for_no_credit_fills_no_memory(staged: Any) -> None:
     class Deaf(EchoActor):
         async def converse(
