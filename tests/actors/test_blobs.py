@@ -226,9 +226,8 @@ async def test_an_upload_without_a_name_leaves_nothing_when_it_breaks(stage: Sta
         await asyncio.sleep(0)
     broken.cancel()
     await asyncio.wait([broken])
-    while stage.holding():
+    while list((stage.home / "blobs" / "partial").iterdir()):  # first cut to nothing, then taken away
         await asyncio.sleep(0)
-    assert list((stage.home / "blobs" / "partial").iterdir()) == []
 
 
 async def test_what_is_too_large_is_refused_at_the_first_message_or_when_it_gets_there(tmp_path: Path) -> None:

@@ -503,7 +503,6 @@ async def test_a_first_request_that_never_becomes_whole_ends_its_call(
     assert gateway.hub.limits.call().in_use == 0
 
 
-@pytest.mark.skip(reason="hangs in every second run; to be found before it counts again")
 async def test_a_text_client_that_waits_for_no_credit_fills_no_memory(staged: Any) -> None:
     class Deaf(EchoActor):
         async def converse(
@@ -516,7 +515,7 @@ async def test_a_text_client_that_waits_for_no_credit_fills_no_memory(staged: An
     text = "x" * 1_000_000
     async with staged(Deaf()) as stage, stage.gateway() as gateway, connected(gateway.websocket_url) as socket:
         await socket.send(json.dumps({"callId": "t", "open": opened}))
-        for _ in range(6):
+        for _ in range(8):  # 4 MiB wait at most, and of the first all pieces but its last count as taken
             await socket.send(json.dumps({"callId": "t", "payload": [{"text": text}]}))
         while "close" not in (frame := json.loads(await socket.recv())):
             pass
