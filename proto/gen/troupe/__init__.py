@@ -14,6 +14,7 @@ def services() -> "dict[str, ServiceInfo]":
     from troupe.echo.v1.echo_service_bus import EchoService
     from troupe.embedding.v1.embedding_service_bus import EmbeddingService
     from troupe.family.v1.family_service_bus import FamilyService
+    from troupe.gpu.v1.gpu_service_bus import GpuService
     from troupe.health.v1.health_service_bus import HealthService
     from troupe.model.v1.model_service_bus import ModelService
     from troupe.weights.v1.weights_service_bus import WeightsService
@@ -25,6 +26,7 @@ def services() -> "dict[str, ServiceInfo]":
         'troupe.echo.v1.EchoService': EchoService.INFO,
         'troupe.embedding.v1.EmbeddingService': EmbeddingService.INFO,
         'troupe.family.v1.FamilyService': FamilyService.INFO,
+        'troupe.gpu.v1.GpuService': GpuService.INFO,
         'troupe.health.v1.HealthService': HealthService.INFO,
         'troupe.model.v1.ModelService': ModelService.INFO,
         'troupe.weights.v1.WeightsService': WeightsService.INFO,
