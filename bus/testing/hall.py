@@ -161,7 +161,7 @@ class Probe:
         yield StringValue(value="done")
 
 
-class Stage:
+class Hall:
     """Servers and channels on one bus, all of which end with the `async with`."""
 
     def __init__(self, make: Make) -> None:
@@ -298,9 +298,9 @@ async def until(true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def refusal(stage: Stage, frame: Frame, subject: str = "") -> str:
+async def refusal(hall: Hall, frame: Frame, subject: str = "") -> str:
     """The reason with which a hand-made frame is refused."""
-    transport = await stage.transport()
+    transport = await hall.transport()
     ear = Ear()
     await transport.subscribe("reply.hand.*", ear)
     transport.publish(subject or subjects.call(SERVICE, "Say"), frame.SerializeToString(), "reply.hand.c")
