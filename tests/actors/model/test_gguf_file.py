@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from actors.llama.catalog import SHIPPED
 from actors.model import gguf_file
-from actors.model.gguf_file import ModelHeader, read_header
+from actors.model.gguf_file import ModelHeader, Scalar, read_header
 from bus import RpcError
 
 
@@ -26,7 +26,7 @@ def test_a_file_says_what_it_is() -> None:
 
 def test_the_cache_of_a_token_is_keys_and_values_of_all_layers_at_two_bytes_each() -> None:
     said = {"block_count": 4, "attention.head_count": 8, "attention.head_count_kv": 2, "embedding_length": 64}
-    known = {"general.architecture": "x", **{f"x.{key}": value for key, value in said.items()}}
+    known: dict[str, Scalar] = {"general.architecture": "x", **{f"x.{key}": value for key, value in said.items()}}
     assert ModelHeader(known, 0, 0).cache_bytes_per_token == 4 * 2 * (8 + 8) * 2
     longer = {**known, "x.attention.key_length": 16}
     assert ModelHeader(longer, 0, 0).cache_bytes_per_token == 4 * 2 * (16 + 8) * 2
