@@ -55,6 +55,9 @@ class Policy:
     continued_by: str = ""
     """Repeated field of the request that takes what was delivered when the responder is lost; empty: it ends then."""
 
+    ends_with_caller: bool = False
+    """A call ends at once when its caller's process is told gone or missed: no grace, nobody comes back for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class MethodInfo:

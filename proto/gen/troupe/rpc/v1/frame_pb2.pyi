@@ -247,13 +247,14 @@ class Continuation(_message.Message):
     def __init__(self, request_field: _Optional[str] = ...) -> None: ...
 
 class MethodPolicy(_message.Message):
-    __slots__ = ("route_by", "public", "scope", "idempotent", "resolved_by", "priority", "continued_by")
+    __slots__ = ("route_by", "public", "scope", "idempotent", "resolved_by", "priority", "ends_with_caller", "continued_by")
     ROUTE_BY_FIELD_NUMBER: _ClassVar[int]
     PUBLIC_FIELD_NUMBER: _ClassVar[int]
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENT_FIELD_NUMBER: _ClassVar[int]
     RESOLVED_BY_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    ENDS_WITH_CALLER_FIELD_NUMBER: _ClassVar[int]
     CONTINUED_BY_FIELD_NUMBER: _ClassVar[int]
     route_by: str
     public: bool
@@ -261,5 +262,6 @@ class MethodPolicy(_message.Message):
     idempotent: bool
     resolved_by: Resolution
     priority: Priority
+    ends_with_caller: bool
     continued_by: Continuation
-    def __init__(self, route_by: _Optional[str] = ..., public: _Optional[bool] = ..., scope: _Optional[str] = ..., idempotent: _Optional[bool] = ..., resolved_by: _Optional[_Union[Resolution, _Mapping]] = ..., priority: _Optional[_Union[Priority, str]] = ..., continued_by: _Optional[_Union[Continuation, _Mapping]] = ...) -> None: ...
+    def __init__(self, route_by: _Optional[str] = ..., public: _Optional[bool] = ..., scope: _Optional[str] = ..., idempotent: _Optional[bool] = ..., resolved_by: _Optional[_Union[Resolution, _Mapping]] = ..., priority: _Optional[_Union[Priority, str]] = ..., ends_with_caller: _Optional[bool] = ..., continued_by: _Optional[_Union[Continuation, _Mapping]] = ...) -> None: ...
