@@ -392,6 +392,19 @@ async def test_a_file_that_comes_is_listed_at_once_and_a_broken_one_says_why(com
         assert (refusal.value.reason, refusal.value.message) == ("MODEL_LOAD_FAILED", words)
 
 
+async def test_what_a_models_life_refuses_reaches_who_calls_the_model_as_it_is(company: Company) -> None:
+    await company.family("colours")
+    await company.front("colours")
+    company.words("colours", huge="huge")
+    with pytest.raises(RpcError) as refusal:
+        await company.says("huge", "red")
+    assert (refusal.value.code, refusal.value.reason) == (Code.RESOURCE_EXHAUSTED, "INSUFFICIENT_MEMORY")
+    assert refusal.value.message == "huge fits nowhere; half of it would."
+    assert refusal.value.metadata == {"model": "huge", "fits": "half"}
+    assert refusal.value.retry_after == 2.5
+    assert (await company.listed())["huge"].state == ModelState.MODEL_STATE_FAILED
+
+
 async def test_an_unknown_model_is_refused_with_names_of_both_families(company: Company) -> None:
     await company.family("colours")
     await company.family("numbers")
