@@ -12,12 +12,13 @@ from actors.models import actor as front
 from actors.models.actor import ModelsActor, ModelsSettings
 from bus import Code, Context, RpcError
 from bus.channel import Channel
+from bus.resolver import resolver
 from bus.testing import NatsServer
 from bus.transports import Transport
 from bus.transports.memory import MemoryBroker, MemoryTransport
 from bus.transports.nats import NatsTransport
 from host.liveness import BEAT_SECONDS, Presence
-from host.member import Member
+from host.member import Member, method_of
 from host.settings import ModelSettings, Settings, SupervisorSettings
 from troupe.chat.v1 import ChatServiceClient, GenerateRequest, Role
 from troupe.embedding.v1 import EmbeddingServiceClient, EmbedRequest
@@ -104,7 +105,7 @@ class Company:
     async def open(self) -> None:
         transport = await self._make("client")
         self._stack.push_async_callback(transport.close)
-        channel = Channel(transport)
+        channel = self.channel = Channel(transport)
         self._stack.push_async_callback(channel.close)
         self.models = ModelServiceClient(channel)
         self.chat = ChatServiceClient(channel)
@@ -396,6 +397,7 @@ async def test_what_a_models_life_refuses_reaches_who_calls_the_model_as_it_is(c
     await company.family("colours")
     await company.front("colours")
     company.words("colours", huge="huge")
+    company.channel.resolver = resolver(company.channel, method_of)
     with pytest.raises(RpcError) as refusal:
         await company.says("huge", "red")
     assert (refusal.value.code, refusal.value.reason) == (Code.RESOURCE_EXHAUSTED, "INSUFFICIENT_MEMORY")
