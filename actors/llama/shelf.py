@@ -1,14 +1,18 @@
 """What the llama family is to the room that families share: GGUF files, and a process for each that is loaded."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from actors.llama.catalog import Catalog, Entry, adapter_folders, model_folders
-from actors.llama.engine_limits import cache_bytes
+from actors.llama.catalog import FAMILY, Catalog, Entry, adapter_folders, model_folders
+from actors.llama.engine_limits import cache_tokens, context_tokens, loading, replaced, threads
+from actors.llama.footprint import Footprint, measure_footprint
 from actors.llama.settings import LlamaSettings
 from actors.model.family import Life
+from actors.model.gguf_header import ModelHeader
 from actors.model.launcher import Launcher
+from actors.model.memory import Loading
 from actors.model.model_process import ModelProcess
+from actors.model.needs import Choice, needs_of
 from actors.model.process_watch import ProcessWatch
 from troupe.family.v1 import Needs
 from troupe.model.v1 import Model
@@ -18,12 +22,20 @@ class LlamaShelf:
     """Implements `family.Shelf`."""
 
     def __init__(
-        self, home: Path, settings: LlamaSettings, launcher: Launcher, watch: ProcessWatch | None = None
+        self,
+        home: Path,
+        settings: LlamaSettings,
+        launcher: Launcher,
+        watch: ProcessWatch | None = None,
+        measure: Callable[[], Footprint] = measure_footprint,
     ) -> None:
+        """measure: what a process takes without a model; asked once, when it is first needed."""
         self._catalog = Catalog(model_folders(home, settings), adapter_folders(home, settings))
         self._settings = settings
         self._launcher = launcher
         self._watch = watch
+        self._measure = measure
+        self._footprint: Footprint | None = None
 
     def entries(self) -> Mapping[str, Entry]:
         """See `Shelf`."""
@@ -39,14 +51,28 @@ class LlamaShelf:
         return self._catalog.describe(entry, self._settings)
 
     def needs(self, entry: Entry) -> Needs:
-        """See `Shelf`. What computing takes besides weights and cache is not known before it was seen."""
-        if entry.header is None:
+        """See `Shelf`. The first time it takes a second or two, in which a process without a model is measured."""
+        header, settings = entry.header, self._settings
+        if header is None:
             return Needs()
-        return Needs(
-            weights_bytes=entry.header.size_bytes,
-            cache_bytes=cache_bytes(entry.header, self._settings),
-            accelerator=self._settings.gpu_layers != 0,
-        )
+        if self._footprint is None:
+            self._footprint = self._measure()
+        footprint = self._footprint
+        choice = Choice(context_tokens(header, settings), settings.slots, settings.gpu_layers)
+        adapters = self._catalog.adapter_bytes(header.architecture, settings.adapter_limit)
+
+        def plan(other: Choice) -> Loading:
+            chosen = replaced(settings, choice, other)
+            return loading(header, chosen, footprint, adapters)
+
+        return needs_of(header, choice, plan, self._key(header, footprint))
+
+    def _key(self, header: ModelHeader, footprint: Footprint) -> str:
+        """What was measured holds for the same shapes under the same settings, whatever the file is called."""
+        settings = self._settings
+        said = (context_tokens(header, settings), cache_tokens(header, settings), settings.slots, settings.batch)
+        more = (settings.gpu_layers, settings.embedding_context, threads(header, settings))
+        return "|".join([FAMILY, header.fingerprint, footprint.engine, *map(str, said + more)])
 
     def life(self, entry: Entry) -> Life:
         """See `Shelf`."""

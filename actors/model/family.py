@@ -102,7 +102,7 @@ class Shelf(Protocol[Known]):
         """What the contract says of it; state and names are left out. May read files, as `entries`."""
 
     def needs(self, entry: Known) -> Needs:
-        """What it takes while it runs."""
+        """What it takes while it runs. May read and measure: it is called in a thread."""
 
     def life(self, entry: Known) -> Life:
         """What will serve it; not started."""
@@ -170,7 +170,8 @@ class Family(FamilyService, Generic[Known]):
     async def describe_model(self, request: DescribeModelRequest, ctx: Context) -> DescribeModelResponse:
         """See the contract."""
         entry = await self._find(request.model)
-        return DescribeModelResponse(model=self._model(entry.name), needs=self._shelf.needs(entry))
+        needs = await asyncio.to_thread(self._shelf.needs, entry)
+        return DescribeModelResponse(model=self._model(entry.name), needs=needs)
 
     async def start_model(self, request: StartModelRequest, ctx: Context) -> AsyncIterator[StartModelResponse]:
         """See the contract. Callers that ask for the same model share one loading; it goes on if they leave."""

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from actors.llama.catalog import SHIPPED
 from actors.model import gguf_file
-from actors.model.gguf_file import ModelHeader, Scalar, read_header
+from actors.model.gguf_file import read_header
+from actors.model.gguf_header import ModelHeader, Scalar
 from bus import RpcError
 
 

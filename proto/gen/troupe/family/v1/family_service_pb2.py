@@ -26,7 +26,7 @@ from troupe.model.v1 import model_service_pb2 as troupe_dot_model_dot_v1_dot_mod
 from troupe.rpc.v1 import frame_pb2 as troupe_dot_rpc_dot_v1_dot_frame__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%troupe/family/v1/family_service.proto\x12\x10troupe.family.v1\x1a#troupe/model/v1/model_service.proto\x1a\x19troupe/rpc/v1/frame.proto\"\x94\x01\n\x05Needs\x12#\n\rweights_bytes\x18\x01 \x01(\x04R\x0cweightsBytes\x12\x1f\n\x0b\x63\x61\x63he_bytes\x18\x02 \x01(\x04R\ncacheBytes\x12#\n\rworking_bytes\x18\x03 \x01(\x04R\x0cworkingBytes\x12 \n\x0b\x61\x63\x63\x65lerator\x18\x04 \x01(\x08R\x0b\x61\x63\x63\x65lerator\"+\n\x11ListModelsRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\"D\n\x12ListModelsResponse\x12.\n\x06models\x18\x01 \x03(\x0b\x32\x16.troupe.model.v1.ModelR\x06models\"D\n\x14\x44\x65scribeModelRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\"t\n\x15\x44\x65scribeModelResponse\x12,\n\x05model\x18\x01 \x01(\x0b\x32\x16.troupe.model.v1.ModelR\x05model\x12-\n\x05needs\x18\x02 \x01(\x0b\x32\x17.troupe.family.v1.NeedsR\x05needs\"A\n\x11StartModelRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\"w\n\x12StartModelResponse\x12,\n\x05model\x18\x01 \x01(\x0b\x32\x16.troupe.model.v1.ModelR\x05model\x12\x33\n\x08progress\x18\x0f \x01(\x0b\x32\x17.troupe.rpc.v1.ProgressR\x08progress\"@\n\x10StopModelRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\"\x13\n\x11StopModelResponse\",\n\x12WatchModelsRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\"\xaa\x01\n\x13WatchModelsResponse\x12\x14\n\x05whole\x18\x01 \x01(\x08R\x05whole\x12.\n\x06models\x18\x02 \x03(\x0b\x32\x16.troupe.model.v1.ModelR\x06models\x12\x18\n\x07removed\x18\x03 \x03(\tR\x07removed\x12\x33\n\x08progress\x18\x0f \x01(\x0b\x32\x17.troupe.rpc.v1.ProgressR\x08progress\"G\n\x11NameModelsRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\x12\x1a\n\x08withheld\x18\x02 \x03(\tR\x08withheld\"\x14\n\x12NameModelsResponse\"X\n\x12\x41ttendModelRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\x12\x14\n\x05names\x18\x03 \x03(\tR\x05names\"+\n\x13\x41ttendModelResponse\x12\x14\n\x05names\x18\x01 \x03(\tR\x05names2\xfe\x05\n\rFamilyService\x12g\n\nListModels\x12#.troupe.family.v1.ListModelsRequest\x1a$.troupe.family.v1.ListModelsResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x12p\n\rDescribeModel\x12&.troupe.family.v1.DescribeModelRequest\x1a\'.troupe.family.v1.DescribeModelResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x12i\n\nStartModel\x12#.troupe.family.v1.StartModelRequest\x1a$.troupe.family.v1.StartModelResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x30\x01\x12\x64\n\tStopModel\x12\".troupe.family.v1.StopModelRequest\x1a#.troupe.family.v1.StopModelResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x12l\n\x0bWatchModels\x12$.troupe.family.v1.WatchModelsRequest\x1a%.troupe.family.v1.WatchModelsResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x30\x01\x12g\n\nNameModels\x12#.troupe.family.v1.NameModelsRequest\x1a$.troupe.family.v1.NameModelsResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x12j\n\x0b\x41ttendModel\x12$.troupe.family.v1.AttendModelRequest\x1a%.troupe.family.v1.AttendModelResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%troupe/family/v1/family_service.proto\x12\x10troupe.family.v1\x1a#troupe/model/v1/model_service.proto\x1a\x19troupe/rpc/v1/frame.proto\"\xd9\x02\n\x05Needs\x12#\n\rweights_bytes\x18\x01 \x01(\x04R\x0cweightsBytes\x12\x1f\n\x0b\x63\x61\x63he_bytes\x18\x02 \x01(\x04R\ncacheBytes\x12#\n\rworking_bytes\x18\x03 \x01(\x04R\x0cworkingBytes\x12 \n\x0b\x61\x63\x63\x65lerator\x18\x04 \x01(\x08R\x0b\x61\x63\x63\x65lerator\x12\x1f\n\x0bstate_bytes\x18\x05 \x01(\x04R\nstateBytes\x12#\n\rprocess_bytes\x18\x06 \x01(\x04R\x0cprocessBytes\x12\x1f\n\x0blater_bytes\x18\x07 \x01(\x04R\nlaterBytes\x12)\n\x04ways\x18\x08 \x03(\x0b\x32\x15.troupe.family.v1.WayR\x04ways\x12\x10\n\x03key\x18\t \x01(\tR\x03key\x12\x1f\n\x0blayer_bytes\x18\n \x03(\x04R\nlayerBytes\"\xa0\x01\n\x03Way\x12+\n\x11\x61\x63\x63\x65lerator_bytes\x18\x01 \x01(\x04R\x10\x61\x63\x63\x65leratorBytes\x12\x1d\n\nhost_bytes\x18\x02 \x01(\x04R\thostBytes\x12\x16\n\x06spread\x18\x03 \x01(\x08R\x06spread\x12\x12\n\x04note\x18\x04 \x01(\tR\x04note\x12!\n\x0c\x61nother_file\x18\x05 \x01(\x08R\x0b\x61notherFile\"\xac\x02\n\x08Measured\x12#\n\rprocess_bytes\x18\x01 \x01(\x04R\x0cprocessBytes\x12%\n\x0eresident_bytes\x18\x02 \x01(\x04R\rresidentBytes\x12-\n\x12proportional_bytes\x18\x03 \x01(\x04R\x11proportionalBytes\x12%\n\x0ereserved_bytes\x18\x04 \x01(\x04R\rreservedBytes\x12\x1d\n\nhost_bytes\x18\x05 \x01(\x04R\thostBytes\x12+\n\x11\x61\x63\x63\x65lerator_bytes\x18\x06 \x01(\x04R\x10\x61\x63\x63\x65leratorBytes\x12\x32\n\x07\x62uffers\x18\x07 \x03(\x0b\x32\x18.troupe.family.v1.BufferR\x07\x62uffers\"\\\n\x06\x42uffer\x12\x12\n\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n\x05place\x18\x02 \x01(\tR\x05place\x12\x14\n\x05\x62ytes\x18\x03 \x01(\x04R\x05\x62ytes\x12\x12\n\x04host\x18\x04 \x01(\x08R\x04host\"+\n\x11ListModelsRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\"D\n\x12ListModelsResponse\x12.\n\x06models\x18\x01 \x03(\x0b\x32\x16.troupe.model.v1.ModelR\x06models\"D\n\x14\x44\x65scribeModelRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\"t\n\x15\x44\x65scribeModelResponse\x12,\n\x05model\x18\x01 \x01(\x0b\x32\x16.troupe.model.v1.ModelR\x05model\x12-\n\x05needs\x18\x02 \x01(\x0b\x32\x17.troupe.family.v1.NeedsR\x05needs\"A\n\x11StartModelRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\"w\n\x12StartModelResponse\x12,\n\x05model\x18\x01 \x01(\x0b\x32\x16.troupe.model.v1.ModelR\x05model\x12\x33\n\x08progress\x18\x0f \x01(\x0b\x32\x17.troupe.rpc.v1.ProgressR\x08progress\"@\n\x10StopModelRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\"\x13\n\x11StopModelResponse\",\n\x12WatchModelsRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\"\xaa\x01\n\x13WatchModelsResponse\x12\x14\n\x05whole\x18\x01 \x01(\x08R\x05whole\x12.\n\x06models\x18\x02 \x03(\x0b\x32\x16.troupe.model.v1.ModelR\x06models\x12\x18\n\x07removed\x18\x03 \x03(\tR\x07removed\x12\x33\n\x08progress\x18\x0f \x01(\x0b\x32\x17.troupe.rpc.v1.ProgressR\x08progress\"G\n\x11NameModelsRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\x12\x1a\n\x08withheld\x18\x02 \x03(\tR\x08withheld\"\x14\n\x12NameModelsResponse\"X\n\x12\x41ttendModelRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\x12\x14\n\x05names\x18\x03 \x03(\tR\x05names\"+\n\x13\x41ttendModelResponse\x12\x14\n\x05names\x18\x01 \x03(\tR\x05names2\xfe\x05\n\rFamilyService\x12g\n\nListModels\x12#.troupe.family.v1.ListModelsRequest\x1a$.troupe.family.v1.ListModelsResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x12p\n\rDescribeModel\x12&.troupe.family.v1.DescribeModelRequest\x1a\'.troupe.family.v1.DescribeModelResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x12i\n\nStartModel\x12#.troupe.family.v1.StartModelRequest\x1a$.troupe.family.v1.StartModelResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x30\x01\x12\x64\n\tStopModel\x12\".troupe.family.v1.StopModelRequest\x1a#.troupe.family.v1.StopModelResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x12l\n\x0bWatchModels\x12$.troupe.family.v1.WatchModelsRequest\x1a%.troupe.family.v1.WatchModelsResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x30\x01\x12g\n\nNameModels\x12#.troupe.family.v1.NameModelsRequest\x1a$.troupe.family.v1.NameModelsResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x12j\n\x0b\x41ttendModel\x12$.troupe.family.v1.AttendModelRequest\x1a%.troupe.family.v1.AttendModelResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,35 +48,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FAMILYSERVICE'].methods_by_name['AttendModel']._loaded_options = None
   _globals['_FAMILYSERVICE'].methods_by_name['AttendModel']._serialized_options = b'\242\273\030\n\n\006family \001'
   _globals['_NEEDS']._serialized_start=124
-  _globals['_NEEDS']._serialized_end=272
-  _globals['_LISTMODELSREQUEST']._serialized_start=274
-  _globals['_LISTMODELSREQUEST']._serialized_end=317
-  _globals['_LISTMODELSRESPONSE']._serialized_start=319
-  _globals['_LISTMODELSRESPONSE']._serialized_end=387
-  _globals['_DESCRIBEMODELREQUEST']._serialized_start=389
-  _globals['_DESCRIBEMODELREQUEST']._serialized_end=457
-  _globals['_DESCRIBEMODELRESPONSE']._serialized_start=459
-  _globals['_DESCRIBEMODELRESPONSE']._serialized_end=575
-  _globals['_STARTMODELREQUEST']._serialized_start=577
-  _globals['_STARTMODELREQUEST']._serialized_end=642
-  _globals['_STARTMODELRESPONSE']._serialized_start=644
-  _globals['_STARTMODELRESPONSE']._serialized_end=763
-  _globals['_STOPMODELREQUEST']._serialized_start=765
-  _globals['_STOPMODELREQUEST']._serialized_end=829
-  _globals['_STOPMODELRESPONSE']._serialized_start=831
-  _globals['_STOPMODELRESPONSE']._serialized_end=850
-  _globals['_WATCHMODELSREQUEST']._serialized_start=852
-  _globals['_WATCHMODELSREQUEST']._serialized_end=896
-  _globals['_WATCHMODELSRESPONSE']._serialized_start=899
-  _globals['_WATCHMODELSRESPONSE']._serialized_end=1069
-  _globals['_NAMEMODELSREQUEST']._serialized_start=1071
-  _globals['_NAMEMODELSREQUEST']._serialized_end=1142
-  _globals['_NAMEMODELSRESPONSE']._serialized_start=1144
-  _globals['_NAMEMODELSRESPONSE']._serialized_end=1164
-  _globals['_ATTENDMODELREQUEST']._serialized_start=1166
-  _globals['_ATTENDMODELREQUEST']._serialized_end=1254
-  _globals['_ATTENDMODELRESPONSE']._serialized_start=1256
-  _globals['_ATTENDMODELRESPONSE']._serialized_end=1299
-  _globals['_FAMILYSERVICE']._serialized_start=1302
-  _globals['_FAMILYSERVICE']._serialized_end=2068
+  _globals['_NEEDS']._serialized_end=469
+  _globals['_WAY']._serialized_start=472
+  _globals['_WAY']._serialized_end=632
+  _globals['_MEASURED']._serialized_start=635
+  _globals['_MEASURED']._serialized_end=935
+  _globals['_BUFFER']._serialized_start=937
+  _globals['_BUFFER']._serialized_end=1029
+  _globals['_LISTMODELSREQUEST']._serialized_start=1031
+  _globals['_LISTMODELSREQUEST']._serialized_end=1074
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1076
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1144
+  _globals['_DESCRIBEMODELREQUEST']._serialized_start=1146
+  _globals['_DESCRIBEMODELREQUEST']._serialized_end=1214
+  _globals['_DESCRIBEMODELRESPONSE']._serialized_start=1216
+  _globals['_DESCRIBEMODELRESPONSE']._serialized_end=1332
+  _globals['_STARTMODELREQUEST']._serialized_start=1334
+  _globals['_STARTMODELREQUEST']._serialized_end=1399
+  _globals['_STARTMODELRESPONSE']._serialized_start=1401
+  _globals['_STARTMODELRESPONSE']._serialized_end=1520
+  _globals['_STOPMODELREQUEST']._serialized_start=1522
+  _globals['_STOPMODELREQUEST']._serialized_end=1586
+  _globals['_STOPMODELRESPONSE']._serialized_start=1588
+  _globals['_STOPMODELRESPONSE']._serialized_end=1607
+  _globals['_WATCHMODELSREQUEST']._serialized_start=1609
+  _globals['_WATCHMODELSREQUEST']._serialized_end=1653
+  _globals['_WATCHMODELSRESPONSE']._serialized_start=1656
+  _globals['_WATCHMODELSRESPONSE']._serialized_end=1826
+  _globals['_NAMEMODELSREQUEST']._serialized_start=1828
+  _globals['_NAMEMODELSREQUEST']._serialized_end=1899
+  _globals['_NAMEMODELSRESPONSE']._serialized_start=1901
+  _globals['_NAMEMODELSRESPONSE']._serialized_end=1921
+  _globals['_ATTENDMODELREQUEST']._serialized_start=1923
+  _globals['_ATTENDMODELREQUEST']._serialized_end=2011
+  _globals['_ATTENDMODELRESPONSE']._serialized_start=2013
+  _globals['_ATTENDMODELRESPONSE']._serialized_end=2056
+  _globals['_FAMILYSERVICE']._serialized_start=2059
+  _globals['_FAMILYSERVICE']._serialized_end=2825
 # @@protoc_insertion_point(module_scope)
