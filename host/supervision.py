@@ -10,7 +10,8 @@ Things that happen go in with the time, what to do comes out. The rules, with th
    that says nothing of whether it can serve. Its pauses grow all the same.
 4. A process that hangs is killed; what then happens is rule 2. Who hangs is told by host/watchdog.py.
 5. Stopping goes group by group: the doors first, so that nothing new comes in, then the actors. Whoever has not ended
-   when its time is over is killed. Nothing is started any more.
+   when its time is over is killed; what has not served yet has no calls to end, and none of that time. Nothing is
+   started any more.
 6. A watcher whose own clock stood still, or who does not hear itself, accuses nobody: all start anew.
 7. Where a start may be in vain (`must_serve`), a process that ends before it has ever served has failed at once; so has
    one that says it cannot serve, and one that does not serve in its time (`start_within`). Time in which it says that
@@ -286,7 +287,7 @@ class Supervision:
                 effects += self._spawn(child, now)
             if child.kill_at is not None and now >= child.kill_at:  # 5
                 child.kill_at = None
-                effects += self._kill(child, f"it did not end within {self._drain:g} s")
+                effects += self._kill(child, "it did not end in its time")
             elif child.watchdog is not None and not child.killed:
                 effects += self._watch(child, child.watchdog, now)
         return effects
@@ -367,7 +368,8 @@ class Supervision:
         effects: list[Effect] = []
         for child in (self.children[name] for name in self._groups[group]):
             if child.state is not State.STOPPED:
-                child.kill_at = now + self._drain + KILL_SECONDS
+                drain = 0.0 if child.state is State.STARTING else self._drain
+                child.kill_at = now + drain + KILL_SECONDS
                 effects += [*self._enter(child, State.DRAINING, now), Terminate(child.name)]
         return effects
 

@@ -110,6 +110,17 @@ def test_a_hang_is_a_fault_of_its_own_and_a_stop_by_a_signal_is_not() -> None:
         assert {"struck": list(child.struck), "ended": list(child.ended)} == {"struck": [], "ended": [], left: [1.9]}
 
 
+def test_what_has_not_served_yet_has_no_time_to_drain() -> None:
+    own = running()
+    own.exited("llama", "ended", 1)
+    own.tick(own.children["llama"].start_at or 0.0)
+    own.spawned("llama", 200, 2)
+    own.stop(3)
+    own.exited("gateway", "ended with status 0", 3)
+    assert own.children["llama"].kill_at == 3 + KILL_SECONDS
+    assert own.children["echo"].kill_at == 3 + DRAIN + KILL_SECONDS
+
+
 def test_waiting_for_others_is_no_part_of_the_time_to_start_and_what_begins_has_all_of_it() -> None:
     own = Supervision([["tiny"]], max_restarts=3, window=60, drain=DRAIN, start_within=10, must_serve=True)
     own.start(0)
@@ -331,7 +342,7 @@ def test_a_process_that_does_not_end_in_its_time_is_killed() -> None:
     own = running()
     own.stop(5)
     assert own.tick(5 + DRAIN) == []
-    assert own.tick(5 + DRAIN + KILL_SECONDS) == [Kill("gateway", "it did not end within 10 s")]
+    assert own.tick(5 + DRAIN + KILL_SECONDS) == [Kill("gateway", "it did not end in its time")]
     assert own.tick(5 + DRAIN + KILL_SECONDS + 1) == []
 
 
