@@ -102,6 +102,7 @@ class Context:
 
     __slots__ = (
         "_offer",
+        "_peer",
         "_send",
         "behalf",
         "call_id",
@@ -133,6 +134,12 @@ class Context:
         self.ended = False
         self._send = send
         self._offer = offer
+        self._peer = ""
+
+    @property
+    def peer(self) -> str:
+        """The process that calls, as it is called on the bus; another one after a RESUME. Empty outside of a bus."""
+        return self._peer
 
     @property
     def principal(self) -> str:
@@ -157,6 +164,10 @@ class Context:
     def time_remaining(self) -> float | None:
         """Seconds until the deadline, never negative; None: no deadline."""
         return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+
+    def attach(self, process: str) -> None:
+        """The call is this process's from now on."""
+        self._peer = process
 
     def end(self) -> None:
         """The handler has returned: for whoever still has it, the context binds nothing and sends nothing any more."""

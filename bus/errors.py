@@ -195,6 +195,12 @@ def peer_lost(process: str, why: str) -> RpcError:
     return RpcError(Code.UNAVAILABLE, message, reason="PEER_LOST", retry_after=1.0)
 
 
+def caller_lost() -> RpcError:
+    """The process at this end was taken for ended, so that what it held was given back."""
+    message = "The calling process was taken for ended, and the call ended with it. Open it again."
+    return RpcError(Code.UNAVAILABLE, message, reason="CALLER_LOST", retry_after=0.5)
+
+
 def bus_interrupted() -> RpcError:
     """The bus was away while the call was opened; whether it has begun is not known."""
     message = "The bus was away when the call was opened, and nobody has accepted it since. The bus is back: repeat it."

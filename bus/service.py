@@ -50,6 +50,9 @@ class Policy:
     priority: Priority | None = None
     """How urgent it is at most; None: not said, which a door takes for INTERACTIVE."""
 
+    ends_with_caller: bool = False
+    """A call ends at once when its caller's process is told gone or missed: no grace, nobody comes back for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class MethodInfo:

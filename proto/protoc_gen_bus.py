@@ -66,9 +66,11 @@ class Policy:
     resolver_field: str = ""
     resolver_method_field: str = ""
     priority: str = ""
+    ends_with_caller: bool = False
 
     def render(self) -> str:
-        given = [(name, getattr(self, name)) for name in ("route_by", "public", "scope", "idempotent")]
+        names = ("route_by", "public", "scope", "idempotent", "ends_with_caller")
+        given = [(name, getattr(self, name)) for name in names]
         parts = [f"{name}={value!r}" for name, value in given if value]
         if self.resolver:
             told = [self.resolver, self.resolver_field, self.resolver_method_field]
@@ -198,6 +200,7 @@ class Generator:
             given.resolved_by.field,
             given.resolved_by.method_field,
             priority.removeprefix("PRIORITY_") if given.priority else "",
+            given.ends_with_caller,
         )
 
     def _client(self, file: descriptor_pb2.FileDescriptorProto, index: int, comments: Comments) -> str:

@@ -11,8 +11,8 @@ from bus.testing.faults import (
     LosingTransport,
     ReorderingTransport,
 )
+from bus.testing.hall import Hall
 from bus.testing.nats_server import NatsServer
-from bus.testing.stage import Stage
 from bus.testing.transport_contract import TRANSPORT_CONTRACT, Ear, transport_contract
 
 __all__ = [
@@ -23,7 +23,7 @@ __all__ = [
     "transport_contract",
     # What they are written with
     "Ear",
-    "Stage",
+    "Hall",
     # Faults
     "CuttingTransport",
     "DelayingTransport",

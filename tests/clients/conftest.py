@@ -301,7 +301,7 @@ class HeldChat(ChatService):
             raise
 
 
-class Stage:
+class Hall:
     """A bus with an echo actor and a chat actor, and gateways that come and go.
 
     nats: where a server listens; empty: the bus is inside this process.
@@ -360,25 +360,25 @@ def settings() -> DoorSettings:
 
 
 @pytest.fixture
-async def stage(settings: DoorSettings, patience: None) -> AsyncIterator[Stage]:
+async def hall(settings: DoorSettings, patience: None) -> AsyncIterator[Hall]:
     """Actors on a bus in this process, without a gateway yet."""
-    stage = Stage(settings)
-    await stage.start()
-    yield stage
-    await stage.stop()
+    hall = Hall(settings)
+    await hall.start()
+    yield hall
+    await hall.stop()
 
 
 @pytest.fixture
-async def nats_stage(settings: DoorSettings, nats_server: NatsServer, patience: None) -> AsyncIterator[Stage]:
+async def nats_hall(settings: DoorSettings, nats_server: NatsServer, patience: None) -> AsyncIterator[Hall]:
     """Actors on NATS, without a gateway yet."""
-    stage = Stage(settings, nats_server.url)
-    await stage.start()
-    yield stage
-    await stage.stop()
+    hall = Hall(settings, nats_server.url)
+    await hall.start()
+    yield hall
+    await hall.stop()
 
 
 @pytest.fixture
-async def served(stage: Stage) -> AsyncIterator[Hub]:
+async def served(hall: Hall) -> AsyncIterator[Hub]:
     """A client of a real gateway."""
-    async with stage.gateway() as rpc, connect(f"127.0.0.1:{rpc.port}") as hub:
+    async with hall.gateway() as rpc, connect(f"127.0.0.1:{rpc.port}") as hub:
         yield hub

@@ -16,7 +16,7 @@ from bus.channel import Channel
 from bus.resolver import resolver
 from bus.server import Server
 from bus.service import ServiceInfo
-from bus.testing import NatsServer, Stage
+from bus.testing import Hall, NatsServer
 from bus.transports import Transport
 from bus.transports.memory import MemoryBroker, MemoryTransport
 from bus.transports.nats import NatsTransport
@@ -125,24 +125,24 @@ class Socket:
 class Town:
     """One bus with everything on it; all of it ends with the test."""
 
-    def __init__(self, stage: Stage, stack: AsyncExitStack) -> None:
-        self.stage = stage
+    def __init__(self, hall: Hall, stack: AsyncExitStack) -> None:
+        self.hall = hall
         self._stack = stack
 
     async def serve(self, actor: object, service: ServiceInfo, route: str = "") -> Server:
         """One more process that serves."""
-        return await self.stage.serve(actor, service, route)
+        return await self.hall.serve(actor, service, route)
 
     async def kill(self, server: Server) -> None:
         """As after SIGKILL: not a word more, and its supervisor tells its end."""
-        await self.stage.vanish(server)
-        (await self.stage.transport()).publish(subjects.gone(server.process), b"")
+        await self.hall.vanish(server)
+        (await self.hall.transport()).publish(subjects.gone(server.process), b"")
 
     async def gate(self, *, keys: tuple[str, ...] = ()) -> Gate:
         """One more gateway. keys: who may call, by name; the key of "ada" is "tr-ada". None: whoever comes."""
         known = [KeySettings(name=name, hash=hash_key(f"tr-{name}")) for name in keys]
         doors = DoorSettings(http=HttpSettings(port=0), grpc=GrpcSettings(port=0), auth=AuthSettings(keys=known))
-        gate = Gate(await self.stage.transport())
+        gate = Gate(await self.hall.transport())
         self._stack.push_async_callback(gate.close)
         await gate.open(doors)
         return gate
@@ -172,5 +172,5 @@ async def town(request: pytest.FixtureRequest) -> AsyncIterator[Town]:
     async def make() -> Transport:
         return await NatsTransport.connect(server.url, "town") if server else MemoryTransport(broker)
 
-    async with asyncio.timeout(PATIENCE_SECONDS), Stage(make) as stage, AsyncExitStack() as stack:
-        yield Town(stage, stack)
+    async with asyncio.timeout(PATIENCE_SECONDS), Hall(make) as hall, AsyncExitStack() as stack:
+        yield Town(hall, stack)

@@ -152,7 +152,7 @@ async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> Non
         sink.transport.abort()
 
 
-class Stage:
+class Hall:
     """The hub: its address for a browser, its model's prompter, and what can go wrong with it."""
 
     def __init__(self, proxy: Proxy, locations: MemoryLocations, transport: MemoryTransport) -> None:
@@ -177,7 +177,7 @@ def chat_model(name: str) -> Model:
 
 
 @asynccontextmanager
-async def hub_at_work(settings: DoorSettings) -> AsyncIterator[Stage]:
+async def hub_at_work(settings: DoorSettings) -> AsyncIterator[Hall]:
     broker, locations = MemoryBroker(), MemoryLocations()
     transport, serving_transport = MemoryTransport(broker), MemoryTransport(broker)
     channel = Channel(transport)
@@ -187,13 +187,13 @@ async def hub_at_work(settings: DoorSettings) -> AsyncIterator[Stage]:
     access, limits = Access(settings.auth), Limits(settings.limits)
     hub = Hub(settings, transport, channel, Catalog(), access, limits, remembered)
     proxy = Proxy()
-    stage = Stage(proxy, locations, serving_transport)
-    await stage.serve()
+    hall = Hall(proxy, locations, serving_transport)
+    await hall.serve()
     async with _listening(hub) as port:
         await proxy.open(port)
-        yield stage
+        yield hall
         await proxy.close()
-    await stage.server.drain(grace=0.1)
+    await hall.server.drain(grace=0.1)
     await remembered.close()
     await channel.close()
     await transport.close()
@@ -224,13 +224,13 @@ def page_settings() -> DoorSettings:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def stage(page_settings: DoorSettings) -> AsyncIterator[Stage]:
+async def hall(page_settings: DoorSettings) -> AsyncIterator[Hall]:
     async with hub_at_work(page_settings) as working:
         yield working
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def locked_stage(page_settings: DoorSettings) -> AsyncIterator[Stage]:
+async def locked_hall(page_settings: DoorSettings) -> AsyncIterator[Hall]:
     """A hub that asks for the key tr-open-sesame."""
     keys = [KeySettings(name="someone", hash=hash_key("tr-open-sesame"))]
     async with hub_at_work(replace(page_settings, auth=AuthSettings(keys=keys))) as working:

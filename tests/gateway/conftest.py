@@ -57,7 +57,7 @@ class Gateway:
 
 
 @dataclass
-class Stage:
+class Hall:
     """A bus with an echo actor; gateways are made on demand."""
 
     broker: MemoryBroker
@@ -109,30 +109,30 @@ def door_settings() -> DoorSettings:
 
 
 @asynccontextmanager
-async def _staged(actor: EchoService, settings: DoorSettings) -> AsyncIterator[Stage]:
+async def _hall_of(actor: EchoService, settings: DoorSettings) -> AsyncIterator[Hall]:
     """A bus with this actor."""
     broker = MemoryBroker()
     transport = MemoryTransport(broker)
     server = Server(transport)
     await server.add(actor, EchoService.INFO)
-    yield Stage(broker, server, settings, MemoryLocations())
+    yield Hall(broker, server, settings, MemoryLocations())
     await server.drain(grace=0.1)
     await transport.close()
 
 
 @pytest.fixture
-def staged(door_settings: DoorSettings) -> Callable[[EchoService], AbstractAsyncContextManager[Stage]]:
+def hall_of(door_settings: DoorSettings) -> Callable[[EchoService], AbstractAsyncContextManager[Hall]]:
     """Makes a bus with an actor of the test's own."""
-    return lambda actor: _staged(actor, door_settings)
+    return lambda actor: _hall_of(actor, door_settings)
 
 
 @pytest.fixture
-async def stage(staged: Callable[[EchoService], AbstractAsyncContextManager[Stage]]) -> AsyncIterator[Stage]:
-    async with staged(EchoActor()) as running:
+async def hall(hall_of: Callable[[EchoService], AbstractAsyncContextManager[Hall]]) -> AsyncIterator[Hall]:
+    async with hall_of(EchoActor()) as running:
         yield running
 
 
 @pytest.fixture
-async def gateway(stage: Stage) -> AsyncIterator[Gateway]:
-    async with stage.gateway() as running:
+async def gateway(hall: Hall) -> AsyncIterator[Gateway]:
+    async with hall.gateway() as running:
         yield running

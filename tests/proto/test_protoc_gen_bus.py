@@ -43,11 +43,12 @@ def service(policy: str = "", response: str = "TryResponse") -> str:
 
 def test_a_stream_is_generated_as_a_call_and_its_policy_as_words(tmp_path: Path) -> None:
     resolution = '{method: "troupe.trial.v1.TrialService/Try" field: "name"}'
-    policy = f'route_by: "name" priority: PRIORITY_BATCH resolved_by: {resolution}'
+    policy = f'route_by: "name" priority: PRIORITY_BATCH ends_with_caller: true resolved_by: {resolution}'
     answer = generated(tmp_path, service(policy))
     assert not answer.error
     code = answer.file[0].content
     assert "priority=Priority.BATCH" in code
+    assert "ends_with_caller=True" in code
     assert "resolved_by=Resolution('troupe.trial.v1.TrialService/Try', 'name')" in code
     assert "-> StreamCall[TryResponse]" in code
     assert "from bus import Caller, Context, Metadata, MethodInfo, Policy, Priority, Resolution, RpcError" in code

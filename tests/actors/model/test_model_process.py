@@ -81,7 +81,7 @@ class Launching:
         return played
 
 
-class Stage:
+class Hall:
     def __init__(self, watch: ProcessWatch | None = None, **limits: Any) -> None:
         self.launching = Launching()
         self.model = ModelProcess("tiny", Path("tiny.gguf"), self.launching, Limits(**limits), watch)
@@ -106,93 +106,93 @@ class Stage:
 
 
 async def test_loading_is_told_in_shares_until_it_serves() -> None:
-    stage = Stage()
-    await stage.model.start()
-    played = await stage.launching.started.get()
+    hall = Hall()
+    await hall.model.start()
+    played = await hall.launching.started.get()
     played.say("loading", fraction=0.5)
-    await stage.until(lambda model: model.fraction == 0.5)
-    assert (stage.model.state, stage.model.settled) == (LOADING, False)
+    await hall.until(lambda model: model.fraction == 0.5)
+    assert (hall.model.state, hall.model.settled) == (LOADING, False)
     played.say("ready")
-    await stage.state(READY)
-    assert (stage.model.fraction, stage.model.settled) == (1.0, True)
-    await stage.model.stop()
+    await hall.state(READY)
+    assert (hall.model.fraction, hall.model.settled) == (1.0, True)
+    await hall.model.stop()
 
 
 async def test_starting_what_runs_starts_nothing() -> None:
-    stage = Stage()
-    await stage.serving()
-    await stage.model.start()
-    assert stage.launching.count == 1
-    await stage.model.stop()
+    hall = Hall()
+    await hall.serving()
+    await hall.model.start()
+    assert hall.launching.count == 1
+    await hall.model.stop()
 
 
 async def test_one_that_crashes_is_loading_with_the_reason_and_then_serves_again() -> None:
-    stage = Stage()
-    (await stage.serving()).end("it was ended by SIGSEGV")
-    await stage.state(LOADING)
-    assert stage.model.error == "it was ended by SIGSEGV"
-    (await stage.launching.started.get()).say("ready")
-    await stage.state(READY)
-    assert (stage.model.error, stage.model.restarts) == ("", 1)
-    await stage.model.stop()
+    hall = Hall()
+    (await hall.serving()).end("it was ended by SIGSEGV")
+    await hall.state(LOADING)
+    assert hall.model.error == "it was ended by SIGSEGV"
+    (await hall.launching.started.get()).say("ready")
+    await hall.state(READY)
+    assert (hall.model.error, hall.model.restarts) == ("", 1)
+    await hall.model.stop()
 
 
 async def test_one_that_ends_before_it_ever_served_has_failed_at_once() -> None:
-    stage = Stage()
-    await stage.model.start()
-    (await stage.launching.started.get()).end("it was ended by SIGABRT")
-    await stage.state(FAILED)
-    assert stage.model.error == "tiny.gguf cannot be loaded: it was ended by SIGABRT while the model was read."
-    assert stage.launching.count == 1
+    hall = Hall()
+    await hall.model.start()
+    (await hall.launching.started.get()).end("it was ended by SIGABRT")
+    await hall.state(FAILED)
+    assert hall.model.error == "tiny.gguf cannot be loaded: it was ended by SIGABRT while the model was read."
+    assert hall.launching.count == 1
 
 
 async def test_what_the_process_says_of_its_failure_is_the_reason_and_a_new_start_is_a_new_try() -> None:
-    stage = Stage()
-    await stage.model.start()
-    played = await stage.launching.started.get()
+    hall = Hall()
+    await hall.model.start()
+    played = await hall.launching.started.get()
     played.say("failed", error="There is no such tensor.")
     played.end("it ended with code 1")
-    await stage.state(FAILED)
-    assert stage.model.error == "There is no such tensor."
-    await stage.serving()
-    assert stage.model.error == ""
-    await stage.model.stop()
+    await hall.state(FAILED)
+    assert hall.model.error == "There is no such tensor."
+    await hall.serving()
+    assert hall.model.error == ""
+    await hall.model.stop()
 
 
 async def test_one_that_does_not_serve_in_its_time_is_killed_and_has_failed() -> None:
-    stage = Stage(load_seconds=0.1)
-    await stage.model.start()
-    played = await stage.launching.started.get()
-    await stage.state(FAILED)
+    hall = Hall(load_seconds=0.1)
+    await hall.model.start()
+    played = await hall.launching.started.get()
+    await hall.state(FAILED)
     assert played.told == ["kill"]
-    assert stage.model.error == "tiny was not loaded within 0.1 s."
+    assert hall.model.error == "tiny was not loaded within 0.1 s."
 
 
 async def test_one_that_keeps_ending_is_given_up_with_the_reason() -> None:
-    stage = Stage(max_restarts=1)
-    (await stage.serving()).end("it was ended by SIGSEGV")
-    (await stage.launching.started.get()).end("it was ended by SIGSEGV")
-    await stage.state(FAILED)
-    assert stage.model.error.startswith("tiny keeps ending (it was ended by SIGSEGV)")
+    hall = Hall(max_restarts=1)
+    (await hall.serving()).end("it was ended by SIGSEGV")
+    (await hall.launching.started.get()).end("it was ended by SIGSEGV")
+    await hall.state(FAILED)
+    assert hall.model.error.startswith("tiny keeps ending (it was ended by SIGSEGV)")
 
 
 async def test_an_unloading_whose_asker_left_goes_on_and_a_start_waits_for_its_end() -> None:
-    stage = Stage()
-    played = await stage.serving()
+    hall = Hall()
+    played = await hall.serving()
     slow: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     played.terminate = lambda: slow.set_result(None)  # type: ignore[method-assign]  # it takes its time
-    stopping = asyncio.create_task(stage.model.stop())
+    stopping = asyncio.create_task(hall.model.stop())
     await slow
     stopping.cancel()
     await asyncio.gather(stopping, return_exceptions=True)
-    assert stage.model.state == ModelState.MODEL_STATE_DRAINING
-    starting = asyncio.create_task(stage.model.start())
+    assert hall.model.state == ModelState.MODEL_STATE_DRAINING
+    starting = asyncio.create_task(hall.model.start())
     played.end("it ended with code 0")
     await starting
-    (await stage.launching.started.get()).say("ready")
-    await stage.state(READY)
-    await stage.model.stop()
-    assert stage.model.state == AVAILABLE
+    (await hall.launching.started.get()).say("ready")
+    await hall.state(READY)
+    await hall.model.stop()
+    assert hall.model.state == AVAILABLE
 
 
 # ---- with a bus
@@ -215,23 +215,23 @@ async def test_a_process_that_falls_silent_is_killed_and_its_loss_is_told_to_all
     # The system says of it that it lives and does nothing.
     monkeypatch.setattr("host.sight.sight", lambda pid: Sight(pid, {pid: 0.0}))
     watch = ProcessWatch(member)
-    stage = Stage(watch)
-    await stage.model.start()
-    played = await stage.launching.started.get()
+    hall = Hall(watch)
+    await hall.model.start()
+    played = await hall.launching.started.get()
     transport = MemoryTransport(broker, f"family-tiny-{played.instance}-x")
     gone: asyncio.Queue[Message] = asyncio.Queue()
     await MemoryTransport(broker).subscribe(subjects.GONE, gone.put_nowait)
     heart = Heart(transport, "family")
     heart.state = "serving"
     heart.start()
-    await stage.state(READY)
-    assert stage.model.trouble() == ""
+    await hall.state(READY)
+    assert hall.model.trouble() == ""
     heart._task.cancel()  # type: ignore[union-attr]  # it hangs
-    await stage.state(LOADING)
+    await hall.state(LOADING)
     assert played.told == ["kill"]
-    assert "told nothing for 1." in stage.model.error
-    assert stage.model.trouble() == f"tiny is started again: {stage.model.error}."
+    assert "told nothing for 1." in hall.model.error
+    assert hall.model.trouble() == f"tiny is started again: {hall.model.error}."
     assert (await asyncio.wait_for(gone.get(), 10)).subject == subjects.gone(transport.process)
-    await stage.model.stop()
-    assert stage.model.trouble() == ""
+    await hall.model.stop()
+    assert hall.model.trouble() == ""
     await watch.stop()

@@ -249,7 +249,7 @@ class Door:
 
 
 @dataclass
-class Stage:
+class Hall:
     """A bus with scripted actors; doors are opened on demand."""
 
     broker: MemoryBroker
@@ -311,7 +311,7 @@ def serve_http() -> Callable[[Hub], AbstractAsyncContextManager[int]]:
 
 
 @pytest.fixture
-async def scripted() -> AsyncIterator[Stage]:
+async def scripted() -> AsyncIterator[Hall]:
     broker = MemoryBroker()
     transport = MemoryTransport(broker)
     server = Server(transport)
@@ -320,13 +320,13 @@ async def scripted() -> AsyncIterator[Stage]:
     await server.add(EmbeddingActor(), EmbeddingService.INFO, route=MODEL)
     await server.add(ModelActor(), ModelService.INFO)
     settings = DoorSettings(http=HttpSettings(port=0))
-    yield Stage(broker, chat, settings)
+    yield Hall(broker, chat, settings)
     await server.drain(grace=0.1)
     await transport.close()
 
 
 @pytest.fixture
-async def door(scripted: Stage) -> AsyncIterator[Door]:
+async def door(scripted: Hall) -> AsyncIterator[Door]:
     async with scripted.door() as opened:
         yield opened
 

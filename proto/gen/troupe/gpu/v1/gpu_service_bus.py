@@ -22,8 +22,8 @@ class GpuService(Protocol):
     INFO: ClassVar[ServiceInfo] = ServiceInfo(
         'troupe.gpu.v1.GpuService',
         [
-            MethodInfo('Demand', 'demand', 'troupe.gpu.v1.GpuService', DemandRequest, DemandResponse, False, True, Policy(route_by='machine', idempotent=True)),
-            MethodInfo('Lease', 'lease', 'troupe.gpu.v1.GpuService', LeaseRequest, LeaseResponse, True, True, Policy(route_by='machine')),
+            MethodInfo('Demand', 'demand', 'troupe.gpu.v1.GpuService', DemandRequest, DemandResponse, False, True, Policy(route_by='machine', idempotent=True, ends_with_caller=True)),
+            MethodInfo('Lease', 'lease', 'troupe.gpu.v1.GpuService', LeaseRequest, LeaseResponse, True, True, Policy(route_by='machine', ends_with_caller=True)),
             MethodInfo('Pin', 'pin', 'troupe.gpu.v1.GpuService', PinRequest, PinResponse, False, False, Policy(route_by='machine', idempotent=True)),
             MethodInfo('Watch', 'watch', 'troupe.gpu.v1.GpuService', WatchRequest, WatchResponse, False, True, Policy(route_by='machine', public=True, scope='stage', idempotent=True)),
         ],

@@ -239,17 +239,19 @@ class Resolution(_message.Message):
     def __init__(self, method: _Optional[str] = ..., field: _Optional[str] = ..., method_field: _Optional[str] = ...) -> None: ...
 
 class MethodPolicy(_message.Message):
-    __slots__ = ("route_by", "public", "scope", "idempotent", "resolved_by", "priority")
+    __slots__ = ("route_by", "public", "scope", "idempotent", "resolved_by", "priority", "ends_with_caller")
     ROUTE_BY_FIELD_NUMBER: _ClassVar[int]
     PUBLIC_FIELD_NUMBER: _ClassVar[int]
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENT_FIELD_NUMBER: _ClassVar[int]
     RESOLVED_BY_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    ENDS_WITH_CALLER_FIELD_NUMBER: _ClassVar[int]
     route_by: str
     public: bool
     scope: str
     idempotent: bool
     resolved_by: Resolution
     priority: Priority
-    def __init__(self, route_by: _Optional[str] = ..., public: _Optional[bool] = ..., scope: _Optional[str] = ..., idempotent: _Optional[bool] = ..., resolved_by: _Optional[_Union[Resolution, _Mapping]] = ..., priority: _Optional[_Union[Priority, str]] = ...) -> None: ...
+    ends_with_caller: bool
+    def __init__(self, route_by: _Optional[str] = ..., public: _Optional[bool] = ..., scope: _Optional[str] = ..., idempotent: _Optional[bool] = ..., resolved_by: _Optional[_Union[Resolution, _Mapping]] = ..., priority: _Optional[_Union[Priority, str]] = ..., ends_with_caller: _Optional[bool] = ...) -> None: ...
