@@ -1,8 +1,8 @@
 """What others use of a device, from what was measured and who holds it. Pure: readings in, `DeviceSeen` out.
 
 1. A budget is not measured: nobody else uses it.
-2. Where the processes of all loaded leases are found in the measurement, what they hold is ours, and the rest of what is
-   used is others'. A process counts only on devices of which its leases have a share; elsewhere it is like others.
+2. Where the processes of all loaded leases are found in the measurement, what they hold is ours, and the rest of what
+   is used is others'. A process counts only on devices of which its leases have a share; elsewhere it is like others.
 3. Where they are not (drivers under WSL, processes of another container), what loaded leases were measured to take or
    were granted is taken for ours. While one loads nobody can say how far it is: others are as many as before, or more
    if even with all that it was granted more is used.
@@ -17,7 +17,7 @@ from actors.gpu.words import DeviceSeen, Kind
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """A lease's part of one device. pid: in this place; 0: not known. size: measured, else granted. loaded: all of it."""
+    """A lease's part of one device. pid: seen from here; 0: not known. size: measured, else granted."""
 
     device: str
     pid: int

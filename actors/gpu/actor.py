@@ -11,6 +11,7 @@ import structlog
 
 from actors.gpu.accounts import Accounts
 from actors.gpu.book import Book
+from actors.gpu.counts import Counts
 from actors.gpu.devices import DeviceSource, found
 from actors.gpu.leasing import Leasing
 from actors.gpu.measuring import Measuring
@@ -18,11 +19,12 @@ from actors.gpu.picture import picture
 from actors.gpu.record import Record
 from actors.gpu.scheduler import Scheduler
 from actors.gpu.settings import GpuSettings
+from actors.gpu.snapshot import Snapshot
 from actors.gpu.spelling import progress, refusal, share_messages, work_of
 from actors.gpu.stage import Stage
 from actors.gpu.stage_metrics import StageMetrics
 from actors.gpu.tenure import Tenures
-from actors.gpu.words import Demanded, DemandEnded, Pinned, Placed, Refused, Told
+from actors.gpu.words import Demanded, DemandEnded, Overdue, Pinned, Placed, Refused, Told
 from bus import Code, Context, RpcError, ServiceInfo, invalid
 from host.liveness import Presence
 from host.member import Member
@@ -65,6 +67,7 @@ class GpuActor(GpuService):
         self._presence = Presence(member.transport)
         self._book = Book(settings.machine, table, events)
         self._record = Record()
+        self._counts = Counts()
         self._tenures = Tenures()
         self._watchers = 0
         self._leaving = False
@@ -89,7 +92,8 @@ class GpuActor(GpuService):
         self._stage = Stage(
             self._scheduler,
             self._record,
-            on_overdue=lambda overdue: self._leases.overdue(overdue),
+            self._counts,
+            on_overdue=self._overdue,
             on_measured=self._book.measured,
         )
         sources = self._given if self._given is not None else await asyncio.to_thread(found, self._settings.devices)
@@ -101,13 +105,14 @@ class GpuActor(GpuService):
             freed=lambda tenure: self._book.ended(tenure.lease),
             active=self._active,
         )
-        self._leases = Leasing(self._stage, self._tenures, self._measuring, self._book, self._presence)
+        self._leases = Leasing(self._stage, self._tenures, self._measuring, self._book, self._presence, self._counts)
         # Before the first look, so that what they use is not taken for others'.
         self._leases.adopt(kept)
         await self._measuring.start()
         await self._presence.start()
         self._leases.start()
-        StageMetrics(self._scheduler, self._stage, self._measuring, self._record).offer(self._member.metrics)
+        metrics = StageMetrics(self._snapshot, self._measuring.readings, self._counts)
+        self._member.metrics.registry.register(metrics)
         log.info("stage.open", machine=self._settings.machine, devices=list(self._measuring.readings), kept=len(kept))
 
     def leave(self) -> None:
@@ -133,7 +138,7 @@ class GpuActor(GpuService):
         self._check_open()
         work = work_of(request.work)
         name = f"{ctx.call_id}:demand"  # no lease has such a name
-        mailbox = self._stage.attend(name)
+        mailbox = self._stage.attend(name, ctx.priority)
         ended = False
         try:
             await self._measuring.fresh()
@@ -176,8 +181,7 @@ class GpuActor(GpuService):
                 changed = asyncio.ensure_future(self._stage.changed())
                 try:
                     decisions, number = self._record.after(number)
-                    now = self._stage.clock()
-                    yield picture(self._scheduler.snapshot(now), now, self._measuring.readings, decisions)
+                    yield picture(self._snapshot(), self._stage.clock(), self._measuring.readings, decisions)
                     if request.once:
                         return
                     await asyncio.sleep(WATCH_SECONDS)
@@ -187,6 +191,12 @@ class GpuActor(GpuService):
             raise _restarts()
         finally:
             self._watchers -= 1
+
+    def _snapshot(self) -> Snapshot:
+        return self._scheduler.snapshot(self._stage.clock())
+
+    def _overdue(self, overdue: Overdue) -> None:
+        self._leases.overdue(overdue)
 
     def _active(self) -> bool:
         return bool(len(self._tenures) or self._watchers or self._stage.mailboxes())

@@ -1,4 +1,4 @@
-"""What of the stage lasts: leases, so that the next service knows them; what work took; and each decision, as an event."""
+"""What of the stage lasts: leases, so that the next service knows them; what work took; each decision, as an event."""
 
 import asyncio
 import hashlib

@@ -3,12 +3,13 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import suppress
 
 import structlog
 
 from actors.gpu.book import Book
+from actors.gpu.counts import Counts
 from actors.gpu.mailbox import Addressed, Mailbox
 from actors.gpu.measuring import Measuring
 from actors.gpu.spelling import lease_id, progress, refusal, share_messages, shares_of
@@ -47,19 +48,22 @@ log = structlog.get_logger(__name__)
 class Leasing:
     """Serves the calls of holders. `adopt`, then `start`; `leave` and `stop` keep what is held."""
 
-    def __init__(self, stage: Stage, tenures: Tenures, measuring: Measuring, book: Book, presence: Presence) -> None:
+    def __init__(
+        self, stage: Stage, tenures: Tenures, measuring: Measuring, book: Book, presence: Presence, counts: Counts
+    ) -> None:
         self._stage = stage
         self._tenures = tenures
         self._measuring = measuring
         self._book = book
         self._presence = presence
+        self._counts = counts
         self._unclaimed: set[str] = set()
         self._growing: dict[str, Mapping[str, int]] = {}
         self._leaving = False
         self._task: asyncio.Task[None] | None = None
 
     def adopt(self, records: Mapping[str, v1.LeaseRecord]) -> None:
-        """Leases of an earlier service are taken over as they are, and count as busy until their holders have spoken."""
+        """Leases of an earlier service are taken over as they are, and are busy until their holders have spoken."""
         for lease, record in records.items():
             try:
                 tenure = kept(lease, record)
@@ -90,7 +94,7 @@ class Leasing:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def serve(self, requests: AsyncIterator[v1.LeaseRequest], ctx: Context) -> AsyncIterator[v1.LeaseResponse]:
-        """One call of a holder. Cancelled, the lease has ended without word; its memory is free once it is seen to be."""
+        """One call of a holder. Cancelled, the lease has ended without a word: its memory is free once seen so."""
         first = await anext(aiter(requests), v1.LeaseRequest())
         if first.WhichOneof("step") not in ("ask", "claim"):
             raise invalid("The first request of a lease is its ask or its claim.", "step")
@@ -129,7 +133,7 @@ class Leasing:
             raise RpcError(Code.RESOURCE_EXHAUSTED, f"There are {MAX_TENURES:,} leases.", reason="TOO_MANY_LEASES")
         tenure = before or known(lease, ctx.peer, said.work, said.holder)
         claimed = {} if first.HasField("ask") else shares_of(first.claim.shares)
-        mailbox = self._stage.attend(lease)
+        mailbox = self._stage.attend(lease, ctx.priority)
         self._tenures.add(tenure)
         self._unclaimed.discard(lease)
         if before is None:
@@ -195,6 +199,7 @@ class Leasing:
                 reading = self._measuring.readings.get(device)
                 size = (reading.held or {}).get(tenure.pid) if reading is not None else None
                 measured |= {device: size.whole} if size is not None else {}
+        self._counts.loads += not tenure.loaded
         tenure.loaded = True
         tenure.shares |= {device: size for device, size in measured.items() if size}
         self._stage.tell(Loaded(tenure.lease, measured))
@@ -221,6 +226,7 @@ class Leasing:
                     tenure.shares = grown
                 return v1.LeaseResponse(grown=v1.Grown(allowed=allowed))
             case Revoke(seconds=seconds, reason=reason):
+                tenure.revoked = True
                 return v1.LeaseResponse(revoke=v1.Revoke(within=duration(seconds), reason=reason))
             case Refused():
                 raise refusal(effect)
@@ -240,6 +246,7 @@ class Leasing:
             self._tenures.drop(tenure.lease)
             self._stage.tell(Released(tenure.lease, verified=True))
             return
+        self._counts.evictions += tenure.revoked
         tenure.left, tenure.orderly = asyncio.get_running_loop().time(), orderly
         self._stage.tell(Released(tenure.lease))
         self._measuring.poke()
@@ -263,16 +270,16 @@ class Leasing:
         loop = asyncio.get_running_loop()
         began = loop.time()
         await asyncio.sleep(HEAR_SECONDS)
-        self._drop_unclaimed("its process was not heard", lambda process: process in self._presence.processes)
+        self._drop_unclaimed("its process was not heard", spared=self._presence.processes)
         await asyncio.sleep(max(0.0, began + CLAIM_SECONDS - loop.time()))
-        self._drop_unclaimed("its process lives and has not claimed it", lambda process: False)
+        self._drop_unclaimed("its process lives and has not claimed it", spared=())
 
-    def _drop_unclaimed(self, why: str, alive: Callable[[str], bool]) -> None:
+    def _drop_unclaimed(self, why: str, spared: Collection[str]) -> None:
         for lease in list(self._unclaimed):
             tenure = self._tenures.get(lease)
             if tenure is None:
                 self._unclaimed.discard(lease)
-            elif not alive(tenure.process):
+            elif tenure.process not in spared:
                 self._lose(tenure, why)
 
     def overdue(self, overdue: Overdue) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 from actors.gpu.words import Granted, Grown, Placed, Refused, Revoke, Told
 from bus import Code, RpcError
+from bus.priority import Priority
 
 MAX_WAITING = 64
 """Effects that wait for a call which does not take them; then it is ended. How it stands is always one."""
@@ -14,9 +15,14 @@ Addressed = Placed | Granted | Grown | Told | Refused | Revoke
 
 
 class Mailbox:
-    """One reader; whoever puts never waits. Iterating ends when it is closed, raises when it has failed."""
+    """One reader; whoever puts never waits. Iterating ends when it is closed, raises when it has failed.
 
-    def __init__(self) -> None:
+    priority: of the call; since: when it came, on the scheduler's clock.
+    """
+
+    def __init__(self, priority: Priority = Priority.INTERACTIVE, since: float = 0.0) -> None:
+        self.priority = priority
+        self.since = since
         self._effects: deque[Addressed] = deque()
         self._ring = asyncio.Event()
         self._closed = False

@@ -1,4 +1,4 @@
-"""The machine's main memory, as the kernel tells of it, within the limits of the control groups that hold this process."""
+"""The machine's main memory as the kernel tells of it, within the limits of the control groups of this process."""
 
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence

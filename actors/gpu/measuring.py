@@ -59,7 +59,7 @@ class _Source:
         reading, self.reading = self.reading, None
         try:
             found = reading.result()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a library's own, whichever: the device does not answer
             self.failures += 1
             log.warning("devices.unread", devices=list(self.source.devices), error=repr(error))
             return self._lost(f"cannot be read: {error}") if self.failures >= LOST_AFTER else ()
@@ -184,8 +184,8 @@ class Measuring:
 def _is_free(tenure: Tenure, began: float, now: float) -> bool:
     """Whether a look that began then shows what is left of a lease that has ended.
 
-    What its process still uses is counted as others' use from then on, so that nothing of it is granted twice. A process
-    that did not end in order may still take what it was granted: it has to be gone, unless that takes too long.
+    What its process still uses is counted as others' use from then on, so that nothing of it is granted twice. One that
+    did not end in order may still take what it was granted: it has to be gone, unless that takes too long.
     """
     if tenure.left is None or tenure.left >= began:
         return False

@@ -1,7 +1,7 @@
 """NVIDIA's cards, through NVML as `nvidia-ml-py` has it.
 
-The library is given as an object, so that a pretended one takes its place in tests; it has the functions and constants of
-the module pynvml that are named here. Every call blocks.
+The library is given as an object, so that a pretended one takes its place in tests; it has the functions and constants
+of the module pynvml that are named here. Every call blocks.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence

@@ -7,9 +7,18 @@ from actors.gpu.reading import Reading
 from actors.gpu.snapshot import DeviceView, LeaseView, Snapshot, WishView
 from actors.gpu.spelling import KIND_NUMBERS, share_messages, timestamp
 from bus.context import duration
+from bus.priority import Priority
 from troupe.gpu import v1
+from troupe.rpc import v1 as rpc
 
 MAX_WISHES = 1000
+
+PRIORITIES = {
+    Priority.VOICE: rpc.Priority.PRIORITY_VOICE,
+    Priority.INTERACTIVE: rpc.Priority.PRIORITY_INTERACTIVE,
+    Priority.BATCH: rpc.Priority.PRIORITY_BATCH,
+    Priority.TRAINING: rpc.Priority.PRIORITY_TRAINING,
+}
 
 STATES = {
     "placed": v1.LeaseState.LEASE_STATE_PLACED,
@@ -52,7 +61,7 @@ def _device(view: DeviceView, reading: Reading | None) -> v1.Device:
 
 def _lease(view: LeaseView, epoch: float) -> v1.LeaseInfo:
     return v1.LeaseInfo(
-        id=view.id,
+        id=view.lease,
         name=view.name,
         holder=view.holder,
         state=STATES[view.state],
@@ -67,7 +76,7 @@ def _lease(view: LeaseView, epoch: float) -> v1.LeaseInfo:
 def _wish(view: WishView, epoch: float) -> v1.Wish:
     return v1.Wish(
         name=view.name,
-        priority=int(view.priority),
+        priority=PRIORITIES[view.priority],
         position=view.position,
         eta=None if view.eta is None else duration(max(0.0, view.eta)),
         since=timestamp(epoch + view.since),

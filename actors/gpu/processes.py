@@ -14,7 +14,7 @@ _BEGAN = 22 - 3
 def namespace(proc: Path = PROC) -> str:
     """Where this process's numbers hold, as `Holder.pid_namespace` has it; empty: the system does not tell."""
     try:
-        return os.readlink(proc / "self" / "ns" / "pid")
+        return str((proc / "self" / "ns" / "pid").readlink())
     except OSError:
         return ""
 

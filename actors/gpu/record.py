@@ -1,7 +1,7 @@
-"""What was decided: the last of it for whoever watches, counts for metrics, and the log."""
+"""What was decided: the last of it for whoever watches, and the log."""
 
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 
 import structlog
@@ -23,8 +23,6 @@ class Record:
     """wall: seconds since 1970."""
 
     def __init__(self, wall: Callable[[], float] = time.time) -> None:
-        self.counts: Counter[tuple[str, str]] = Counter()
-        """Decisions so far, by what was decided and the rule."""
         self.written: Callable[[v1.Decision], None] = lambda _: None
         """Called with each decision."""
         self._wall = wall
@@ -36,9 +34,9 @@ class Record:
         message = decision(decided, self._wall())
         self._kept.append(message)
         self._total += 1
-        self.counts[decided.what, decided.rule] += 1
+        event = f"stage.{decided.what}"
         log.info(
-            f"stage.{decided.what}",
+            event,
             work=decided.name,
             reason=decided.reason,
             rule=decided.rule,

@@ -20,7 +20,7 @@ class DeviceSettings(Struct, frozen=True, kw_only=True):
     """How it is called: 1 to 40 small letters, digits and "-"."""
 
     kind: KindName
-    """"nvidia": a card; "system": the main memory, for what runs on processors; "fixed": a budget, which is not measured."""
+    """"nvidia": a card; "system": the main memory, for what runs on processors; "fixed": a budget, not measured."""
 
     memory: Size = Size(0)
     """How much of it the hub may see, for example "16GiB"; a fixed one needs it. 0: all of it."""

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import structlog
 
+from actors.gpu.counts import Counts
 from actors.gpu.mailbox import Mailbox
 from actors.gpu.record import Record
 from actors.gpu.words import (
@@ -27,6 +28,7 @@ from actors.gpu.words import (
     Ticked,
     Told,
 )
+from bus.priority import Priority
 
 SHORTEST_SECONDS = 0.05
 """Between two ticks, whatever is due."""
@@ -49,14 +51,15 @@ class Decides(Protocol):
 class Stage:
     """The loop around a scheduler. Needs a running one; `close` ends its timer.
 
-    record: of what was decided. on_overdue: what is to be done about a holder that does not leave. on_measured: what is
-    to be remembered. clock: seconds, as the scheduler is given them.
+    record, counts: of what was decided and done. on_overdue: what is to be done about a holder that does not leave.
+    on_measured: what is to be remembered. clock: seconds, as the scheduler is given them.
     """
 
     def __init__(
         self,
         scheduler: Decides,
         record: Record,
+        counts: Counts,
         *,
         on_overdue: Callable[[Overdue], None] = lambda _: None,
         on_measured: Callable[[Measured], None] = lambda _: None,
@@ -65,6 +68,7 @@ class Stage:
         self.clock = clock
         self._scheduler = scheduler
         self._record = record
+        self._counts = counts
         self._on_overdue = on_overdue
         self._on_measured = on_measured
         self._mailboxes: dict[str, Mailbox] = {}
@@ -73,10 +77,10 @@ class Stage:
         self._closed = False
         self.failure = ""
 
-    def attend(self, name: str) -> Mailbox:
+    def attend(self, name: str, priority: Priority) -> Mailbox:
         """From now on what concerns the demand or lease of this name is in this mailbox; an earlier one is closed."""
         self.leave(name)
-        mailbox = self._mailboxes[name] = Mailbox()
+        mailbox = self._mailboxes[name] = Mailbox(priority, self.clock())
         return mailbox
 
     def leave(self, name: str, mailbox: Mailbox | None = None) -> bool:
@@ -121,7 +125,12 @@ class Stage:
         match effect:
             case Decision():
                 self._record.decided(effect)
-            case Placed(demand=name) | Told(waiting=name) | Refused(waiting=name):
+                if effect.what == "revoked":
+                    self._counts.revokes[effect.rule] += 1
+            case Refused(waiting=name):
+                self._counts.refusals[effect.reason] += 1
+                self._post(name, effect)
+            case Placed(demand=name) | Told(waiting=name):
                 self._post(name, effect)
             case Granted(lease=name) | Grown(lease=name) | Revoke(lease=name):
                 self._post(name, effect)
@@ -134,6 +143,8 @@ class Stage:
         mailbox = self._mailboxes.get(name)
         if mailbox is not None:
             mailbox.put(effect)
+            if isinstance(effect, (Placed, Granted)):
+                self._counts.waits[mailbox.priority].observe(self.clock() - mailbox.since)
 
     def _arm(self) -> None:
         if self._timer is not None:

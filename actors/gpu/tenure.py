@@ -16,10 +16,12 @@ MAX_TENURES = 10_000
 
 @dataclass(slots=True)
 class Tenure:
-    """One lease. process: on the bus. holder: as the system knows it. started: when that process began; 0: not known.
+    """One lease.
 
-    shares: what was granted, and measured once it is loaded; empty: nothing yet. left: when it ended, on the clock of `time.monotonic`; orderly: it said
-    itself that it has given all back. kept: it is in the table, or about to be.
+    process: on the bus. holder: as the system knows it. started: when that process began; 0: not known. shares: what
+    was granted, and measured once it is loaded; empty: nothing yet. left: when it ended, on the clock of
+    `time.monotonic`; orderly: it said itself that it has given all back. kept: it is in the table, or about to be.
+    revoked: its holder was told to end.
     """
 
     lease: str
@@ -32,6 +34,7 @@ class Tenure:
     left: float | None = None
     orderly: bool = False
     kept: bool = False
+    revoked: bool = False
 
     @property
     def granted(self) -> bool:

@@ -369,7 +369,9 @@ def test_a_size_is_bytes_or_a_number_with_a_unit(tmp_path: Path, said: str, size
     assert load(tmp_path / "t.toml").actor("bucket", BucketSettings).volume == size
 
 
-@pytest.mark.parametrize("said", ['"16G"', '"sixteen"', '""', '"-1"', "-1", "true", "1.5", '"1e3"', '"2000000 TiB"', "[]"])
+@pytest.mark.parametrize(
+    "said", ['"16G"', '"sixteen"', '""', '"-1"', "-1", "true", "1.5", '"1e3"', '"2000000 TiB"', "[]"]
+)
 def test_what_is_no_size_is_refused_with_an_example(tmp_path: Path, said: str) -> None:
     (tmp_path / "t.toml").write_text(f"[actors.bucket]\nvolume = {said}\n")
     with pytest.raises(SettingsError, match=r"\[actors\.bucket\] volume: .*is not allowed: expected a size"):

@@ -1,4 +1,4 @@
-"""What the module pynvml is, for cards that are not there. Each driver is one object; a seed decides what its cards do."""
+"""What the module pynvml is, for cards that are not there. A driver is one object; a seed decides what its cards do."""
 
 import random
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ UNINITIALIZED, INVALID, NOT_SUPPORTED, LOST = 1, 2, 3, 15
 
 @dataclass
 class PretendedCard:
-    """One card. processes: bytes by process, of programs that compute; drawing: of those that draw. reserved: the driver's.
+    """One card. processes: bytes by process that computes; drawing: by process that draws. reserved: by the driver.
 
     silent: it does not tell what each process uses, as under WSL. lost: it has fallen off the bus.
     """

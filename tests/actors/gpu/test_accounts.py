@@ -23,7 +23,11 @@ def test_a_budget_is_nobody_elses() -> None:
 
 
 def test_what_holders_processes_hold_is_ours_and_the_rest_is_others() -> None:
-    own = [Holding("card", 1, 20, loaded=True), Holding("card", 2, 30, loaded=False), Holding("other", 3, 9, loaded=True)]
+    own = [
+        Holding("card", 1, 20, loaded=True),
+        Holding("card", 2, 30, loaded=False),
+        Holding("other", 3, 9, loaded=True),
+    ]
     seen = Accounts(0.8).seen(card(60, alone(p1=22, p2=5, p3=8)), own)
     assert (seen.others, seen.ours) == (60 - 27, 27)
 

@@ -45,7 +45,9 @@ def test_what_a_card_does_not_tell_is_left_out() -> None:
 
 
 def test_cards_are_named_by_number_by_uuid_or_as_the_next_one() -> None:
-    library = PretendedNvml(card(processes={1: GIB}), card("GPU-b", processes={2: GIB}), card("GPU-c", processes={3: GIB}))
+    library = PretendedNvml(
+        card(processes={1: GIB}), card("GPU-b", processes={2: GIB}), card("GPU-c", processes={3: GIB})
+    )
     cards = Cards(library, [Card("first"), Card("second", "1"), Card("third", "GPU-c"), Card("fourth")])
     held = {reading.device: getattr(reading, "held", None) for reading in cards.read(())}
     assert [list(held[name] or ()) for name in ("first", "second", "third", "fourth")] == [[1], [2], [3], [3]]
