@@ -10,11 +10,11 @@ from bus.priority import Priority
 class Urgency:
     """What one class may expect, and what it leaves to others.
 
-    patience: so long a want leaves a busy lease alone before that is revoked for it; never longer than
-    `PATIENCE_PER_SWITCH` times what the switch costs. bound: nobody of this class waits longer where it fits and
-    holders obey; from half of it on a want is overdue and goes before every class, so that the other half is there for
-    those that are overdue before it. keeps: so long an idle lease of a more urgent class is left alone, because a
-    person who thinks is no person who has left.
+    patience: so long a want leaves a busy lease alone before that is revoked for it; where the lease's class is not
+    more urgent, at most `PATIENCE_PER_SWITCH` times what the switch costs. bound: nobody of this class waits longer
+    where it fits and holders obey; from half of it on a want is overdue and goes before every class, so that the other
+    half is there for those that are overdue before it. keeps: so long an idle lease of a more urgent class is left
+    alone, because a person who thinks is no person who has left.
     """
 
     patience: float

@@ -49,7 +49,7 @@ def victim(lease: Lease, entry: Entry, usage: Usage, load_seconds: float, now: f
     """What a lease is to a want; load_seconds: of what is wanted. It is alive and not pinned."""
     reload_seconds = usage.load_seconds(lease.work, lease.size)
     overdue = entry.overdue_at <= now
-    patient_until = min(entry.patient_until(load_seconds + reload_seconds, PATIENCE_PER_SWITCH), entry.overdue_at)
+    patient_until = entry.patient_until(lease.priority, PATIENCE_PER_SWITCH * (load_seconds + reload_seconds))
     tier, at = Tier.BUSY, patient_until
     if lease.work.preemptible and lease.priority > entry.priority and lease.state is not State.PLACED:
         return Victim(lease.name, lease.shares, Tier.PREEMPTIBLE, now, usage.value(lease, now), lease)

@@ -83,11 +83,14 @@ class Entry:
         """Its member that has waited longest of the most urgent class."""
         return min(self.members.values(), key=lambda want: (want.priority, want.since))
 
-    def patient_until(self, cost: float, per_switch: float) -> float:
-        """Until then it leaves alone what is busy. cost: seconds that the switch takes."""
-        return min(
-            want.since + min(URGENCY[want.priority].patience, per_switch * cost) for want in self.members.values()
-        )
+    def patient_until(self, other: Priority, most: float) -> float:
+        """Until then it leaves alone what is busy in another's class; most: seconds, unless that is more urgent."""
+
+        def patience(want: Want) -> float:
+            own = URGENCY[want.priority].patience
+            return own if other < want.priority else min(own, most)
+
+        return min(min(want.since + patience(want), want.overdue_at) for want in self.members.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +170,12 @@ class Wants:
         fair = [served + FAIR_WINDOW_SECONDS for times in self._served.values() for served in times]
         return min((at for at in (*overdue, *(fair if len(waiting) > 1 else ())) if at > now), default=None)
 
-    def _rank(self, entry: Entry, now: float) -> tuple[int, float, float, str]:
+    def _rank(self, entry: Entry, now: float) -> tuple[int, float, float]:
         if entry.overdue_at <= now:
-            return (0, entry.overdue_at, 0.0, entry.name)
+            return (0, entry.overdue_at, 0.0)
         urgent = entry.priority
         ages = [self._age(want, now) for want in entry.members.values() if want.priority == urgent]
-        return (1, float(urgent), min(ages), entry.name)
+        return (1, float(urgent), min(ages))
 
     def _age(self, want: Want, now: float) -> float:
         lately = sum(1 for served in self._served.get(want.principal, ()) if now < served + FAIR_WINDOW_SECONDS)
