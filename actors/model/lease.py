@@ -55,6 +55,7 @@ class Lease:
         client: GpuServiceClient,
         machine: str,
         work: Work,
+        holder: Holder,
         *,
         tell: Callable[[Progress], None],
         on_revoke: Callable[[Revoke], None],
@@ -68,7 +69,7 @@ class Lease:
         self._tell = tell
         self._on_revoke = on_revoke
         self._name = secrets.token_hex(16)
-        self._holder = Holder(pid=os.getpid(), pid_namespace=_pid_namespace())
+        self._holder = holder
         self._measured: dict[str, int] | None = None
         self._use = Use()
         self._growing: dict[str, int] | None = None
@@ -243,8 +244,9 @@ def _shares(shares: Mapping[str, int]) -> list[Share]:
     return [Share(device=device, bytes=size) for device, size in shares.items()]
 
 
-def _pid_namespace() -> str:
+def own_holder() -> Holder:
+    """This process, as the system knows it."""
     try:
-        return str(Path("/proc/self/ns/pid").readlink())
+        return Holder(pid=os.getpid(), pid_namespace=str(Path("/proc/self/ns/pid").readlink()))
     except OSError:
-        return ""
+        return Holder(pid=os.getpid())

@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from actors.model.lease import Lease
+from actors.model.lease import Lease, own_holder
 from bus.behalf import Behalf
 from bus.context import detached
 from bus.priority import Priority
 from host.member import Member
 from host.settings import SUPERVISED, Settings
-from troupe.gpu.v1 import GpuService, GpuServiceClient, Revoke, Work
+from troupe.gpu.v1 import GpuService, GpuServiceClient, Holder, Revoke, Work
 from troupe.rpc.v1 import Progress
 
 ACTOR = "gpu"
@@ -33,12 +33,14 @@ log = structlog.get_logger(__name__)
 class Lessor:
     """The way of one process to the stage of one machine.
 
-    member: the process. machine: whose stage; that of the settings unless given.
+    member: the process. machine: whose stage; that of the settings unless given. holder: the process that uses the
+    memory, this one unless given; the empty one is none that the stage could look at.
     """
 
-    def __init__(self, member: Member, machine: str = "") -> None:
+    def __init__(self, member: Member, machine: str = "", *, holder: Holder | None = None) -> None:
         self.machine = machine or machine_of(member.settings)
         self._member = member
+        self._holder = holder if holder is not None else own_holder()
         self._client = GpuServiceClient(member.channel)
         self._began = asyncio.get_running_loop().time()
 
@@ -59,7 +61,7 @@ class Lessor:
         (RESOURCE_EXHAUSTED) as the stage tells them, and STAGE_UNAVAILABLE (UNAVAILABLE) where it stays away.
         Cancelled, it takes nothing.
         """
-        lease = Lease(self._client, self.machine, work, tell=tell, on_revoke=on_revoke)
+        lease = Lease(self._client, self.machine, work, self._holder, tell=tell, on_revoke=on_revoke)
         if not await self.has_stage():
             yield lease
             return
