@@ -11,11 +11,10 @@ from typing import Any, TypeVar
 from google.protobuf.duration_pb2 import Duration
 
 from bus.behalf import Behalf
+from bus.fields import progress_message
 from bus.priority import Priority
 from bus.service import MethodInfo
 from troupe.rpc.v1 import Progress
-
-_PROGRESS_TAG = b"\x7a"  # field 15, length-delimited
 
 T = TypeVar("T")
 
@@ -73,17 +72,7 @@ def detached(work: Coroutine[Any, Any, T], *, name: str, behalf: Behalf | None =
 
 def progress_payload(progress: Progress) -> bytes:
     """A serialised response message of any streaming method that holds nothing but this progress."""
-    body = progress.SerializeToString()
-    return _PROGRESS_TAG + _varint(len(body)) + body
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    return progress_message(progress.SerializeToString())
 
 
 def current_teller() -> Callable[[Progress], None] | None:

@@ -226,6 +226,13 @@ def interrupted() -> RpcError:
     return RpcError(Code.UNAVAILABLE, message, reason="INTERRUPTED", retry_after=1.0)
 
 
+def continuation_unsupported(why: str, cause: str = "") -> RpcError:
+    """An answer was broken off and cannot go on. why: a sentence. cause: the reason for which it was broken off."""
+    message = f"The answer was broken off and cannot go on from there: {why} Repeat the call from its beginning."
+    metadata = {"cause": cause} if cause else {}
+    return RpcError(Code.ABORTED, message, reason="CONTINUATION_UNSUPPORTED", metadata=metadata)
+
+
 def of_handler(error: RpcError) -> RpcError:
     """A handler's error as its caller gets it: a call that the handler made may not have begun, the handler has."""
     if not error.never_begun:

@@ -56,6 +56,9 @@ class _Binding:
             name: chained(interceptors, cast("Next", partial(invoke, getattr(actor, method.python_name))))
             for name, method in service.methods.items()
         }
+        self.continuing = {
+            name for name, method in service.methods.items() if hasattr(getattr(actor, method.python_name), "continues")
+        }
 
     def begin(self, call: ServerCall) -> None:
         """A call is active, until it is retired."""
@@ -218,6 +221,9 @@ class Server:
                 f"{binding.service.name} has no method {frame.open.method[:80]!r} here.{hint}",
                 reason="METHOD_NOT_FOUND",
             )
+        if frame.open.continues and name not in binding.continuing:
+            why = f"the actor that serves {frame.open.method} does not take up what was delivered."
+            raise errors.continuation_unsupported(why)
         return method
 
     def _begin(self, call: ServerCall, binding: _Binding) -> None:
