@@ -18,6 +18,7 @@ from msgspec.structs import FieldInfo, fields
 from actors.registry import ACTORS
 from host import registry
 from host.runner import UnfitActor, settings_kind
+from host.settings import Size
 
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 MARK = "<!-- From here on written by `make docs`, from the actors' Settings. -->\n"
@@ -51,7 +52,8 @@ def shown(found: FieldInfo) -> str:
 def default(found: FieldInfo) -> str:
     """A key's default, as JSON."""
     value = found.default_factory() if found.default_factory is not msgspec.NODEFAULT else found.default
-    return msgspec.json.encode(value, enc_hook=str).decode()
+    plain = int(value) if isinstance(value, Size) else value
+    return msgspec.json.encode(plain, enc_hook=str).decode()
 
 
 def section(name: str, kind: type[Struct]) -> str:

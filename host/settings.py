@@ -349,7 +349,7 @@ def _own(kind: type[Any], value: Any) -> Any:
     """A value of a type of this module's own."""
     if kind is Size:
         return Size.read(value)
-    raise NotImplementedError
+    raise TypeError(f"Settings know no values of the type {kind.__qualname__}.")
 
 
 def _finite(value: Any) -> bool:

@@ -247,6 +247,8 @@ class Leasing:
             self._stage.tell(Released(tenure.lease, verified=True))
             return
         self._counts.evictions += tenure.revoked
+        if orderly:  # a service that comes now finds by its first look what is still used
+            self._book.ended(tenure.lease)
         tenure.left, tenure.orderly = asyncio.get_running_loop().time(), orderly
         self._stage.tell(Released(tenure.lease))
         self._measuring.poke()

@@ -201,9 +201,11 @@ class Holding:
 
 
 @asynccontextmanager
-async def house(*, total: int = 100, cap: float = 1.0, sources: Sequence[DeviceSource] = ()) -> AsyncIterator[House]:
-    """A house with one fixed device, unless other sources are given. The whole has 60 seconds; more, and it is broken."""
-    async with AsyncExitStack() as stack, asyncio.timeout(60):
+async def house(
+    *, total: int = 100, cap: float = 1.0, sources: Sequence[DeviceSource] = (), seconds: float = 60
+) -> AsyncIterator[House]:
+    """A house with one fixed device, unless other sources are given. seconds: for the whole; more, and it is broken."""
+    async with AsyncExitStack() as stack, asyncio.timeout(seconds):
         made = House(stack, sources or [Budgets({DEVICE: total})], cap)
         await made.open()
         yield made
