@@ -52,7 +52,7 @@ from actors.gpu.urgency import (
 )
 from actors.gpu.usage import Usage
 from actors.gpu.victims import Tier
-from actors.gpu.wants import MAX_WANTS, Unit, Want, Wants
+from actors.gpu.wants import MAX_WANTS, Entry, Unit, Want, Wants
 from actors.gpu.words import (
     Asked,
     Claimed,
@@ -382,12 +382,8 @@ class Scheduler:
         unit, entry = step.unit, step.unit.entry
         if step.placed:
             self._place(unit, step.shares, now)
-        elif not step.shares and now >= entry.bound_at:  # 14
-            for want in entry.waiting:
-                self._wants.remove(want.id)
-                need = self._sizes.need(want.work, now)
-                refused = refusal.for_now(want, need, self._ledger, self._leases.pinned_names())
-                self._refused(refused, entry.name, "14")
+        elif not step.shares:
+            self._refuse_unplaceable(entry, now)
         elif step.revoke:  # 6
             for one in step.victims:
                 assert one.lease is not None
@@ -469,6 +465,19 @@ class Scheduler:
         else:
             return False
         return True
+
+    def _refuse_unplaceable(self, entry: Entry, now: float) -> None:
+        """Who cannot be placed as things are waits for that to change, unless it cannot or its bound is over."""
+        over = now >= entry.bound_at
+        for want in entry.waiting:
+            need = self._sizes.need(want.work, now)
+            if self._ledger.place(need, self._ledger.limits()) is None:  # 1: it has grown, or its device is lost
+                self._wants.remove(want.id)
+                self._refused(refusal.never(want, need, self._ledger, self._sizes), entry.name, "1")
+            elif over:  # 14
+                self._wants.remove(want.id)
+                refused = refusal.for_now(want, need, self._ledger, self._leases.pinned_names())
+                self._refused(refused, entry.name, "14")
 
     def _refused(self, refused: Refused, name: str, rule: str) -> None:
         self._effects.append(refused)
