@@ -71,6 +71,7 @@ class GpuActor(GpuService):
         self._tenures = Tenures()
         self._watchers = 0
         self._leaving = False
+        self._opened = False
         self._stage: Stage
         self._scheduler: Scheduler
         self._measuring: Measuring
@@ -82,6 +83,8 @@ class GpuActor(GpuService):
 
     def trouble(self) -> str:
         """Devices that do not answer, and what else is not right, in sentences; empty: nothing."""
+        if not self._opened:  # beats begin before the start
+            return ""
         return " ".join(filter(None, [self._stage.failure, self._measuring.failure, *self._measuring.lost.values()]))
 
     async def start(self) -> None:
@@ -106,6 +109,7 @@ class GpuActor(GpuService):
             active=self._active,
         )
         self._leases = Leasing(self._stage, self._tenures, self._measuring, self._book, self._presence, self._counts)
+        self._opened = True
         # Before the first look, so that what they use is not taken for others'.
         self._leases.adopt(kept)
         await self._measuring.start()
@@ -125,7 +129,8 @@ class GpuActor(GpuService):
 
     async def stop(self) -> None:
         """Let go of everything but the leases."""
-        if not hasattr(self, "_leases"):
+        if not self._opened:
+            await self._book.close()
             return
         self.leave()
         await self._leases.stop()

@@ -6,7 +6,9 @@ from contextlib import aclosing
 
 import pytest
 
+from actors.gpu.actor import GpuActor
 from actors.gpu.book import DECIDED, LEASES
+from actors.gpu.settings import GpuSettings
 from bus import Code, RpcError
 from bus.behalf import PRIORITY
 from store import store_of
@@ -17,6 +19,7 @@ from troupe.gpu.v1 import (
     DemandRequest,
     DemandResponse,
     DeviceKind,
+    GpuServiceClient,
     Grow,
     LeaseRequest,
     LeaseResponse,
@@ -73,6 +76,14 @@ async def test_a_lease_is_seen_from_its_grant_to_its_end() -> None:
             await place.until(lambda picture: picture.leases[0].state == BUSY and picture.leases[0].running == 2)
         last = await place.until(lambda picture: not picture.leases and picture.devices[0].unverified_bytes == 0)
         assert last.devices[0].leased_bytes == 0
+
+
+async def test_a_stage_that_has_not_started_yet_has_no_trouble() -> None:
+    async with house() as place:
+        member = place.stage.member
+        before = GpuActor(GpuSettings(), member, member.store.table, member.store.events)
+        assert before.trouble() == ""
+        await before.stop()
 
 
 async def test_who_does_not_fit_waits_hears_why_and_is_next() -> None:
@@ -384,8 +395,6 @@ async def test_a_lease_is_its_holders_alone() -> None:
         one = await place.holder()
         async with place.client.lease(said(ask())) as responses:
             await anext(responses)
-            from troupe.gpu.v1 import GpuServiceClient
-
             with pytest.raises(RpcError) as refused:
                 await anext(GpuServiceClient(one.process.member.channel).lease(said(ask())))
             assert refused.value.reason == "LEASE_TAKEN"
