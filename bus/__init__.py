@@ -10,7 +10,7 @@ from bus.caller import Caller, StreamCall, UnaryCall
 from bus.context import Context, current_context, detached, in_own_name, on_behalf_of
 from bus.errors import BusyStream, Code, RpcError, invalid, nearest
 from bus.priority import Priority
-from bus.service import Metadata, MethodInfo, Policy, Resolution, ServiceInfo
+from bus.service import Metadata, MethodInfo, Policy, Resolution, ServiceInfo, continues
 
 __all__ = [
     # What is offered
@@ -26,6 +26,7 @@ __all__ = [
     "UnaryCall",
     # Serving
     "Context",
+    "continues",
     "current_context",
     # On whose behalf
     "Behalf",

@@ -13,7 +13,8 @@ from google.protobuf.message import DecodeError
 
 from bus import errors, subjects
 from bus.behalf import REQUEST_ID, stamp
-from bus.call import Call, CallDriver, stop_stranger
+from bus.call import Call
+from bus.call_driver import CallDriver, stop_stranger
 from bus.caller import Beside, StreamCall, UnaryCall
 from bus.context import current_behalf, current_context, current_teller, duration
 from bus.errors import Code, RpcError
@@ -193,7 +194,7 @@ class Channel:
     ) -> Call:
         """Open a call. Its OPEN leaves with the first message, or in the loop's next turn.
 
-        As long as nothing was answered it is opened again by itself where that is right; see bus/waiting.py.
+        It is opened again by itself where that is right, and goes on from what was delivered; see bus/waiting.py.
 
         Inside a handler the call inherits time, trace, and on whose behalf it is (bus.behalf). Raises DEADLINE_EXCEEDED
         if there is no time left. beside: filled in with what travels beside the answer.

@@ -11,11 +11,10 @@ from typing import Any, TypeVar
 from google.protobuf.duration_pb2 import Duration
 
 from bus.behalf import Behalf
+from bus.fields import progress_message
 from bus.priority import Priority
 from bus.service import MethodInfo
 from troupe.rpc.v1 import Progress
-
-_PROGRESS_TAG = b"\x7a"  # field 15, length-delimited
 
 T = TypeVar("T")
 
@@ -73,17 +72,7 @@ def detached(work: Coroutine[Any, Any, T], *, name: str, behalf: Behalf | None =
 
 def progress_payload(progress: Progress) -> bytes:
     """A serialised response message of any streaming method that holds nothing but this progress."""
-    body = progress.SerializeToString()
-    return _PROGRESS_TAG + _varint(len(body)) + body
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    return progress_message(progress.SerializeToString())
 
 
 def current_teller() -> Callable[[Progress], None] | None:
@@ -102,6 +91,7 @@ class Context:
 
     __slots__ = (
         "_offer",
+        "_peer",
         "_send",
         "behalf",
         "call_id",
@@ -133,6 +123,12 @@ class Context:
         self.ended = False
         self._send = send
         self._offer = offer
+        self._peer = ""
+
+    @property
+    def peer(self) -> str:
+        """The process that calls, as it is called on the bus; another one after a RESUME. Empty outside of a bus."""
+        return self._peer
 
     @property
     def principal(self) -> str:
@@ -157,6 +153,10 @@ class Context:
     def time_remaining(self) -> float | None:
         """Seconds until the deadline, never negative; None: no deadline."""
         return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+
+    def attach(self, process: str) -> None:
+        """The call is this process's from now on."""
+        self._peer = process
 
     def end(self) -> None:
         """The handler has returned: for whoever still has it, the context binds nothing and sends nothing any more."""

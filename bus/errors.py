@@ -195,6 +195,12 @@ def peer_lost(process: str, why: str) -> RpcError:
     return RpcError(Code.UNAVAILABLE, message, reason="PEER_LOST", retry_after=1.0)
 
 
+def caller_lost() -> RpcError:
+    """The process at this end was taken for ended, so that what it held was given back."""
+    message = "The calling process was taken for ended, and the call ended with it. Open it again."
+    return RpcError(Code.UNAVAILABLE, message, reason="CALLER_LOST", retry_after=0.5)
+
+
 def bus_interrupted() -> RpcError:
     """The bus was away while the call was opened; whether it has begun is not known."""
     message = "The bus was away when the call was opened, and nobody has accepted it since. The bus is back: repeat it."
@@ -218,6 +224,13 @@ def interrupted() -> RpcError:
     """The process shut down under a call that had begun."""
     message = "The process shut down while it served the call; repeat it if it may be done twice."
     return RpcError(Code.UNAVAILABLE, message, reason="INTERRUPTED", retry_after=1.0)
+
+
+def continuation_unsupported(why: str, cause: str = "") -> RpcError:
+    """An answer was broken off and cannot go on. why: a sentence. cause: the reason for which it was broken off."""
+    message = f"The answer was broken off and cannot go on from there: {why} Repeat the call from its beginning."
+    metadata = {"cause": cause} if cause else {}
+    return RpcError(Code.ABORTED, message, reason="CONTINUATION_UNSUPPORTED", metadata=metadata)
 
 
 def of_handler(error: RpcError) -> RpcError:

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Callable
 from bus.behalf import CREDENTIAL, PRINCIPAL, PRIORITY, REQUEST_ID, SCOPES
 from bus.caller import Caller
 from bus.errors import Code, RpcError
+from bus.fields import PROGRESS_FIELD
 from bus.service import Metadata, MethodInfo
 from troupe.rpc.v1 import Progress
 
@@ -16,8 +17,6 @@ Takes the metadata of the call for which it is asked.
 
 Find = Callable[[str], MethodInfo | None]
 """A method of the contract by its full name."""
-
-PROGRESS_FIELD = 15
 
 TRAVELS = (PRINCIPAL, SCOPES, CREDENTIAL, PRIORITY, REQUEST_ID, "traceparent", "tracestate")
 """Metadata that the resolving call takes over."""

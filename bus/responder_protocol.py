@@ -185,6 +185,11 @@ class ResponderProtocol:
             self._detached = now
             self.outgoing.detached = True
 
+    def caller_lost(self, now: float) -> None:
+        """The caller's process is taken for ended, and the call ends with it; were it still there, it would hear so."""
+        self.detach(now)
+        self._stop(errors.caller_lost())
+
     def leave(self) -> None:
         """Nobody listens any more, and nobody comes back."""
         self._left, self._detached, self._grace = True, self._accepted_at, 0.0

@@ -56,6 +56,9 @@ class _Binding:
             name: chained(interceptors, cast("Next", partial(invoke, getattr(actor, method.python_name))))
             for name, method in service.methods.items()
         }
+        self.continuing = {
+            name for name, method in service.methods.items() if hasattr(getattr(actor, method.python_name), "continues")
+        }
 
     def begin(self, call: ServerCall) -> None:
         """A call is active, until it is retired."""
@@ -218,6 +221,9 @@ class Server:
                 f"{binding.service.name} has no method {frame.open.method[:80]!r} here.{hint}",
                 reason="METHOD_NOT_FOUND",
             )
+        if frame.open.continues and name not in binding.continuing:
+            why = f"the actor that serves {frame.open.method} does not take up what was delivered."
+            raise errors.continuation_unsupported(why)
         return method
 
     def _begin(self, call: ServerCall, binding: _Binding) -> None:
@@ -266,7 +272,7 @@ class Server:
         else:
             if stranger and attended:
                 self._refuse(call.reply, call.protocol.call_id, errors.resumed_elsewhere())
-            call.reply = message.reply
+            call.attach(message.reply)
         call.settle()
 
     def _entitled(self, call: ServerCall, frame: Frame, message: Message) -> bool:
@@ -285,12 +291,25 @@ class Server:
         return refusal is None
 
     def _gone(self, message: Message) -> None:
-        prefix = subjects.reply(message.subject.rpartition(".")[2], "")
+        process = subjects.process_of(message.subject)
         now = time.monotonic()
-        for call in list(self._calls.values()):
-            if call.reply.startswith(prefix):
-                call.protocol.detach(now)
+        for call in self._calls_from(process):
+            call.protocol.detach(now)
+            call.settle()
+        self.lost(process)
+
+    def lost(self, process: str) -> None:
+        """A process is taken for ended: those of its calls that end with their caller end now.
+
+        The bus calls it where it is told that a process is gone; whoever misses heartbeats may, too.
+        """
+        for call in self._calls_from(process):
+            if call.method.policy.ends_with_caller:
+                call.protocol.caller_lost(time.monotonic())
                 call.settle()
+
+    def _calls_from(self, process: str) -> list[ServerCall]:
+        return [call for call in self._calls.values() if call.context.peer == process]
 
     def _tick(self, now: float) -> None:
         for call in list(self._calls.values()):

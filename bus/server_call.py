@@ -49,7 +49,6 @@ class ServerCall:
     ) -> None:
         self.protocol = protocol
         self.method = method
-        self.reply = reply
         self.marked = False
         self.ended_at = 0.0
         self.kept_bytes = 0
@@ -68,12 +67,18 @@ class ServerCall:
             send=self._push,
             offer=self._offer,
         )
+        self.attach(reply)
         self._owner = owner
         self._control = subjects.control(owner.process, protocol.call_id)
         self._mailbox = Mailbox()
         self._bell = Bell()
         self._half_closed = False
         self._headed = False
+
+    def attach(self, reply: str) -> None:
+        """What goes out goes to this subject from now on."""
+        self.reply = reply
+        self.context.attach(subjects.process_of(reply))
 
     def outgoing(self) -> Iterator[Letter]:
         if self.context.headers and not self._headed:

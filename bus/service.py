@@ -1,9 +1,9 @@
 """What a method is, described once, for actors, clients and doors alike."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from bus import errors
 from bus.priority import Priority
@@ -12,6 +12,8 @@ Metadata = dict[str, str]
 """Lower-case keys, printable ASCII values."""
 
 MAX_METADATA_BYTES = 8 * 1024
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,12 @@ class Policy:
     priority: Priority | None = None
     """How urgent it is at most; None: not said, which a door takes for INTERACTIVE."""
 
+    continued_by: str = ""
+    """Repeated field of the request that takes what was delivered when the responder is lost; empty: it ends then."""
+
+    ends_with_caller: bool = False
+    """A call ends at once when its caller's process is told gone or missed: no grace, nobody comes back for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class MethodInfo:
@@ -84,9 +92,25 @@ class MethodInfo:
         """As in OPEN, for example "troupe.chat.v1.ChatService/Generate"."""
         return f"{self.service}/{self.name}"
 
+    @property
+    def continuation_field(self) -> int:
+        """Number of the request's field that `policy.continued_by` names; 0: it names none."""
+        name = self.policy.continued_by
+        return int(self.request.DESCRIPTOR.fields_by_name[name].number) if name else 0
+
     def route_of(self, request: Any) -> str:
         """The route of a call that begins with this request; empty where the method is not routed."""
         return str(getattr(request, self.policy.route_by)) if self.policy.route_by else ""
+
+
+def continues(handler: Handler) -> Handler:
+    """Mark an actor's method as one that goes on after what its request says was delivered.
+
+    Without it a call that goes on (`Policy.continued_by`) is refused with CONTINUATION_UNSUPPORTED: an actor that does
+    not look would say everything a second time.
+    """
+    handler.continues = True  # type: ignore[attr-defined]  # functions take attributes
+    return handler
 
 
 _CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")

@@ -193,6 +193,10 @@ class Outgoing:
         if granted:  # also less than before: another consumer knows nothing of what the last one allowed
             self.granted = granted
 
+    def whole(self) -> bytes | None:
+        """All that was ever pushed, joined; None if some of it is no longer kept."""
+        return None if self._base else b"".join(self._ring)
+
     def abandon(self) -> None:
         """Forget what was not sent yet."""
         while self.last > self._reached:

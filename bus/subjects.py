@@ -55,6 +55,11 @@ def reply(process: str, call_id: str, attempt: int = 0) -> str:
     return f"reply.{process}.{call_id}={attempt}" if attempt else f"reply.{process}.{call_id}"
 
 
+def process_of(subject: str) -> str:
+    """The process of a reply, control, heartbeat or gone subject; empty where it is none."""
+    return subject.split(".", 2)[1] if "." in subject else ""
+
+
 def attempt_of(subject: str) -> tuple[str, int]:
     """The reply subject of a call's first attempt, and which attempt this one belongs to."""
     if "=" not in subject:  # as nearly always

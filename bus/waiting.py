@@ -2,13 +2,16 @@
 
 Channels and doors decide by the same rules:
 
-1. A call of which something was answered is never opened again.
+1. A call of which something was answered, and not only Progress told, is opened again only where its method goes on
+   from what was delivered (`continued_by`), and that is still here. Then it goes along, and the rest holds as before.
 2. What has certainly not begun (NO_RESPONDERS, SHUTTING_DOWN) is opened again whatever the method does:
    a. if nobody serves the route, and the contract says who has it served, after that was asked, a few times;
    b. not where it is known that nobody of this hub serves it;
    c. else until someone comes back: a restarted actor takes about a second, one that is replaced after a hang four.
-3. What may have begun is opened again only where the method is idempotent and its requests are still here:
-   a. REPEATS times in all;
+   d. Who was asked to have the route served, and could not, is asked again for a while if somebody had taken this call
+      before: what served a moment ago is being started again, with whoever starts it.
+3. What may have begun is opened again only where the method is idempotent, or goes on, and its requests are still here:
+   a. REPEATS times in all; where it goes on, as often as something new was delivered, and CONTINUATIONS times in all;
    b. once if the peer did not even accept, since it may be the same one that hangs; not where the bus was away.
 4. Everything else is the caller's to know.
 """
@@ -17,7 +20,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bus.errors import Code, RpcError
+from bus.errors import Code, RpcError, continuation_unsupported
 from bus.service import MethodInfo
 
 RETURN_SECONDS = 10.0
@@ -38,10 +41,16 @@ SAY_SECONDS = 0.5
 SAY_AGAIN_SECONDS = 2.0
 
 REPEATS = 3
-"""How often a call that may be done twice is tried."""
+"""How often a call that may be done twice is tried; one that goes on, since something new was delivered."""
+
+CONTINUATIONS = 64
+"""How often one call goes on after its responder was lost, however much was delivered in between."""
 
 MAX_RESOLVES = 3
-"""How often one call has its route served."""
+"""How often one call has its route served; one that goes on, since something new was delivered."""
+
+RESOLVE_AGAIN_SECONDS = 0.5
+"""Until who could not have a route served is asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +63,10 @@ class Again:
 
 @dataclass(frozen=True, slots=True)
 class Resolve:
-    """Have the route served, then open the call again."""
+    """Have the route served after so many seconds, then open the call again; `note` as in Again."""
+
+    after: float = 0.0
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +83,17 @@ Verdict = Again | Resolve | GiveUp
 class Standing:
     """How a call stood when it ended.
 
-    accepted: a responder had taken it. answered: something of the answer had come. expected: somebody who serves it may
-    come; False: nobody of this hub; None: nobody knows. told: somebody hears Progress.
+    accepted: a responder had taken it. answered: something of the answer had come, and not only Progress. renewed: some
+    of it from this attempt. continuable: all of it is here, in a form that the request takes. obstacle: why it is not,
+    as a sentence, where the method would go on. expected: somebody who serves it may come; False: nobody of this hub;
+    None: nobody knows. told: somebody hears Progress.
     """
 
     accepted: bool = False
     answered: bool = False
+    renewed: bool = False
+    continuable: bool = False
+    obstacle: str = ""
     expected: bool | None = None
     told: bool = False
 
@@ -96,18 +113,36 @@ class Waiting:
         self._luck = luck
         self._resolves = 0
         self._tries = 1
+        self._continuations = 0
         self._refusals = 0
         self._unaccepted = 0
+        self._taken = False
         self._since: float | None = None
+        self._failing: float | None = None
         self._said = 0.0
 
     def refused(self, error: RpcError, standing: Standing, now: float) -> Verdict:
         """The call has ended with an error."""
-        if standing.answered:  # 1
-            return GiveUp(error)
+        self._taken = self._taken or standing.accepted
+        self._failing = None
+        if standing.answered and not standing.continuable:  # 1
+            lost = error.code is Code.UNAVAILABLE and standing.obstacle
+            return GiveUp(continuation_unsupported(standing.obstacle, error.reason) if lost else error)
+        if standing.renewed:
+            self._resolves, self._tries, self._unaccepted, self._since = 0, 0, 0, None
         if error.never_begun:  # 2
             return self._not_begun(error, standing, now)
         return self._begun(error, standing)
+
+    def unresolved(self, error: RpcError, standing: Standing, now: float) -> Verdict:
+        """Who has the route served could not, after `Resolve`."""
+        if not self._taken or error.code not in (Code.UNAVAILABLE, Code.FAILED_PRECONDITION):  # 2d
+            return GiveUp(error)
+        if self._failing is None:
+            self._failing = now
+        if now - self._failing >= (RETURN_SECONDS if standing.told else BLIND_SECONDS):
+            return GiveUp(error)
+        return Resolve(RESOLVE_AGAIN_SECONDS * (0.5 + 0.5 * self._luck()), f"{self._what()} is being started again.")
 
     def _not_begun(self, error: RpcError, standing: Standing, now: float) -> Verdict:
         nobody = error.reason == "NO_RESPONDERS"
@@ -134,9 +169,11 @@ class Waiting:
         return Again(min(delay, max(0.0, patience - waited)), word)
 
     def _begun(self, error: RpcError, standing: Standing) -> Verdict:
-        again = error.code is Code.UNAVAILABLE and self._method.policy.idempotent
+        policy = self._method.policy
+        again = error.code is Code.UNAVAILABLE and (policy.idempotent or bool(policy.continued_by))
         kept = not (self._method.client_streaming and standing.accepted)
-        if not again or not kept or self._tries >= REPEATS:  # 3a, 4
+        spent = self._tries >= REPEATS or self._continuations >= CONTINUATIONS
+        if not again or not kept or spent:  # 3a, 4
             return GiveUp(error)
         if not standing.accepted and error.reason != "BUS_INTERRUPTED":  # 3b
             self._unaccepted += 1
@@ -144,7 +181,10 @@ class Waiting:
                 return GiveUp(error)
         self._since = None
         self._tries += 1
-        return Again(FIRST_DELAY_SECONDS * self._tries)
+        if not standing.answered:
+            return Again(FIRST_DELAY_SECONDS * self._tries)
+        self._continuations += 1
+        return Again(FIRST_DELAY_SECONDS * self._tries, f"{self._what()} is being started again; the answer goes on.")
 
     def _word(self, now: float) -> str:
         if now - self._said < SAY_AGAIN_SECONDS:

@@ -1,6 +1,7 @@
 """What a door has of a call before it begins, and how a caller can get that wrong."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from google.protobuf.message import DecodeError
 
@@ -24,24 +25,36 @@ class Opening:
 
 
 def route_of(method: MethodInfo, first: bytes | None, names: Names) -> str:
-    """The route that the first request names; models may be called as [models] has it. Raises INVALID_ARGUMENT."""
-    field_name = method.policy.route_by
-    if not field_name:
-        return ""
-    if first is None:
+    """The route that the first request names; models may be called as [models] has it.
+
+    Raises INVALID_ARGUMENT, also for a request that fills in what only the hub does.
+    """
+    field_name, own = method.policy.route_by, method.policy.continued_by
+    if first is None and field_name:
         raise invalid(
             f"{method.full_name} is routed by {field_name!r}: send the first request with the OPEN.", field_name
         )
-    try:
-        route = method.route_of(method.request.FromString(first))
-    except DecodeError as error:
-        name = method.request.DESCRIPTOR.full_name
-        raise invalid(f"The payload is no {name}: {error}.", reason="MALFORMED_FRAME") from error
+    if first is None or not (field_name or own):
+        return ""
+    request = _decoded(method, first)
+    if own and len(getattr(request, own)):
+        raise invalid(f"{own} is filled in by the hub alone, when an answer goes on; leave it empty.", own)
+    if not field_name:
+        return ""
+    route = method.route_of(request)
     if field_name == "model":
         return names.model(route, method.full_name.rpartition("/")[0])
     if not route:
         raise invalid(f'{field_name} is empty; name one, for example "troupe-tiny".', field_name)
     return route
+
+
+def _decoded(method: MethodInfo, first: bytes) -> Any:
+    try:
+        return method.request.FromString(first)
+    except DecodeError as error:
+        name = method.request.DESCRIPTOR.full_name
+        raise invalid(f"The payload is no {name}: {error}.", reason="MALFORMED_FRAME") from error
 
 
 def request_missing() -> RpcError:

@@ -12,9 +12,9 @@ import structlog
 
 from bus import MethodInfo, RpcError, subjects
 from bus.behalf import REQUEST_ID, TOKENS
-from bus.call import CallDriver
+from bus.call_driver import CallDriver
 from bus.errors import call_not_found, resume_refused
-from bus.protocol import AskedAgain, CallerProtocol, Closed, Event, Headed, Received, digest
+from bus.protocol import MAX_NUMBER, AskedAgain, CallerProtocol, Closed, Event, Headed, Received, digest
 from bus.stream import DEFAULT_WINDOW, MAX_MESSAGE, MAX_PIECE, MAX_WINDOW, RING_BYTES, Outgoing, Pieces
 from bus.transports import Message
 from gateway import access_log
@@ -173,7 +173,8 @@ class Relay(CallDriver):
         if not self._located:
             self._located = True
             self._told_epoch = self._told_epoch or self.protocol.epoch
-            self._forwarded_credit = -1
+            # Whoever goes on takes the request anew, and larger: those numbers are none of the client's.
+            self._forwarded_credit = MAX_NUMBER if self.protocol.opening.continues else -1
             if self.resumable:
                 self._hub.locations.remember(self.call_id, self._location())
         if outgoing.granted > self._forwarded_credit:
@@ -235,6 +236,7 @@ class Relay(CallDriver):
         self.protocol.grant(granted, consumed)
         if self.protocol.talks:
             self._hub.channel.pump.mark(self)
+        self.credited()
 
     def leave(self) -> None:
         """The client went away: what it can resume goes on, all else is cancelled."""

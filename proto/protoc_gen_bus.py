@@ -66,15 +66,20 @@ class Policy:
     resolver_field: str = ""
     resolver_method_field: str = ""
     priority: str = ""
+    ends_with_caller: bool = False
+    continued_by: str = ""
 
     def render(self) -> str:
-        given = [(name, getattr(self, name)) for name in ("route_by", "public", "scope", "idempotent")]
+        names = ("route_by", "public", "scope", "idempotent", "ends_with_caller")
+        given = [(name, getattr(self, name)) for name in names]
         parts = [f"{name}={value!r}" for name, value in given if value]
         if self.resolver:
             told = [self.resolver, self.resolver_field, self.resolver_method_field]
             parts.append(f"resolved_by=Resolution({', '.join(repr(each) for each in told if each)})")
         if self.priority:
             parts.append(f"priority=Priority.{self.priority}")
+        if self.continued_by:
+            parts.append(f"continued_by={self.continued_by!r}")
         return "Policy(" + ", ".join(parts) + ")"
 
     @property
@@ -198,6 +203,8 @@ class Generator:
             given.resolved_by.field,
             given.resolved_by.method_field,
             priority.removeprefix("PRIORITY_") if given.priority else "",
+            given.ends_with_caller,
+            given.continued_by.request_field,
         )
 
     def _client(self, file: descriptor_pb2.FileDescriptorProto, index: int, comments: Comments) -> str:
@@ -250,6 +257,22 @@ class Checks:
             raise Unfit(f"{where} is routed by {field!r}, which is no string field of {method.input_type[1:]}.")
         if policy.resolver:
             self._resolution(where, policy)
+        if policy.continued_by:
+            self._continuation(where, method, policy.continued_by)
+
+    def _continuation(self, where: str, method: descriptor_pb2.MethodDescriptorProto, name: str) -> None:
+        if method.client_streaming or not method.server_streaming:
+            raise Unfit(f"{where} has `continued_by`; only a method with one request and a stream of responses has it.")
+        kind = descriptor_pb2.FieldDescriptorProto
+        fits = any(
+            field.name == name and field.label == kind.LABEL_REPEATED and field.type_name == method.output_type
+            for field in self._messages[method.input_type].field
+        )
+        if not fits:
+            raise Unfit(
+                f"{where} is continued by {name!r}, which is no repeated field of {method.input_type[1:]} with the "
+                f"type {method.output_type[1:]}: what was delivered is appended there."
+            )
 
     def _resolution(self, where: str, policy: Policy) -> None:
         if not policy.route_by:

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from actors.llama.binding import NativeContext, NativeModel, load_failed
-from actors.llama.gguf_file import read_header
+from actors.model.gguf_file import read_header
 
 
 def adapter_key(name: str, path: Path) -> str:

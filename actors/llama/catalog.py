@@ -9,9 +9,9 @@ from itertools import islice
 from pathlib import Path
 
 from actors.llama.engine_limits import context_tokens
-from actors.llama.gguf_file import ModelHeader, read_header
 from actors.llama.settings import LlamaSettings
 from actors.model.family import not_found
+from actors.model.gguf_file import ModelHeader, read_header
 from actors.model.interface import Engine
 from bus import RpcError
 from troupe.chat.v1 import ChatService

@@ -15,7 +15,6 @@ from actors.llama.constraints import OBEYS, compile_constraint
 from actors.llama.embedding import Embedder, EmbeddingWork
 from actors.llama.engine_limits import cache_is_parted, cache_tokens, context_tokens, embedding_tokens, threads
 from actors.llama.file_sampling import sampling_of
-from actors.llama.gguf_file import ModelHeader, read_header
 from actors.llama.grammar import Grammar
 from actors.llama.sampling import Candidates, Sampler
 from actors.llama.sequence import RunningJob
@@ -24,6 +23,7 @@ from actors.llama.settings import LlamaSettings
 from actors.llama.slots import Slot, SlotTable
 from actors.llama.stepper import Stepper
 from actors.llama.vocabulary import Vocabulary
+from actors.model.gguf_file import ModelHeader, read_header
 from actors.model.interface import Embedding, EngineInfo, Event, Job, SamplingSettings
 from actors.model.refusals import context_exceeded
 from actors.model.stream import EventStream, Outbox

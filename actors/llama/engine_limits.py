@@ -1,7 +1,7 @@
 """What a model may use, from its file and the settings; known without loading it."""
 
-from actors.llama.gguf_file import ModelHeader
 from actors.llama.settings import LlamaSettings, physical_cores
+from actors.model.gguf_file import ModelHeader
 
 CONTEXT_DEFAULT = 8192
 """Tokens of context where neither settings nor model ask for less."""
@@ -33,16 +33,8 @@ def cache_tokens(header: ModelHeader, settings: LlamaSettings) -> int:
 
 
 def cache_bytes(header: ModelHeader, settings: LlamaSettings) -> int:
-    """Bytes of the cache at two per number; 0 where the file does not say what its layers are, or there is no cache."""
-    of = f"{header.architecture}."
-    layers, heads = header.number(f"{of}block_count"), header.number(f"{of}attention.head_count")
-    if not layers or not heads or header.embeds_only:
-        return 0
-    width = header.embedding_dimensions // heads
-    key = header.number(f"{of}attention.key_length") or width
-    value = header.number(f"{of}attention.value_length") or width
-    per_token = layers * (header.number(f"{of}attention.head_count_kv") or heads) * (key + value) * 2
-    return per_token * cache_tokens(header, settings)
+    """Bytes of the cache; 0 where the file does not say what its layers are, or there is no cache."""
+    return header.cache_bytes_per_token * cache_tokens(header, settings)
 
 
 def cache_is_parted(header: ModelHeader, settings: LlamaSettings) -> bool:

@@ -11,9 +11,10 @@ from bus.testing.faults import (
     LosingTransport,
     ReorderingTransport,
 )
+from bus.testing.hall import Hall
 from bus.testing.nats_server import NatsServer
-from bus.testing.stage import Stage
 from bus.testing.transport_contract import TRANSPORT_CONTRACT, Ear, transport_contract
+from bus.testing.wire import Wire
 
 __all__ = [
     # Contracts
@@ -23,7 +24,7 @@ __all__ = [
     "transport_contract",
     # What they are written with
     "Ear",
-    "Stage",
+    "Hall",
     # Faults
     "CuttingTransport",
     "DelayingTransport",
@@ -34,5 +35,6 @@ __all__ = [
     "ReorderingTransport",
     # Time and servers
     "NatsServer",
+    "Wire",
     "run_at_once",
 ]

@@ -9,7 +9,7 @@ from bus.channel import Channel
 from bus.context import Context, in_own_name
 from bus.server import Server
 from bus.service import MethodInfo, Policy, ServiceInfo
-from bus.testing.stage import Probe, Stage
+from bus.testing.hall import Hall, Probe
 from troupe.rpc.v1 import Progress
 
 DEPTH = 3
@@ -116,10 +116,10 @@ class Link:
 
 
 class Chain:
-    """A Stage with DEPTH actors in a row, each in a process of its own, and a channel that calls the first."""
+    """A Hall with DEPTH actors in a row, each in a process of its own, and a channel that calls the first."""
 
-    def __init__(self, stage: Stage) -> None:
-        self.stage = stage
+    def __init__(self, hall: Hall) -> None:
+        self.hall = hall
         self.links: list[Link] = []
         self.servers: list[Server] = []
         self.last = Probe()
@@ -127,15 +127,15 @@ class Chain:
     async def start(self) -> Channel:
         """Serve all of them; the channel that calls."""
         for depth in range(1, DEPTH):
-            self.links.append(Link(depth, await self.stage.channel()))
+            self.links.append(Link(depth, await self.hall.channel()))
         for depth in range(1, DEPTH + 1):
             self.servers.append(await self.serve(depth))
-        return await self.stage.channel()
+        return await self.hall.channel()
 
     async def serve(self, depth: int) -> Server:
         """The actor at a depth, in one more process."""
         actor = self.last if depth == DEPTH else self.links[depth - 1]
-        return await self.stage.serve(actor, service(depth))
+        return await self.hall.serve(actor, service(depth))
 
     @property
     def contexts(self) -> list[Context]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import psutil
 
-from stage import Stage, stage
+from hub_processes import HubProcesses, hub_processes
 from table import Table, median
 from token_path import run_json
 
@@ -38,7 +38,7 @@ class Cores:
         return sum(self._samples) / max(1, len(self._samples))
 
 
-async def measure(running: Stage, sessions: int, beside: str) -> dict[str, Any]:
+async def measure(running: HubProcesses, sessions: int, beside: str) -> dict[str, Any]:
     """One round: delays, and the CPU time of each process."""
     port = str(running.http_port)
     cores = Cores()
@@ -105,7 +105,7 @@ async def main() -> None:
         ],
     )
     found: dict[tuple[int, str], list[dict[str, Any]]] = {}
-    async with stage() as running:
+    async with hub_processes() as running:
         for method in ("Converse", "Collect"):
             await running.start(method.lower(), sys.executable, str(HERE / "audio_actor.py"), method)
         await asyncio.sleep(2.0)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from stage import Process, Stage, free_port, reachable, stage
+from hub_processes import HubProcesses, Process, free_port, hub_processes, reachable
 from table import Table, median
 
 SIZE = 100 * 1000 * 1000
@@ -69,7 +69,7 @@ async def measured(processes: Sequence[Process], work: Callable[[], Awaitable[No
 class Rig:
     """The hub, the bare app, and what goes up."""
 
-    hub: Stage
+    hub: HubProcesses
     bare: Process
     bare_port: int
     content: bytes
@@ -100,7 +100,7 @@ class Rig:
 
 
 async def main() -> None:
-    async with stage("blobs") as hub:
+    async with hub_processes("blobs") as hub:
         port = free_port()
         script = str(__file__).replace("blobs.py", "bare_upload.py")
         bare = await hub.start("bare", sys.executable, script, str(port), str(hub.home / "bare"))

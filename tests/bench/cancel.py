@@ -9,7 +9,7 @@ import time
 
 import websockets
 
-from stage import stage
+from hub_processes import hub_processes
 from table import Table, median
 from troupe.chat.v1 import GenerateRequest, GenerateResponse, Message, Part, Role, Sampling
 from troupe.rpc.v1 import Cancel, Credit, Frame, Open
@@ -57,7 +57,7 @@ class Client:
 
 async def main() -> None:
     freed, steps = [], []
-    async with stage("llama") as running:
+    async with hub_processes("llama") as running:
         async with asyncio.timeout(60):
             url = f"ws://127.0.0.1:{running.http_port}/ws"
             while True:

@@ -15,8 +15,8 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+from hub_processes import ROOT, HubProcesses, hub_processes
 from ratios import FEWEST, Verdict, verdict
-from stage import ROOT, Stage, stage
 from token_path import HERE, run_json
 
 BASELINE = Path(__file__).with_name("baseline")
@@ -60,7 +60,7 @@ def checked_out(commit: str) -> Iterator[Path]:
         yield Path(folder)
 
 
-async def measured(client: Stage, running: Stage, name: str) -> dict[str, float]:
+async def measured(client: HubProcesses, running: HubProcesses, name: str) -> dict[str, float]:
     """One turn of a hub, called by this tree's client: each figure is better the less it is."""
     door, streams, tokens, interval = LOADS[name]
     watched = {each: running.processes[each] for each in ("gateway", "nats", "echo")}
@@ -78,7 +78,7 @@ async def measured(client: Stage, running: Stage, name: str) -> dict[str, float]
 Figures = dict[tuple[str, str], tuple[list[float], list[float]]]
 
 
-async def compared(mine: Stage, theirs: Stage, rounds: int) -> Figures:
+async def compared(mine: HubProcesses, theirs: HubProcesses, rounds: int) -> Figures:
     """Figures by load and kind, of both sides. The first round is thrown away: it warms both up."""
     found: Figures = {}
     for number in range(rounds + 1):
@@ -93,9 +93,9 @@ async def compared(mine: Stage, theirs: Stage, rounds: int) -> Figures:
 
 
 @contextlib.asynccontextmanager
-async def both(folder: Path) -> AsyncIterator[tuple[Stage, Stage]]:
+async def both(folder: Path) -> AsyncIterator[tuple[HubProcesses, HubProcesses]]:
     """This tree's hub and the release's."""
-    async with stage("echo") as mine, stage("echo", root=folder) as theirs:
+    async with hub_processes("echo") as mine, hub_processes("echo", root=folder) as theirs:
         await asyncio.sleep(2.0)
         yield mine, theirs
 

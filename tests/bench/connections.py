@@ -6,7 +6,7 @@ import sys
 
 import websockets
 
-from stage import Stage, stage
+from hub_processes import HubProcesses, hub_processes
 from table import Table
 from token_path import load
 
@@ -31,7 +31,7 @@ async def main() -> None:
         ),
         notes=["Asked for: at most 40 KiB per idle connection. RSS is of the gateway's process."],
     )
-    async with stage("echo") as running:
+    async with hub_processes("echo") as running:
         gateway = running.processes["gateway"]
         await load(running, "ws", ACTIVE, 100, INTERVAL_MS)
         alone = await load(running, "ws", ACTIVE, STREAM_TOKENS, INTERVAL_MS)
@@ -46,7 +46,7 @@ async def main() -> None:
     table.publish()
 
 
-async def open_idle(running: Stage, stack: contextlib.AsyncExitStack) -> None:
+async def open_idle(running: HubProcesses, stack: contextlib.AsyncExitStack) -> None:
     url = f"ws://127.0.0.1:{running.http_port}/ws"
     for _ in range(IDLE):
         connecting = websockets.connect(url, compression=None, subprotocols=[BINARY], proxy=None)

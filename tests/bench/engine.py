@@ -24,7 +24,7 @@ import rivals
 from actors.model.launcher import Subprocess, SubprocessLauncher
 from bus.channel import Channel
 from bus.transports.nats import NatsTransport
-from stage import Stage, free_port, reachable, stage
+from hub_processes import HubProcesses, free_port, hub_processes, reachable
 from table import Table, median
 from troupe.chat.v1 import ChatServiceClient, CompleteRequest
 
@@ -75,7 +75,7 @@ def prompt(number: int) -> str:
 
 
 @asynccontextmanager
-async def troupe(running: Stage, model: Path) -> AsyncIterator[Contender]:
+async def troupe(running: HubProcesses, model: Path) -> AsyncIterator[Contender]:
     environment = {**running.environment, "TROUPE_ACTORS_LLAMA_THREADS": "1", "TROUPE_ACTORS_LLAMA_SLOTS": str(SLOTS)}
     environment |= {
         "TROUPE_ACTORS_LLAMA_CONTEXT": str(CONTEXT),
@@ -113,7 +113,7 @@ async def _ready(process: Subprocess) -> None:
 
 @asynccontextmanager
 async def http_server(
-    running: Stage, name: str, command: list[str], bar: dict[str, object], levels: tuple[int, ...] = LEVELS
+    running: HubProcesses, name: str, command: list[str], bar: dict[str, object], levels: tuple[int, ...] = LEVELS
 ) -> AsyncIterator[Contender]:
     port = free_port()
     process = await running.start(name.replace(" ", "-"), *command, "--port", str(port))
@@ -168,7 +168,7 @@ async def main() -> None:
         "--n_threads_batch",
         "1",
     ]
-    async with stage(gateway=False) as running, AsyncExitStack() as stack:
+    async with hub_processes(gateway=False) as running, AsyncExitStack() as stack:
         contenders = [
             await stack.enter_async_context(troupe(running, model)),
             await stack.enter_async_context(http_server(running, "llama-server", native, {"ignore_eos": True})),

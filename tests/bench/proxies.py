@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stage import Process, Stage, free_port, reachable, stage
+from hub_processes import HubProcesses, Process, free_port, hub_processes, reachable
 from table import Table, median
 from token_path import run_json
 
@@ -42,14 +42,14 @@ class Contender:
         return sum(process.pss() for process in self.processes)
 
 
-async def start_upstream(running: Stage) -> int:
+async def start_upstream(running: HubProcesses) -> int:
     port = free_port()
     await running.start("upstream", sys.executable, str(HERE / "upstream.py"), str(port))
     await reachable(port)
     return port
 
 
-async def start_litellm(running: Stage, upstream: int, models: list[str]) -> Contender:
+async def start_litellm(running: HubProcesses, upstream: int, models: list[str]) -> Contender:
     port = free_port()
     entries = [
         {
@@ -72,17 +72,17 @@ async def start_litellm(running: Stage, upstream: int, models: list[str]) -> Con
     return Contender("LiteLLM", port, [process])
 
 
-async def start_troupe(running: Stage, upstream: int, models: list[str]) -> Contender:
+async def start_troupe(running: HubProcesses, upstream: int, models: list[str]) -> Contender:
     actor = await running.start("actor", sys.executable, str(HERE / "upstream_actor.py"), str(upstream), *models)
     gateway = await running.start_gateway()
     return Contender("Troupe", running.http_port, [gateway, actor, running.processes["nats"]])
 
 
-async def load(running: Stage, port: int, streams: int, model: str) -> dict[str, Any]:
+async def load(running: HubProcesses, port: int, streams: int, model: str) -> dict[str, Any]:
     return await run_json(running, str(HERE / "openai_load.py"), str(port), str(streams), model)
 
 
-async def warmed(running: Stage, contender: Contender, model: str) -> None:
+async def warmed(running: HubProcesses, contender: Contender, model: str) -> None:
     """Until it answers, and then once more for its caches."""
     async with asyncio.timeout(120):
         while True:
@@ -95,7 +95,7 @@ async def warmed(running: Stage, contender: Contender, model: str) -> None:
     await load(running, contender.port, 10, model)
 
 
-async def measure(running: Stage, contender: Contender, streams: int, model: str) -> dict[str, float]:
+async def measure(running: HubProcesses, contender: Contender, streams: int, model: str) -> dict[str, float]:
     before = contender.cpu()
     start = time.monotonic()
     result = await load(running, contender.port, streams, model)
@@ -124,7 +124,7 @@ async def main() -> None:
             "counts them once.",
         ],
     )
-    async with stage(gateway=False) as running:
+    async with hub_processes(gateway=False) as running:
         upstream = await start_upstream(running)
         direct = Contender("upstream", upstream, [running.processes["upstream"]])
         troupe = await start_troupe(running, upstream, [paced, quick])
@@ -137,7 +137,13 @@ async def main() -> None:
 
 
 async def compare(
-    running: Stage, table: Table, streams: int, model: str, direct: Contender, troupe: Contender, litellm: Contender
+    running: HubProcesses,
+    table: Table,
+    streams: int,
+    model: str,
+    direct: Contender,
+    troupe: Contender,
+    litellm: Contender,
 ) -> None:
     added: dict[str, list[dict[str, float]]] = {"Troupe": [], "LiteLLM": []}
     for _ in range(ROUNDS):

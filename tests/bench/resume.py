@@ -12,7 +12,7 @@ from collections import Counter
 
 import websockets
 
-from stage import Stage, stage
+from hub_processes import HubProcesses, hub_processes
 from table import Table
 from troupe.echo.v1 import RepeatRequest, RepeatResponse
 from troupe.rpc.v1 import Credit, Frame, Open, Resume
@@ -30,7 +30,7 @@ BINARY = websockets.Subprotocol("troupe.v1.binary")
 class Reader:
     """A client that comes back until it has everything."""
 
-    def __init__(self, running: Stage, number: int) -> None:
+    def __init__(self, running: HubProcesses, number: int) -> None:
         self._running = running
         self.call_id = f"resume-{number}-{time.monotonic_ns()}"
         self.indexes: list[int] = []
@@ -85,7 +85,7 @@ class Reader:
                     await socket.send(Frame(call_id=self.call_id, epoch=self.epoch, credit=credit).SerializeToString())
 
 
-async def cut(running: Stage, kind: str, readers: list[Reader], rng: random.Random) -> None:
+async def cut(running: HubProcesses, kind: str, readers: list[Reader], rng: random.Random) -> None:
     if kind == "client socket":
         reader = rng.choice(readers)
         if reader.socket is not None:
@@ -102,7 +102,7 @@ async def main() -> None:
     cuts: Counter[str] = Counter()
     lost = doubled = disordered = failed = streams = 0
     seed = 0
-    async with stage("echo") as running:
+    async with hub_processes("echo") as running:
         while sum(cuts.values()) < CUTS:
             rng = random.Random(seed)
             readers = [Reader(running, number) for number in range(STREAMS)]

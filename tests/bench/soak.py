@@ -7,7 +7,7 @@ import asyncio
 import os
 import time
 
-from stage import stage
+from hub_processes import hub_processes
 from table import Table
 from token_path import load
 
@@ -22,7 +22,7 @@ async def main() -> None:
     names = ("gateway", "echo", "nats")
     marks: list[tuple[float, list[float], int]] = []
     tokens = 0
-    async with stage("echo") as running:
+    async with hub_processes("echo") as running:
         await load(running, "ws", STREAMS, TOKENS, INTERVAL_MS)
         start = time.monotonic()
         while (elapsed := time.monotonic() - start) < SECONDS or not marks:

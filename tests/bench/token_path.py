@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from stage import Process, Stage, stage
+from hub_processes import HubProcesses, Process, hub_processes
 from table import Table, median
 
 HERE = Path(__file__).parent
@@ -20,10 +20,10 @@ FLUSHED = 1e-6
 """Milliseconds between two tokens that make the actor give each to the bus by itself, and wait for nothing."""
 
 
-async def run_json(stage: Stage, *command: str) -> dict[str, Any]:
+async def run_json(hub: HubProcesses, *command: str) -> dict[str, Any]:
     """What a helper process prints last, as JSON."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *command, stdout=asyncio.subprocess.PIPE, env=stage.environment
+        sys.executable, *command, stdout=asyncio.subprocess.PIPE, env=hub.environment
     )
     out, _ = await process.communicate()
     if process.returncode:
@@ -31,49 +31,49 @@ async def run_json(stage: Stage, *command: str) -> dict[str, Any]:
     return dict(json.loads(out.decode().strip().splitlines()[-1]))
 
 
-async def load(stage: Stage, door: str, streams: int, count: int, interval: float) -> dict[str, Any]:
-    port = stage.grpc_port if door == "grpc" else stage.http_port
-    return await run_json(stage, str(HERE / "load.py"), door, str(port), str(streams), str(count), str(interval))
+async def load(hub: HubProcesses, door: str, streams: int, count: int, interval: float) -> dict[str, Any]:
+    port = hub.grpc_port if door == "grpc" else hub.http_port
+    return await run_json(hub, str(HERE / "load.py"), door, str(port), str(streams), str(count), str(interval))
 
 
-async def round_trip(stage: Stage) -> float:
-    return float((await run_json(stage, str(HERE / "raw_nats.py"), "rtt", str(stage.nats_port), "2000"))["p50_us"])
+async def round_trip(hub: HubProcesses) -> float:
+    return float((await run_json(hub, str(HERE / "raw_nats.py"), "rtt", str(hub.nats_port), "2000"))["p50_us"])
 
 
-async def sink_rate(stage: Stage) -> float:
+async def sink_rate(hub: HubProcesses) -> float:
     """Messages per second that a subscriber receives, one token each."""
-    command = (sys.executable, str(HERE / "raw_nats.py"), "sink", str(stage.nats_port), str(SINK_MESSAGES))
-    sink = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, env=stage.environment)
+    command = (sys.executable, str(HERE / "raw_nats.py"), "sink", str(hub.nats_port), str(SINK_MESSAGES))
+    sink = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, env=hub.environment)
     assert sink.stdout is not None
     await sink.stdout.readline()
-    flood = (sys.executable, str(HERE / "raw_nats.py"), "flood", str(stage.nats_port), str(SINK_MESSAGES))
-    await (await asyncio.create_subprocess_exec(*flood, env=stage.environment)).wait()
+    flood = (sys.executable, str(HERE / "raw_nats.py"), "flood", str(hub.nats_port), str(SINK_MESSAGES))
+    await (await asyncio.create_subprocess_exec(*flood, env=hub.environment)).wait()
     line = await sink.stdout.readline()
     await sink.wait()
     return float(json.loads(line)["rate"])
 
 
-async def taken_rate(stage: Stage, streams: int, total: int, interval: float) -> float:
+async def taken_rate(hub: HubProcesses, streams: int, total: int, interval: float) -> float:
     """Tokens per second of the same streams, at a nats-py subscriber that only receives."""
-    command = (str(HERE / "raw_nats.py"), "take", str(stage.nats_port), str(total), str(streams), str(interval))
-    return float((await run_json(stage, *command))["rate"])
+    command = (str(HERE / "raw_nats.py"), "take", str(hub.nats_port), str(total), str(streams), str(interval))
+    return float((await run_json(hub, *command))["rate"])
 
 
-async def start_echo(stage: Stage) -> Process:
-    process = await stage.start("echo-raw", sys.executable, str(HERE / "raw_nats.py"), "echo", str(stage.nats_port))
+async def start_echo(hub: HubProcesses) -> Process:
+    process = await hub.start("echo-raw", sys.executable, str(HERE / "raw_nats.py"), "echo", str(hub.nats_port))
     await asyncio.sleep(1.0)
     return process
 
 
-async def paced(stage: Stage, table: Table) -> None:
+async def paced(hub: HubProcesses, table: Table) -> None:
     """Interleaved rounds of: raw round trip, then each door and number of streams."""
     found: dict[tuple[str, int], list[tuple[float, float, float]]] = {}
     count = int(PACED_SECONDS * 1000 / INTERVAL_MS)
     for _ in range(ROUNDS):
         for streams in (1, 10, 100):
-            raw = await round_trip(stage)
+            raw = await round_trip(hub)
             for door in ("ws", "grpc"):
-                result = await load(stage, door, streams, count, INTERVAL_MS)
+                result = await load(hub, door, streams, count, INTERVAL_MS)
                 found.setdefault((door, streams), []).append((result["p50_us"], result["p99_us"], raw))
     for (door, streams), rows in sorted(found.items(), key=lambda item: (item[0][1], item[0][0] != "ws")):
         p50, p99, raw = (median([row[index] for row in rows]) for index in range(3))
@@ -92,7 +92,7 @@ async def paced(stage: Stage, table: Table) -> None:
         )
 
 
-async def unpaced(stage: Stage, table: Table) -> None:
+async def unpaced(hub: HubProcesses, table: Table) -> None:
     """Interleaved rounds of: the two sinks that only receive, and the whole path."""
     kinds = [
         (f"one message per token, {streams} stream{'s' * (streams > 1)}", streams, FLUSHED_TOKENS, FLUSHED)
@@ -103,10 +103,10 @@ async def unpaced(stage: Stage, table: Table) -> None:
     ]
     found: dict[str, list[tuple[float, float, float]]] = {}
     for _ in range(ROUNDS):
-        raw = await sink_rate(stage)
+        raw = await sink_rate(hub)
         for label, streams, total, interval in kinds:
-            taken = await taken_rate(stage, streams, FLUSHED_TOKENS, FLUSHED)
-            result = await load(stage, "ws", streams, total // streams, interval)
+            taken = await taken_rate(hub, streams, FLUSHED_TOKENS, FLUSHED)
+            result = await load(hub, "ws", streams, total // streams, interval)
             found.setdefault(label, []).append((result["received"] / result["seconds"], taken, raw))
     for label, rows in found.items():
         rate, taken, raw = (median([row[index] for row in rows]) for index in range(3))
@@ -138,7 +138,7 @@ async def main() -> None:
             "One message per token is what the actor gives to the bus; what piles up on the way is joined there too.",
         ],
     )
-    async with stage("echo") as running:
+    async with hub_processes("echo") as running:
         await start_echo(running)
         await load(running, "ws", 1, 100, 1.0)
         await paced(running, delays)

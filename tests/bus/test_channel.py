@@ -11,9 +11,9 @@ from google.protobuf.wrappers_pb2 import BytesValue, StringValue
 from bus import BusyStream, Code, Context, RpcError, subjects
 from bus.channel import MAX_LINGERING, Channel
 from bus.stream import REQUEST_WINDOW
-from bus.testing import Ear, Stage, run_at_once
+from bus.testing import Ear, Hall, run_at_once
 from bus.testing.chain import progress_of
-from bus.testing.stage import COUNT, GATHER, HOLD, SAY, SAY_AGAIN, SERVICE, TALK, WAIT, Probe, failure, within
+from bus.testing.hall import COUNT, GATHER, HOLD, SAY, SAY_AGAIN, SERVICE, TALK, WAIT, Probe, failure, within
 from bus.transports import Handler
 from bus.transports.memory import MemoryBroker, MemoryTransport
 from bus.waiting import BLIND_SECONDS, RETURN_SECONDS
@@ -31,14 +31,14 @@ class OneBus:
 
 
 async def test_ended_calls_are_forgotten_and_stopped_ones_remembered_within_a_bound() -> None:
-    async with Stage(OneBus()) as stage:
-        await stage.serve(Probe())
-        channel = await stage.channel()
+    async with Hall(OneBus()) as hall:
+        await hall.serve(Probe())
+        channel = await hall.channel()
         for _ in range(50):
             await channel.unary(SAY, StringValue(value="x"))
         assert len(channel._calls) == 0
         for number in range(MAX_LINGERING + 50):
-            call = await stage.open(channel, WAIT, "", call_id=f"c{number}")
+            call = await hall.open(channel, WAIT, "", call_id=f"c{number}")
             await call.answered()
             call.cancel()
         assert len(channel._calls) <= MAX_LINGERING
@@ -49,9 +49,9 @@ async def test_an_error_of_the_request_stream_is_the_callers_own() -> None:
         yield StringValue(value="a")
         raise LookupError("where the words come from")
 
-    async with Stage(OneBus()) as stage:
-        server = await stage.serve(Probe())
-        channel = await stage.channel()
+    async with Hall(OneBus()) as hall:
+        server = await hall.serve(Probe())
+        channel = await hall.channel()
         with pytest.raises(LookupError):
             await within(channel.client_stream(GATHER, words()))
         with pytest.raises(LookupError):
@@ -61,10 +61,10 @@ async def test_an_error_of_the_request_stream_is_the_callers_own() -> None:
 
 
 async def test_a_caller_that_is_cancelled_cancels_its_call() -> None:
-    async with Stage(OneBus()) as stage:
+    async with Hall(OneBus()) as hall:
         probe = Probe()
-        server = await stage.serve(probe)
-        channel = await stage.channel()
+        server = await hall.serve(probe)
+        channel = await hall.channel()
 
         async def listen() -> None:
             async for _ in channel.server_stream(WAIT, StringValue()):
@@ -98,13 +98,13 @@ async def test_a_channel_that_could_not_listen_tries_again() -> None:
 
 async def test_a_closed_channel_has_cancelled_its_calls_and_hears_nothing() -> None:
     bus = OneBus()
-    async with Stage(bus) as stage:
+    async with Hall(bus) as hall:
         probe = Probe()
-        await stage.serve(probe)
+        await hall.serve(probe)
         before = len(bus.broker._subscriptions)
-        channel = await stage.channel()
+        channel = await hall.channel()
         assert len(bus.broker._subscriptions) > before
-        call = await stage.open(channel, WAIT, "")
+        call = await hall.open(channel, WAIT, "")
         await within(anext(call))
         await channel.close()
         await within(probe.cancelled.wait())
@@ -114,16 +114,16 @@ async def test_a_closed_channel_has_cancelled_its_calls_and_hears_nothing() -> N
 
 
 async def test_an_answer_that_cannot_be_read_ends_the_call() -> None:
-    async with Stage(OneBus()) as stage:
-        transport = await stage.transport()
+    async with Hall(OneBus()) as hall:
+        transport = await hall.transport()
         broken = Frame(call_id="c", epoch=1, close=Close())
         broken.close.status.code = 5
         broken.close.status.details.add(type_url="type.googleapis.com/google.rpc.ErrorInfo", value=b"\xff\xff\xff")
         for answer in (b"\xff\xff", broken.SerializeToString()):
             ear = Ear()
             subscription = await transport.subscribe(subjects.call(SAY.service, SAY.name), ear)
-            channel = await stage.channel()
-            call = await stage.open(channel, SAY, "x")
+            channel = await hall.channel()
+            call = await hall.open(channel, SAY, "x")
             reply = (await ear.hears(1))[0].reply
             transport.publish(reply, answer)
             with pytest.raises(RpcError) as caught:
@@ -137,21 +137,21 @@ async def test_an_answer_of_another_type_is_an_error_of_the_contract() -> None:
         async def say(self, request: StringValue, ctx: Context) -> BytesValue:  # type: ignore[override]  # the confusion
             return BytesValue(value=b"\xff")
 
-    async with Stage(OneBus()) as stage:
-        await stage.serve(Confused())
+    async with Hall(OneBus()) as hall:
+        await hall.serve(Confused())
         with pytest.raises(RpcError) as caught:
-            await within((await stage.channel()).unary(SAY, StringValue()))
+            await within((await hall.channel()).unary(SAY, StringValue()))
         assert caught.value.code is Code.INTERNAL
         assert "StringValue" in caught.value.message
 
 
 def test_a_responder_that_falls_silent_is_lost_and_one_that_works_for_long_is_not() -> None:
     async def main() -> str:
-        async with Stage(OneBus()) as stage:
+        async with Hall(OneBus()) as hall:
             probe = Probe()
-            server = await stage.serve(probe)
-            channel = await stage.channel()
-            call = await stage.open(channel, WAIT, "")
+            server = await hall.serve(probe)
+            channel = await hall.channel()
+            call = await hall.open(channel, WAIT, "")
             await anext(call)
             await asyncio.sleep(300)  # of the clock that `run_at_once` moves; no time passes
             assert not call.closed
@@ -166,9 +166,9 @@ def test_a_responder_that_falls_silent_is_lost_and_one_that_works_for_long_is_no
 
 def test_a_consumer_that_pauses_for_minutes_gets_the_rest() -> None:
     async def main() -> list[str]:
-        async with Stage(OneBus()) as stage:
-            await stage.serve(Probe())
-            call = await stage.open(await stage.channel(), COUNT, "200:" + "x" * 30_000, window=64)
+        async with Hall(OneBus()) as hall:
+            await hall.serve(Probe())
+            call = await hall.open(await hall.channel(), COUNT, "200:" + "x" * 30_000, window=64)
             found = []
             async for payload in call:
                 found.append(StringValue.FromString(payload).value.rstrip("x"))
@@ -181,11 +181,11 @@ def test_a_consumer_that_pauses_for_minutes_gets_the_rest() -> None:
 
 def test_a_large_answer_waits_for_its_consumer() -> None:
     async def main() -> int:
-        async with Stage(OneBus()) as stage:
-            server = await stage.serve(Probe())
-            call = await stage.open(await stage.channel(), SAY, "x", window=1)
+        async with Hall(OneBus()) as hall:
+            server = await hall.serve(Probe())
+            call = await hall.open(await hall.channel(), SAY, "x", window=1)
             await anext(call)
-            second = await stage.open(await stage.channel(), COUNT, "2:" + "x" * 300_000, call_id="d", window=2)
+            second = await hall.open(await hall.channel(), COUNT, "2:" + "x" * 300_000, call_id="d", window=2)
             await asyncio.sleep(120)
             assert server.active_calls == 1
             return len([payload async for payload in second])
@@ -195,11 +195,11 @@ def test_a_large_answer_waits_for_its_consumer() -> None:
 
 def test_large_messages_that_nobody_takes_do_not_pile_up_on_either_side() -> None:
     async def main() -> tuple[int, int]:
-        async with Stage(OneBus()) as stage:
+        async with Hall(OneBus()) as hall:
             probe = Probe()
-            await stage.serve(probe)
-            call = await stage.open(await stage.channel(), COUNT, "50:" + "x" * 100_000, window=8)
-            talking = await (await stage.channel()).open(WAIT)
+            await hall.serve(probe)
+            call = await hall.open(await hall.channel(), COUNT, "50:" + "x" * 100_000, window=8)
+            talking = await (await hall.channel()).open(WAIT)
             sent = 0
 
             async def talk() -> None:
@@ -222,14 +222,14 @@ def test_large_messages_that_nobody_takes_do_not_pile_up_on_either_side() -> Non
 
 def test_a_call_that_was_resumed_after_a_long_grace_still_has_its_answer() -> None:
     async def main() -> int:
-        async with Stage(OneBus()) as stage:
-            await stage.serve(Probe())
-            first = await stage.open(await stage.channel(), COUNT, "500", window=10, grace=600.0)
+        async with Hall(OneBus()) as hall:
+            await hall.serve(Probe())
+            first = await hall.open(await hall.channel(), COUNT, "500", window=10, grace=600.0)
             await anext(first)
             first.protocol.detach()
             first.settle()
             await asyncio.sleep(550)
-            again = stage.resume(await stage.channel(), first, after=1)
+            again = hall.resume(await hall.channel(), first, after=1)
             return len([payload async for payload in again])
 
     assert run_at_once(main()) == 499
@@ -237,10 +237,10 @@ def test_a_call_that_was_resumed_after_a_long_grace_still_has_its_answer() -> No
 
 def test_a_peer_that_hangs_is_asked_once_or_twice_and_nobody_waits_for_it_five_seconds() -> None:
     async def main() -> tuple[list[str], int, float]:
-        async with Stage(OneBus()) as stage:
-            hangs, hung = Ear(), await stage.transport()
+        async with Hall(OneBus()) as hall:
+            hangs, hung = Ear(), await hall.transport()
             await hung.subscribe(subjects.calls_of(SERVICE), hangs, subjects.ACTORS_QUEUE)
-            channel = await stage.channel()
+            channel = await hall.channel()
             loop = asyncio.get_running_loop()
             started = loop.time()
             once = await failure(channel.unary(HOLD, StringValue()))
@@ -256,9 +256,9 @@ def test_a_peer_that_hangs_is_asked_once_or_twice_and_nobody_waits_for_it_five_s
 
 def test_nobody_waits_five_seconds_without_a_word() -> None:
     async def main() -> tuple[RpcError, float, list[Progress | None], float]:
-        async with Stage(OneBus()) as stage:
-            channel = await stage.channel()
-            first = await stage.serve(Probe())
+        async with Hall(OneBus()) as hall:
+            channel = await hall.channel()
+            first = await hall.serve(Probe())
             await channel.unary(SAY, StringValue())
             await first.drain(0.0)
             loop = asyncio.get_running_loop()
@@ -282,10 +282,10 @@ def test_nobody_waits_five_seconds_without_a_word() -> None:
 
 def test_a_process_that_stood_still_blames_nobody() -> None:
     async def main() -> str:
-        async with Stage(OneBus()) as stage:
+        async with Hall(OneBus()) as hall:
             probe = Probe("alive")
-            await stage.serve(probe)
-            channel = await stage.channel()
+            await hall.serve(probe)
+            channel = await hall.channel()
             call = asyncio.ensure_future(channel.unary(HOLD, StringValue()))
             await probe.started.wait()
             # As after SIGSTOP: the clock has gone on, and nothing was heard or said meanwhile.
@@ -300,10 +300,10 @@ def test_a_process_that_stood_still_blames_nobody() -> None:
 
 
 async def test_a_second_reader_or_sender_of_a_call_is_refused_at_once() -> None:
-    async with Stage(OneBus()) as stage:
+    async with Hall(OneBus()) as hall:
         probe = Probe()
-        await stage.serve(probe)
-        channel = await stage.channel()
+        await hall.serve(probe)
+        channel = await hall.channel()
         call = await channel.open(TALK)
         reader = asyncio.ensure_future(anext(call))
         await asyncio.sleep(0)

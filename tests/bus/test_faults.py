@@ -12,12 +12,12 @@ from bus.testing import (
     DelayingTransport,
     DuplicatingTransport,
     FaultyTransport,
+    Hall,
     LosingTransport,
     ReorderingTransport,
-    Stage,
     run_at_once,
 )
-from bus.testing.stage import COUNT, GATHER, TALK, Probe, within
+from bus.testing.hall import COUNT, GATHER, TALK, Probe, within
 from bus.transports import Transport
 from bus.transports.memory import MemoryBroker, MemoryTransport
 
@@ -67,9 +67,9 @@ class Faulty:
 async def count(make: Faulty) -> tuple[list[str], RpcError | None]:
     """A server stream to its end."""
     found: list[str] = []
-    async with Stage(make) as stage:
-        server = await stage.serve(Probe())
-        channel = await stage.channel()
+    async with Hall(make) as hall:
+        server = await hall.serve(Probe())
+        channel = await hall.channel()
         error = None
         try:
             async for response in channel.server_stream(COUNT, StringValue(value=f"{MESSAGES}:{'x' * 200}")):
@@ -88,9 +88,9 @@ async def converse(make: Faulty) -> tuple[list[str], RpcError | None]:
         for number in range(MESSAGES):
             yield StringValue(value=str(number))
 
-    async with Stage(make) as stage:
-        server = await stage.serve(Probe())
-        channel = await stage.channel()
+    async with Hall(make) as hall:
+        server = await hall.serve(Probe())
+        channel = await hall.channel()
         error = None
         try:
             async for response in channel.bidi_stream(TALK, words()):
@@ -138,9 +138,9 @@ async def gather(make: Faulty) -> str:
         for number in range(300):
             yield StringValue(value=str(number))
 
-    async with Stage(make) as stage:
-        await stage.serve(Probe())
-        channel = await stage.channel()
+    async with Hall(make) as hall:
+        await hall.serve(Probe())
+        channel = await hall.channel()
         answer: StringValue = await within(channel.client_stream(GATHER, words()))
         return answer.value
 

@@ -5,8 +5,8 @@ from google.protobuf.wrappers_pb2 import StringValue
 
 from bus import Code, RpcError
 from bus.interceptor import Next, Served
-from bus.testing import Stage
-from bus.testing.stage import SAY, WAIT, Probe, within
+from bus.testing import Hall
+from bus.testing.hall import SAY, WAIT, Probe, within
 from bus.transports.memory import MemoryBroker, MemoryTransport
 
 
@@ -39,12 +39,12 @@ async def test_interceptors_wrap_calls_in_order_and_may_refuse() -> None:
                 raise RpcError(Code.PERMISSION_DENIED, "No.")
             await proceed(call)
 
-    async with Stage(OneBus()) as stage:
-        await stage.serve(Probe(), interceptors=(Noting("outer"), Noting("inner"), Refusing()))
-        channel = await stage.channel()
+    async with Hall(OneBus()) as hall:
+        await hall.serve(Probe(), interceptors=(Noting("outer"), Noting("inner"), Refusing()))
+        channel = await hall.channel()
         await within(channel.unary(SAY, StringValue(value="x")))
         assert heard == ["outer before Say", "inner before Say", "sent", "inner after", "outer after"]
-        call = await stage.open(channel, WAIT, "")
+        call = await hall.open(channel, WAIT, "")
         with pytest.raises(RpcError) as caught:
             await within(anext(call))
         assert caught.value.reason == "PERMISSION_DENIED"

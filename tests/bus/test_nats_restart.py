@@ -10,9 +10,9 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
 from bus import RpcError
-from bus.testing import NatsServer, Stage
+from bus.testing import Hall, NatsServer
 from bus.testing.chain import Chain, method
-from bus.testing.stage import COUNT, PROBE, SAY, TALK, WAIT, Probe, drained, text, within
+from bus.testing.hall import COUNT, PROBE, SAY, TALK, WAIT, Probe, drained, text, within
 from bus.transports import Transport
 from bus.transports.nats import NatsTransport
 
@@ -47,10 +47,10 @@ async def restarted(server: NatsServer) -> None:
 
 
 async def test_every_stream_survives_two_kills_of_the_server_whole(nats_server: NatsServer) -> None:
-    async with Stage(lambda: process_on(nats_server)) as stage:
+    async with Hall(lambda: process_on(nats_server)) as hall:
         probe = Paced()
-        await stage.serve(probe)
-        channels = [await stage.channel() for _ in range(2)]
+        await hall.serve(probe)
+        channels = [await hall.channel() for _ in range(2)]
 
         async def stream(number: int) -> list[str]:
             channel = channels[number % 2]
@@ -66,8 +66,8 @@ async def test_every_stream_survives_two_kills_of_the_server_whole(nats_server: 
 
 
 async def test_a_stream_through_three_actors_survives_two_kills_of_the_server_whole(nats_server: NatsServer) -> None:
-    async with Stage(lambda: process_on(nats_server)) as stage:
-        chain = Chain(stage)
+    async with Hall(lambda: process_on(nats_server)) as hall:
+        chain = Chain(hall)
         chain.last = probe = Paced()
         channel = await chain.start()
         call = channel.server_stream(method("Count"), StringValue(value=str(MESSAGES)))
@@ -80,9 +80,9 @@ async def test_a_stream_through_three_actors_survives_two_kills_of_the_server_wh
 
 
 async def test_a_conversation_survives_a_kill_of_the_server(nats_server: NatsServer) -> None:
-    async with Stage(lambda: process_on(nats_server)) as stage:
-        await stage.serve(Probe())
-        channel = await stage.channel()
+    async with Hall(lambda: process_on(nats_server)) as hall:
+        await hall.serve(Probe())
+        channel = await hall.channel()
         killed = asyncio.Event()
 
         async def words() -> AsyncIterator[StringValue]:
@@ -99,11 +99,11 @@ async def test_a_conversation_survives_a_kill_of_the_server(nats_server: NatsSer
 
 
 async def test_a_quiet_call_survives_and_new_calls_are_served_after_the_restart(nats_server: NatsServer) -> None:
-    async with Stage(lambda: process_on(nats_server)) as stage:
+    async with Hall(lambda: process_on(nats_server)) as hall:
         probe = Probe()
-        await stage.serve(probe)
-        channel = await stage.channel()
-        call = await stage.open(channel, WAIT, "")
+        await hall.serve(probe)
+        channel = await hall.channel()
+        call = await hall.open(channel, WAIT, "")
         assert text(await within(anext(call))) == "waiting"
         await restarted(nats_server)
 
@@ -127,10 +127,10 @@ async def test_a_server_that_stays_away_ends_the_calls_with_unavailable(
     nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bus.protocol.PING_SECONDS", 1.0)
-    async with Stage(lambda: process_on(nats_server)) as stage:
-        await stage.serve(Probe(), PROBE)
-        channel = await stage.channel()
-        call = await stage.open(channel, WAIT, "")
+    async with Hall(lambda: process_on(nats_server)) as hall:
+        await hall.serve(Probe(), PROBE)
+        channel = await hall.channel()
+        call = await hall.open(channel, WAIT, "")
         await within(anext(call))
         await asyncio.to_thread(nats_server.kill)
         async with asyncio.timeout(20):
@@ -141,10 +141,10 @@ async def test_a_server_that_stays_away_ends_the_calls_with_unavailable(
 
 
 async def test_streams_wait_for_a_server_that_hangs_for_a_while(nats_server: NatsServer) -> None:
-    async with Stage(lambda: process_on(nats_server)) as stage:
+    async with Hall(lambda: process_on(nats_server)) as hall:
         probe = Paced()
-        await stage.serve(probe)
-        channel = await stage.channel()
+        await hall.serve(probe)
+        channel = await hall.channel()
 
         async def stream() -> list[str]:
             request = StringValue(value=str(MESSAGES))
@@ -163,7 +163,7 @@ RESPONDER = """
 import asyncio, sys
 from bus.transports.nats import NatsTransport
 from bus.server import Server
-from bus.testing.stage import PROBE, Probe
+from bus.testing.hall import PROBE, Probe
 
 async def main():
     server = Server(await NatsTransport.connect(sys.argv[1], "hung"))
@@ -180,8 +180,8 @@ async def test_a_responder_that_hangs_is_lost_and_one_that_is_killed_is_lost(
 ) -> None:
     monkeypatch.setattr("bus.protocol.PING_SECONDS", 0.5)
     monkeypatch.setattr("bus.protocol.MISSING_SECONDS", 0.5)
-    async with Stage(lambda: process_on(nats_server)) as stage:
-        channel = await stage.channel()
+    async with Hall(lambda: process_on(nats_server)) as hall:
+        channel = await hall.channel()
         for how in (signal.SIGSTOP, signal.SIGKILL):
             responder = await asyncio.create_subprocess_exec(
                 sys.executable, "-c", RESPONDER, nats_server.url, stdout=asyncio.subprocess.PIPE
@@ -190,7 +190,7 @@ async def test_a_responder_that_hangs_is_lost_and_one_that_is_killed_is_lost(
             try:
                 async with asyncio.timeout(30):
                     assert await responder.stdout.readline() == b"ready\n"
-                    call = await stage.open(channel, WAIT, "", call_id=f"signal-{how}")
+                    call = await hall.open(channel, WAIT, "", call_id=f"signal-{how}")
                     await anext(call)
                     responder.send_signal(how)
                     with pytest.raises(RpcError) as caught:

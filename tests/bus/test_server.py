@@ -14,8 +14,8 @@ from google.protobuf.wrappers_pb2 import StringValue
 
 from bus import Context, RpcError, subjects
 from bus.server import Server
-from bus.testing import Ear, Stage
-from bus.testing.stage import COUNT, KEY, PROBE, SAY, SERVICE, WAIT, Probe, within
+from bus.testing import Ear, Hall
+from bus.testing.hall import COUNT, KEY, PROBE, SAY, SERVICE, WAIT, Probe, within
 from bus.transports.memory import MemoryBroker, MemoryTransport
 from troupe.rpc.v1 import Cancel, Credit, Frame, Open, Ping, Progress, Resume
 
@@ -109,9 +109,9 @@ async def _attack(seed: int) -> None:
     loop = asyncio.get_running_loop()
     failures: list[object] = []
     loop.set_exception_handler(lambda _loop, context: failures.append(context))
-    async with Stage(OneBus()) as stage:
-        server = await stage.serve(Probe(), max_calls=200)
-        transport = await stage.transport()
+    async with Hall(OneBus()) as hall:
+        server = await hall.serve(Probe(), max_calls=200)
+        transport = await hall.transport()
         assert isinstance(transport, MemoryTransport)
         attacker = Attacker(transport, server, seed)
         for number in range(FRAMES):
@@ -127,7 +127,7 @@ async def _attack(seed: int) -> None:
                     f"reply.attacker{sender}.{call_id}",
                 )
         await within(server.idle())
-        assert (await within((await stage.channel()).unary(SAY, StringValue(value="still here")))).value == "still here"
+        assert (await within((await hall.channel()).unary(SAY, StringValue(value="still here")))).value == "still here"
     assert failures == []
     loop.set_exception_handler(None)
 
@@ -145,9 +145,9 @@ async def test_a_handler_that_ignores_its_cancellation_can_send_nothing_more() -
             except RpcError as error:
                 outcome.set_result(error.reason)
 
-    async with Stage(OneBus()) as stage:
-        server = await stage.serve(Stubborn())
-        call = await stage.open(await stage.channel(), WAIT, "")
+    async with Hall(OneBus()) as hall:
+        server = await hall.serve(Stubborn())
+        call = await hall.open(await hall.channel(), WAIT, "")
         await within(anext(call))
         call.cancel()
         assert await within(outcome) == "CANCELLED"
@@ -160,9 +160,9 @@ async def test_trailers_that_cannot_be_sent_end_the_call_all_the_same() -> None:
             ctx.trailers["number"] = 3  # type: ignore[assignment]  # the mistake
             return request
 
-    async with Stage(OneBus()) as stage:
-        server = await stage.serve(Careless())
-        channel = await stage.channel()
+    async with Hall(OneBus()) as hall:
+        server = await hall.serve(Careless())
+        channel = await hall.channel()
         with pytest.raises(RpcError) as caught:
             await within(channel.unary(SAY, StringValue(value="x")))
         assert caught.value.reason == "INTERNAL"
@@ -170,10 +170,10 @@ async def test_trailers_that_cannot_be_sent_end_the_call_all_the_same() -> None:
 
 
 async def test_the_same_open_twice_is_one_call() -> None:
-    async with Stage(OneBus()) as stage:
+    async with Hall(OneBus()) as hall:
         probe = Probe()
-        server = await stage.serve(probe)
-        transport = await stage.transport()
+        server = await hall.serve(probe)
+        transport = await hall.transport()
         ear = Ear()
         await transport.subscribe("reply.hand.*", ear)
         frame = Frame(call_id="c", open=Open(protocol_version=1, method=SAY.full_name), payload=[b""], sequence=1)
@@ -187,17 +187,17 @@ async def test_the_same_open_twice_is_one_call() -> None:
 
 
 async def test_a_displaced_consumer_is_told_when_it_asks_and_cannot_disturb() -> None:
-    async with Stage(OneBus()) as stage:
+    async with Hall(OneBus()) as hall:
         probe = Probe()
-        await stage.serve(probe)
-        first = await stage.open(await stage.channel(), WAIT, "")
+        await hall.serve(probe)
+        first = await hall.open(await hall.channel(), WAIT, "")
         await within(anext(first))
-        second = stage.resume(await stage.channel(), first, after=1)
+        second = hall.resume(await hall.channel(), first, after=1)
         await within(second.answered())
         with pytest.raises(RpcError) as caught:
             await within(anext(first))
         assert caught.value.reason == "RESUMED_ELSEWHERE"
-        transport = await stage.transport()
+        transport = await hall.transport()
         ear = Ear()
         await transport.subscribe("reply.old.*", ear)
         control = first.peer
@@ -209,11 +209,11 @@ async def test_a_displaced_consumer_is_told_when_it_asks_and_cannot_disturb() ->
 
 
 async def test_a_resume_that_reaches_too_far_does_not_take_the_call_away() -> None:
-    async with Stage(OneBus()) as stage:
-        await stage.serve(Probe())
-        first = await stage.open(await stage.channel(), COUNT, "100", window=5)
+    async with Hall(OneBus()) as hall:
+        await hall.serve(Probe())
+        first = await hall.open(await hall.channel(), COUNT, "100", window=5)
         await within(anext(first))
-        greedy = stage.resume(await stage.channel(), first, after=60)
+        greedy = hall.resume(await hall.channel(), first, after=60)
         with pytest.raises(RpcError) as caught:
             await within(anext(greedy))
         assert caught.value.reason == "RESUME_OUT_OF_RANGE"
@@ -221,10 +221,10 @@ async def test_a_resume_that_reaches_too_far_does_not_take_the_call_away() -> No
 
 
 async def test_a_call_of_unlimited_time_has_no_deadline_and_one_of_ages_a_bounded_one() -> None:
-    async with Stage(OneBus()) as stage:
+    async with Hall(OneBus()) as hall:
         probe = Probe()
-        await stage.serve(probe)
-        channel = await stage.channel()
+        await hall.serve(probe)
+        channel = await hall.channel()
         await within(channel.unary(SAY, StringValue()))
         await within(channel.unary(SAY, StringValue(), timeout=1e11))
         assert probe.contexts[0].time_remaining() is None
@@ -232,20 +232,20 @@ async def test_a_call_of_unlimited_time_has_no_deadline_and_one_of_ages_a_bounde
 
 
 async def test_a_server_says_what_it_serves() -> None:
-    async with Stage(OneBus()) as stage:
-        server = await stage.serve(Probe())
+    async with Hall(OneBus()) as hall:
+        server = await hall.serve(Probe())
         assert server.services == [PROBE.name]
         assert server.active_calls == 0
 
 
 async def test_a_forgotten_call_is_freed_without_waiting_for_the_garbage_collector() -> None:
-    async with Stage(OneBus()) as stage:
-        server = await stage.serve(Probe())
-        channel = await stage.channel()
+    async with Hall(OneBus()) as hall:
+        server = await hall.serve(Probe())
+        channel = await hall.channel()
         gc.collect()
         gc.disable()
         try:
-            assert [message async for message in await stage.open(channel, COUNT, "20")]
+            assert [message async for message in await hall.open(channel, COUNT, "20")]
             while not server._kept or server.active_calls:
                 await asyncio.sleep(0)
             forgotten = [weakref.ref(call) for call in server._kept.values()]

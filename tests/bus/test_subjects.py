@@ -46,3 +46,13 @@ def test_subjects_are_what_the_wire_says() -> None:
     assert subjects.control("p", "c") == "control.p.c"
     assert subjects.controls("p") == "control.p.*"
     assert subjects.event("actor.failed") == "event.actor.failed"
+
+
+def test_a_subject_tells_whose_it_is() -> None:
+    for subject in (
+        subjects.reply("llama-1-x", "c", 2),
+        subjects.control("llama-1-x", "c"),
+        subjects.gone("llama-1-x"),
+    ):
+        assert subjects.process_of(subject) == "llama-1-x"
+    assert subjects.process_of("") == ""

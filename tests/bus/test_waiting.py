@@ -10,9 +10,11 @@ from bus import Code, MethodInfo, Policy, Resolution, RpcError
 from bus.errors import bus_interrupted, interrupted, peer_lost, shutting_down
 from bus.waiting import (
     BLIND_SECONDS,
+    CONTINUATIONS,
     LONGEST_DELAY_SECONDS,
     MAX_RESOLVES,
     REPEATS,
+    RESOLVE_AGAIN_SECONDS,
     RETURN_SECONDS,
     STRANGER_SECONDS,
     Again,
@@ -24,6 +26,7 @@ from bus.waiting import (
 )
 from troupe.echo.v1 import EchoRequest
 
+CONTINUED = Policy("model", continued_by="said")
 RESOLVED = Policy("model", resolved_by=Resolution("troupe.model.v1.ModelService/LoadModel", "name"))
 
 
@@ -50,6 +53,23 @@ def test_1_what_was_answered_is_never_opened_again(error: RpcError) -> None:
     waiting = Waiting(method(Policy(idempotent=True)), "")
     verdict = waiting.refused(error, Standing(accepted=True, answered=True, expected=True), 0.0)
     assert verdict == GiveUp(error)
+
+
+@pytest.mark.parametrize("error", [nobody(), shutting_down(), interrupted(), peer_lost("p", "has ended")])
+def test_1_what_goes_on_is_opened_again_after_something_was_answered(error: RpcError) -> None:
+    standing = Standing(accepted=True, answered=True, renewed=True, continuable=True, expected=True)
+    assert isinstance(Waiting(method(CONTINUED), "").refused(error, standing, 0.0), Again)
+
+
+def test_1_what_would_go_on_and_cannot_says_why() -> None:
+    standing = Standing(accepted=True, answered=True, renewed=True, obstacle="it is too much.")
+    lost, wrong = peer_lost("p", "has ended"), RpcError(Code.INVALID_ARGUMENT, "Wrong.")
+    verdict = Waiting(method(CONTINUED), "").refused(lost, standing, 0.0)
+    assert isinstance(verdict, GiveUp)
+    assert (verdict.error.code, verdict.error.reason) == (Code.ABORTED, "CONTINUATION_UNSUPPORTED")
+    assert verdict.error.metadata == {"cause": "PEER_LOST"}
+    assert "from there: it is too much." in verdict.error.message
+    assert Waiting(method(CONTINUED), "").refused(wrong, standing, 0.0) == GiveUp(wrong)
 
 
 def test_2a_who_has_the_route_served_is_asked_first_and_not_for_ever() -> None:
@@ -113,6 +133,56 @@ def test_2c_whoever_drains_is_somebody_so_another_is_waited_for_as_for_one_who_w
     assert isinstance(waiting.refused(shutting_down(), Standing(accepted=True), STRANGER_SECONDS + 0.1), Again)
     error = shutting_down()
     assert waiting.refused(error, Standing(accepted=True), BLIND_SECONDS + 0.1) == GiveUp(error)
+
+
+def test_2d_who_could_not_have_it_served_is_asked_again_where_it_served_a_moment_ago() -> None:
+    waiting = Waiting(method(RESOLVED), "tiny", resolvable=True, luck=lambda: 1.0)
+    failed = RpcError(Code.FAILED_PRECONDITION, "It keeps ending.", reason="MODEL_LOAD_FAILED")
+    assert waiting.refused(nobody(), Standing(told=True), 0.0) == Resolve()
+    assert waiting.unresolved(failed, Standing(told=True), 0.0) == GiveUp(failed)  # it never served
+    taken = Standing(accepted=True, told=True)
+    assert isinstance(waiting.refused(shutting_down(), taken, 0.0), Again)
+    assert waiting.refused(nobody(), Standing(told=True), 0.0) == Resolve()
+    now = 0.0
+    while isinstance(verdict := waiting.unresolved(failed, Standing(told=True), now), Resolve):
+        assert (verdict.after, bool(verdict.note)) == (RESOLVE_AGAIN_SECONDS, True)
+        now += verdict.after
+    assert (now, verdict) == (RETURN_SECONDS, GiveUp(failed))
+
+
+def test_2d_what_is_not_there_any_more_is_not_asked_for_again() -> None:
+    waiting = Waiting(method(RESOLVED), "tiny", resolvable=True)
+    assert isinstance(waiting.refused(shutting_down(), Standing(accepted=True), 0.0), Again)
+    gone = RpcError(Code.NOT_FOUND, "There is no such model.")
+    assert waiting.unresolved(gone, Standing(told=True), 0.0) == GiveUp(gone)
+
+
+def test_3a_what_goes_on_is_tried_anew_whenever_something_new_was_delivered() -> None:
+    waiting, lost = Waiting(method(CONTINUED), ""), peer_lost("p", "has ended")
+    stuck = Standing(accepted=True, answered=True, continuable=True)
+    renewed = Standing(accepted=True, answered=True, continuable=True, renewed=True)
+    for standing in [renewed, *[stuck] * (REPEATS - 1), renewed, *[stuck] * (REPEATS - 1)]:
+        verdict = waiting.refused(lost, standing, 0.0)
+        assert isinstance(verdict, Again)
+        assert verdict.note == "SayService is being started again; the answer goes on."
+    assert waiting.refused(lost, stuck, 0.0) == GiveUp(lost)
+
+
+def test_3a_what_loses_every_responder_comes_to_an_end_however_much_it_says() -> None:
+    waiting, lost = Waiting(method(CONTINUED), ""), peer_lost("p", "has ended")
+    renewed = Standing(accepted=True, answered=True, continuable=True, renewed=True)
+    for _ in range(CONTINUATIONS):
+        assert isinstance(waiting.refused(lost, renewed, 0.0), Again)
+    assert waiting.refused(lost, renewed, 0.0) == GiveUp(lost)
+
+
+def test_3a_of_which_only_progress_was_told_is_opened_again_from_its_beginning() -> None:
+    waiting, lost = Waiting(method(CONTINUED), ""), peer_lost("p", "has ended")
+    for _ in range(REPEATS - 1):
+        verdict = waiting.refused(lost, Standing(accepted=True, continuable=True), 0.0)
+        assert isinstance(verdict, Again)
+        assert not verdict.note
+    assert waiting.refused(lost, Standing(accepted=True), 0.0) == GiveUp(lost)
 
 
 def test_3a_what_may_be_done_twice_is_tried_a_few_times() -> None:

@@ -9,28 +9,29 @@ import pytest
 
 from actors.blobs import BlobActor, BlobSettings
 from bus import Code, RpcError
+from bus.testing import Wire
 from troupe.blob.v1 import BlobFileService, BlobService, Reference
 from troupe_client import Hub, connect
 
-from .conftest import Stage, Wire
+from .conftest import Hall
 from .test_documentation import EXAMPLES, run
 
 CONTENT = random.Random(3).randbytes(6_000_000)
 
 
 @pytest.fixture
-async def blobs(stage: Stage, tmp_path: Path) -> AsyncIterator[BlobActor]:
+async def blobs(hall: Hall, tmp_path: Path) -> AsyncIterator[BlobActor]:
     actor = BlobActor(BlobSettings(min_free_bytes=0, max_upload_bytes=10_000_000), tmp_path / "home")
     await actor.start()
-    await stage.server.add(actor, BlobService.INFO)
-    await stage.server.add(actor, BlobFileService.INFO)
+    await hall.server.add(actor, BlobService.INFO)
+    await hall.server.add(actor, BlobFileService.INFO)
     yield actor
     await actor.stop()
 
 
 @pytest.fixture
-async def hub(stage: Stage, blobs: BlobActor, make_wire: Callable[[int], object]) -> AsyncIterator[tuple[Hub, Wire]]:
-    async with stage.gateway() as rpc:
+async def hub(hall: Hall, blobs: BlobActor, make_wire: Callable[[int], object]) -> AsyncIterator[tuple[Hub, Wire]]:
+    async with hall.gateway() as rpc:
         wire = await make_wire(rpc.port)  # type: ignore[misc]  # a fixture that makes wires
         async with asyncio.timeout(60), connect(f"127.0.0.1:{wire.port}") as hub:
             yield hub, wire

@@ -152,23 +152,23 @@ async def test_leaving_a_conversation_ends_its_requests(served: Hub) -> None:
     await ended.wait()
 
 
-async def test_cancelling_cascades_to_the_calls_made_on_its_behalf(stage: Any, served: Hub) -> None:
+async def test_cancelling_cascades_to_the_calls_made_on_its_behalf(hall: Any, served: Hub) -> None:
     async with aclosing(served.ask("Hi?")) as pieces:
         assert await anext(pieces) == "Hel"
-        await stage.chat.echo_heard.wait()
-        assert stage.server.active_calls == 2
-    await stage.chat.cancelled.wait()
+        await hall.chat.echo_heard.wait()
+        assert hall.server.active_calls == 2
+    await hall.chat.cancelled.wait()
     async with asyncio.timeout(5):
-        while stage.server.active_calls:
+        while hall.server.active_calls:
             await asyncio.sleep(0)
 
 
-async def test_a_stream_that_nobody_reads_on_ends_with_its_connection(stage: Any) -> None:
-    async with stage.gateway() as rpc:
+async def test_a_stream_that_nobody_reads_on_ends_with_its_connection(hall: Any) -> None:
+    async with hall.gateway() as rpc:
         async with connect(f"127.0.0.1:{rpc.port}") as hub:
             pieces = hub.ask("Hi?")
             assert await anext(pieces) == "Hel"
-        await stage.chat.cancelled.wait()
+        await hall.chat.cancelled.wait()
         await pieces.aclose()
 
 
@@ -207,10 +207,10 @@ async def test_a_model_that_nobody_serves_is_an_error_of_the_hub(served: Hub) ->
     assert not isinstance(caught.value, ConnectionLost)
 
 
-async def test_a_key_opens_a_hub_that_asks_for_one(stage: Any) -> None:
+async def test_a_key_opens_a_hub_that_asks_for_one(hall: Any) -> None:
     key = new_key()
     auth = AuthSettings(keys=[KeySettings(name="me", hash=hash_key(key))])
-    async with stage.gateway(auth) as rpc:
+    async with hall.gateway(auth) as rpc:
         async with connect(f"127.0.0.1:{rpc.port}", key=key) as hub:
             assert (await hub.echo.echo(EchoRequest(text="a"))).text == "a"
         async with connect(f"127.0.0.1:{rpc.port}") as hub:
@@ -220,10 +220,10 @@ async def test_a_key_opens_a_hub_that_asks_for_one(stage: Any) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_cuts_before_a_real_gateway_lose_and_double_nothing(stage: Any, make_wire: Any, seed: int) -> None:
+async def test_cuts_before_a_real_gateway_lose_and_double_nothing(hall: Any, make_wire: Any, seed: int) -> None:
     chance = random.Random(seed)
     cuts = set(chance.sample(range(400), 5))
-    async with stage.gateway() as rpc:
+    async with hall.gateway() as rpc:
         wire = await make_wire(rpc.port)
         async with connect(f"127.0.0.1:{wire.port}") as hub:
             received = []
@@ -236,13 +236,13 @@ async def test_cuts_before_a_real_gateway_lose_and_double_nothing(stage: Any, ma
     assert received == list(range(400))
 
 
-async def test_another_gateway_continues_what_the_first_one_began(stage: Any, make_wire: Any) -> None:
-    async with stage.gateway() as first:
+async def test_another_gateway_continues_what_the_first_one_began(hall: Any, make_wire: Any) -> None:
+    async with hall.gateway() as first:
         wire = await make_wire(first.port)
         async with connect(f"127.0.0.1:{wire.port}") as hub:
             responses: Any = hub.echo.repeat(RepeatRequest(count=40, interval=Duration(nanos=2_000_000)))
             received = [(await anext(responses)).index for _ in range(5)]
-            async with stage.gateway() as second:
+            async with hall.gateway() as second:
                 wire.lead_to(second.port)
                 await first.stop(0)
                 received += [response.index async for response in responses]
@@ -251,14 +251,14 @@ async def test_another_gateway_continues_what_the_first_one_began(stage: Any, ma
 
 @pytest.mark.parametrize("unmet", [False, True])
 async def test_a_conversation_whose_connection_breaks_says_how_far_it_came(
-    stage: Any, make_wire: Any, unmet: bool
+    hall: Any, make_wire: Any, unmet: bool
 ) -> None:
     async def ever() -> AsyncIterator[ConverseRequest]:
         yield ConverseRequest(text="a")
         yield ConverseRequest(text="b")
         await asyncio.Event().wait()
 
-    async with stage.gateway() as rpc:
+    async with hall.gateway() as rpc:
         wire = await make_wire(rpc.port)
         async with connect(f"127.0.0.1:{wire.port}") as hub:
             responses: Any = hub.echo.converse(ever())
@@ -271,7 +271,7 @@ async def test_a_conversation_whose_connection_breaks_says_how_far_it_came(
     assert caught.value.metadata == {"sent": "2", "received": "2"}
 
 
-async def test_a_stream_of_requests_for_one_answer_that_breaks_says_how_far_it_came(stage: Any, make_wire: Any) -> None:
+async def test_a_stream_of_requests_for_one_answer_that_breaks_says_how_far_it_came(hall: Any, make_wire: Any) -> None:
     sent = asyncio.Event()
 
     async def ever() -> AsyncIterator[CollectRequest]:
@@ -279,7 +279,7 @@ async def test_a_stream_of_requests_for_one_answer_that_breaks_says_how_far_it_c
         sent.set()
         await asyncio.Event().wait()
 
-    async with stage.gateway() as rpc:
+    async with hall.gateway() as rpc:
         wire = await make_wire(rpc.port)
         async with connect(f"127.0.0.1:{wire.port}") as hub:
             answer = asyncio.create_task(hub.echo.collect(ever()))
@@ -359,13 +359,13 @@ async def test_a_call_that_may_do_harm_is_not_sent_again_over_a_new_connection(d
     assert len(door.seen) == 1
 
 
-async def test_an_actor_that_is_started_again_is_waited_for_by_the_hub(stage: Any, served: Hub) -> None:
+async def test_an_actor_that_is_started_again_is_waited_for_by_the_hub(hall: Any, served: Hub) -> None:
     assert (await served.echo.echo(EchoRequest(text="a"))).text == "a"
-    await stage.server.remove(EchoService.INFO, "", 0.0)
+    await hall.server.remove(EchoService.INFO, "", 0.0)
     answer = asyncio.create_task(served.echo.fail(FailRequest(code=5, message="Here.", reason="HERE")))
     done, _ = await asyncio.wait([answer], timeout=0.3)
     assert not done
-    await stage.server.add(EchoActor(), EchoService.INFO)
+    await hall.server.add(EchoActor(), EchoService.INFO)
     with pytest.raises(RpcError) as caught:
         await answer
     assert caught.value.reason == "HERE"

@@ -11,25 +11,25 @@ from troupe.echo.v1 import ConverseRequest, EchoRequest, RepeatRequest
 from troupe_client import connect
 
 
-async def test_all_of_it_works_over_nats(nats_stage: Any) -> None:
+async def test_all_of_it_works_over_nats(nats_hall: Any) -> None:
     async def lines() -> Any:
         for text in ("a", "ơ"):
             yield ConverseRequest(text=text)
 
-    async with nats_stage.gateway() as rpc, connect(f"127.0.0.1:{rpc.port}") as hub:
+    async with nats_hall.gateway() as rpc, connect(f"127.0.0.1:{rpc.port}") as hub:
         assert (await hub.echo.echo(EchoRequest(text="x" * 200_000))).text == "x" * 200_000
         assert [one.index async for one in hub.echo.repeat(RepeatRequest(count=2_000))] == list(range(2_000))
         assert [one.text async for one in hub.echo.converse(lines())] == ["a", "ơ"]
         async with aclosing(hub.ask("Hi?")) as pieces:
             assert await anext(pieces) == "Hel"
-        await nats_stage.chat.cancelled.wait()
+        await nats_hall.chat.cancelled.wait()
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_cuts_and_a_change_of_gateway_lose_and_double_nothing(nats_stage: Any, make_wire: Any, seed: int) -> None:
+async def test_cuts_and_a_change_of_gateway_lose_and_double_nothing(nats_hall: Any, make_wire: Any, seed: int) -> None:
     chance = random.Random(seed)
     cuts = set(chance.sample(range(300), 4))
-    async with nats_stage.gateway() as first, nats_stage.gateway() as second:
+    async with nats_hall.gateway() as first, nats_hall.gateway() as second:
         wire = await make_wire(first.port)
         async with connect(f"127.0.0.1:{wire.port}") as hub:
             received = []
@@ -41,8 +41,8 @@ async def test_cuts_and_a_change_of_gateway_lose_and_double_nothing(nats_stage: 
     assert received == list(range(300))
 
 
-async def test_an_answer_outlives_a_restart_of_nats(nats_stage: Any, nats_server: Any) -> None:
-    async with nats_stage.gateway() as rpc, connect(f"127.0.0.1:{rpc.port}") as hub:
+async def test_an_answer_outlives_a_restart_of_nats(nats_hall: Any, nats_server: Any) -> None:
+    async with nats_hall.gateway() as rpc, connect(f"127.0.0.1:{rpc.port}") as hub:
         received = []
         async for response in hub.echo.repeat(RepeatRequest(count=200, interval=Duration(nanos=2_000_000))):
             received.append(response.index)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 import websockets
 from websockets.asyncio.client import ClientConnection
 
@@ -16,12 +15,11 @@ from bus.channel import Channel
 from bus.resolver import resolver
 from bus.server import Server
 from bus.service import ServiceInfo
-from bus.testing import NatsServer, Stage
+from bus.testing import Hall, NatsServer
 from bus.transports import Transport
 from bus.transports.memory import MemoryBroker, MemoryTransport
 from bus.transports.nats import NatsTransport
 from gateway.access import Access
-from gateway.app import create_app, uvicorn_config
 from gateway.catalog import Catalog
 from gateway.grpc_server import GrpcServer
 from gateway.hub import Hub
@@ -29,6 +27,7 @@ from gateway.identity import hash_key
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
 from gateway.settings import AuthSettings, DoorSettings, GrpcSettings, HttpSettings, KeySettings
+from gateway.testing import listening
 from host.member import method_of
 from store import TableLocations, store_of
 from troupe.rpc.v1 import Frame
@@ -59,22 +58,7 @@ class Gate:
         self._rpc = GrpcServer(hub)
         await self._rpc.start()
         self._stack.push_async_callback(self._rpc.stop, 0.1)
-        await self._listen(hub)
-
-    async def _listen(self, hub: Hub) -> None:
-        config = uvicorn_config(hub, create_app(hub))
-        self._http = uvicorn.Server(config)
-        config.load()
-        listening = config.bind_socket()
-        self._port = int(listening.getsockname()[1])
-        serving = asyncio.create_task(self._http.serve(sockets=[listening]))
-        self._stack.push_async_callback(self._end_http, serving)
-        while not self._http.started:
-            await asyncio.sleep(0)
-
-    async def _end_http(self, serving: "asyncio.Task[None]") -> None:
-        self._http.should_exit = self._http.force_exit = True
-        await serving
+        self._port = await self._stack.enter_async_context(listening(hub))
 
     async def close(self) -> None:
         """End in order."""
@@ -125,24 +109,24 @@ class Socket:
 class Town:
     """One bus with everything on it; all of it ends with the test."""
 
-    def __init__(self, stage: Stage, stack: AsyncExitStack) -> None:
-        self.stage = stage
+    def __init__(self, hall: Hall, stack: AsyncExitStack) -> None:
+        self.hall = hall
         self._stack = stack
 
     async def serve(self, actor: object, service: ServiceInfo, route: str = "") -> Server:
         """One more process that serves."""
-        return await self.stage.serve(actor, service, route)
+        return await self.hall.serve(actor, service, route)
 
     async def kill(self, server: Server) -> None:
         """As after SIGKILL: not a word more, and its supervisor tells its end."""
-        await self.stage.vanish(server)
-        (await self.stage.transport()).publish(subjects.gone(server.process), b"")
+        await self.hall.vanish(server)
+        (await self.hall.transport()).publish(subjects.gone(server.process), b"")
 
     async def gate(self, *, keys: tuple[str, ...] = ()) -> Gate:
         """One more gateway. keys: who may call, by name; the key of "ada" is "tr-ada". None: whoever comes."""
         known = [KeySettings(name=name, hash=hash_key(f"tr-{name}")) for name in keys]
         doors = DoorSettings(http=HttpSettings(port=0), grpc=GrpcSettings(port=0), auth=AuthSettings(keys=known))
-        gate = Gate(await self.stage.transport())
+        gate = Gate(await self.hall.transport())
         self._stack.push_async_callback(gate.close)
         await gate.open(doors)
         return gate
@@ -172,5 +156,5 @@ async def town(request: pytest.FixtureRequest) -> AsyncIterator[Town]:
     async def make() -> Transport:
         return await NatsTransport.connect(server.url, "town") if server else MemoryTransport(broker)
 
-    async with asyncio.timeout(PATIENCE_SECONDS), Stage(make) as stage, AsyncExitStack() as stack:
-        yield Town(stage, stack)
+    async with asyncio.timeout(PATIENCE_SECONDS), Hall(make) as hall, AsyncExitStack() as stack:
+        yield Town(hall, stack)

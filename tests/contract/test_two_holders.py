@@ -5,7 +5,7 @@ from typing import Any
 
 from bus import Code
 from bus.channel import Channel
-from bus.testing.stage import HOLD, HOLD_AGAIN, PROBE, ROUTED, ROUTED_SERVICE, SAY, Probe, failure, say, within
+from bus.testing.hall import HOLD, HOLD_AGAIN, PROBE, ROUTED, ROUTED_SERVICE, SAY, Probe, failure, say, within
 
 CALLS = 60
 
@@ -20,7 +20,7 @@ async def test_each_call_goes_to_exactly_one_and_both_get_some(town: Any) -> Non
     one, two = Probe("one"), Probe("two")
     await town.serve(one, PROBE)
     await town.serve(two, PROBE)
-    channel = await town.stage.channel()
+    channel = await town.hall.channel()
     answers = await asked(channel)
     assert len(answers) == one.served + two.served == CALLS
     assert one.served
@@ -30,7 +30,7 @@ async def test_each_call_goes_to_exactly_one_and_both_get_some(town: Any) -> Non
 async def test_while_one_drains_every_call_is_served_once_and_what_it_has_begun_it_ends(town: Any) -> None:
     one, two = Probe("one"), Probe("two")
     first = await town.serve(one, PROBE)
-    channel = await town.stage.channel()
+    channel = await town.hall.channel()
     held = asyncio.create_task(channel.unary(HOLD, say("")))
     await within(one.started.wait())
     await town.serve(two, PROBE)
@@ -49,7 +49,7 @@ async def test_while_one_drains_every_call_is_served_once_and_what_it_has_begun_
 async def test_when_one_is_killed_the_other_gets_what_may_be_done_twice_and_the_rest_is_told(town: Any) -> None:
     one, two = Probe("one"), Probe("two")
     first = await town.serve(one, PROBE)
-    channel = await town.stage.channel()
+    channel = await town.hall.channel()
     once = asyncio.create_task(failure(channel.unary(HOLD, say(""))))
     twice = asyncio.create_task(channel.unary(HOLD_AGAIN, say("")))
     while one.served < 2:
@@ -66,7 +66,7 @@ async def test_when_one_is_killed_the_other_gets_what_may_be_done_twice_and_the_
 
 
 async def test_two_routes_of_one_service_are_two_and_the_end_of_one_is_not_the_others(town: Any) -> None:
-    channel = await town.stage.channel()
+    channel = await town.hall.channel()
     left, right = Probe("left "), Probe("right ")
     leaving = await town.serve(left, ROUTED_SERVICE, "left")
     await town.serve(right, ROUTED_SERVICE, "right")

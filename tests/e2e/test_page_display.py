@@ -12,14 +12,14 @@ from .page_steps import answered, answers, ask
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_what_a_model_writes_never_runs(visitor: Any, stage: Any) -> None:
-    page = await visitor.visit(stage.url)
+async def test_what_a_model_writes_never_runs(visitor: Any, hall: Any) -> None:
+    page = await visitor.visit(hall.url)
     await ask(page, "Attack")
-    stage.prompter.say(
+    hall.prompter.say(
         "<img src=x onerror=\"document.title='run'\"> <script>document.title='run'</script>\n\n",
         "[click](javascript:document.title='run') [fine](https://troupe.example/) ![pic](https://troupe.example/p.png)",
     )
-    stage.prompter.end()
+    hall.prompter.end()
     await answered(page)
     assert await page.locator(".answer :is(img, script, iframe)").count() == 0
     links = page.locator(".answer a")
@@ -31,26 +31,26 @@ async def test_what_a_model_writes_never_runs(visitor: Any, stage: Any) -> None:
     assert await page.title() == "Troupe"
 
 
-async def test_code_can_be_copied(visitor: Any, stage: Any) -> None:
-    page = await visitor.visit(stage.url, permissions=["clipboard-read", "clipboard-write"])
+async def test_code_can_be_copied(visitor: Any, hall: Any) -> None:
+    page = await visitor.visit(hall.url, permissions=["clipboard-read", "clipboard-write"])
     await ask(page, "Code")
-    stage.prompter.say("```sh\ntroupe up\n```")
-    stage.prompter.end()
+    hall.prompter.say("```sh\ntroupe up\n```")
+    hall.prompter.end()
     await page.locator(".code-bar").get_by_role("button", name="Copy").click()
     await expect(page.get_by_role("button", name="Copied")).to_be_visible()
     assert await page.evaluate("navigator.clipboard.readText()") == "troupe up"
 
 
-async def test_a_reader_who_scrolls_back_is_left_there(visitor: Any, stage: Any) -> None:
-    page = await visitor.visit(stage.url)
+async def test_a_reader_who_scrolls_back_is_left_there(visitor: Any, hall: Any) -> None:
+    page = await visitor.visit(hall.url)
     await ask(page, "Long")
-    stage.prompter.say(*[f"Line {number}\n\n" for number in range(80)])
+    hall.prompter.say(*[f"Line {number}\n\n" for number in range(80)])
     await expect(answers(page)).to_contain_text("Line 79")
     await page.wait_for_function(AT_END)
     await page.locator("#stage").evaluate("stage => { stage.scrollTop = 100 }")
     await expect(page.get_by_role("button", name="To the latest message")).to_be_visible()
-    stage.prompter.say("The end.")
-    stage.prompter.end()
+    hall.prompter.say("The end.")
+    hall.prompter.end()
     await answered(page)
     assert await page.locator("#stage").evaluate("stage => stage.scrollTop") == 100
     await page.get_by_role("button", name="To the latest message").click()
@@ -63,13 +63,13 @@ AT_END = """() => {
 }"""
 
 
-async def test_every_control_has_a_name_and_nothing_is_wider_than_a_phone(visitor: Any, stage: Any) -> None:
-    page = await visitor.visit(stage.url, viewport={"width": 360, "height": 640})
+async def test_every_control_has_a_name_and_nothing_is_wider_than_a_phone(visitor: Any, hall: Any) -> None:
+    page = await visitor.visit(hall.url, viewport={"width": 360, "height": 640})
     await ask(page, "Hello")
     cells = "| " + " | ".join(["a long cell"] * 7) + " |\n"
-    stage.prompter.say(cells + "|-" * 7 + "|\n" + cells + "\n")
-    stage.prompter.say("```\n" + "long " * 60 + "\n```\n\n" + "x" * 300)
-    stage.prompter.end()
+    hall.prompter.say(cells + "|-" * 7 + "|\n" + cells + "\n")
+    hall.prompter.say("```\n" + "long " * 60 + "\n```\n\n" + "x" * 300)
+    hall.prompter.end()
     await answered(page)
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert await page.locator("#stage").evaluate("stage => stage.scrollWidth <= stage.clientWidth")
@@ -84,24 +84,24 @@ async def test_every_control_has_a_name_and_nothing_is_wider_than_a_phone(visito
 PHONE: dict[str, Any] = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 
 
-async def shown_in_full(visitor: Any, stage: Any, **context: Any) -> Any:
+async def shown_in_full(visitor: Any, hall: Any, **context: Any) -> Any:
     """A page with an answer that has everything in it."""
-    page = await visitor.visit(stage.url, **context)
+    page = await visitor.visit(hall.url, **context)
     await ask(page, "Hello")
     if context.get("is_mobile"):
         await page.get_by_role("button", name="Send").click()
-    stage.prompter.say(
+    hall.prompter.say(
         "# One\n\n| a | b |\n|---|---|\n| c | d |\n\n```sh\ntroupe up\n```\n\n1. [x](https://troupe.example/)"
     )
-    stage.prompter.end()
+    hall.prompter.end()
     await answered(page)
     return page
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("context", [{}, PHONE], ids=["desk", "phone"])
-async def test_axe_finds_nothing(visitor: Any, stage: Any, scheme: Any, context: dict[str, Any]) -> None:
-    page = await shown_in_full(visitor, stage, color_scheme=scheme, **context)
+async def test_axe_finds_nothing(visitor: Any, hall: Any, scheme: Any, context: dict[str, Any]) -> None:
+    page = await shown_in_full(visitor, hall, color_scheme=scheme, **context)
     assert await violations(page) == []
     for opener in ["Settings", "Earlier chats"]:
         await page.get_by_role("button", name=opener).click()
@@ -114,8 +114,8 @@ async def violations(page: Any) -> list[str]:
     return [f"{each['id']}: {each['nodes'][0]['html']}" for each in found.response["violations"]]
 
 
-async def test_fingers_find_everything_at_least_44_pixels_large(visitor: Any, stage: Any) -> None:
-    page = await shown_in_full(visitor, stage, **PHONE)
+async def test_fingers_find_everything_at_least_44_pixels_large(visitor: Any, hall: Any) -> None:
+    page = await shown_in_full(visitor, hall, **PHONE)
     assert await page.evaluate(SMALL) == []
     for opener in ["Settings", "Earlier chats"]:
         await page.get_by_role("button", name=opener).click()
@@ -124,8 +124,8 @@ async def test_fingers_find_everything_at_least_44_pixels_large(visitor: Any, st
 
 
 @pytest.mark.parametrize("height", [844, 500])
-async def test_what_ends_a_sheet_is_in_sight_on_every_screen(visitor: Any, stage: Any, height: int) -> None:
-    page = await visitor.visit(stage.url, **{**PHONE, "viewport": {"width": 390, "height": height}})
+async def test_what_ends_a_sheet_is_in_sight_on_every_screen(visitor: Any, hall: Any, height: int) -> None:
+    page = await visitor.visit(hall.url, **{**PHONE, "viewport": {"width": 390, "height": height}})
     for opener, end in [("Settings", "Done"), ("Earlier chats", "Close")]:
         await page.get_by_role("button", name=opener).click()
         await expect(page.get_by_role("button", name=end)).to_be_in_viewport(ratio=1)
@@ -144,8 +144,8 @@ SMALL = """() => [...document.querySelectorAll("button, select, input, textarea,
   .map((each) => `${each.outerHTML.slice(0, 120)} ${JSON.stringify(each.getBoundingClientRect())}`)"""
 
 
-async def test_where_fingers_type_enter_makes_a_new_line_and_the_button_sends(visitor: Any, stage: Any) -> None:
-    page = await visitor.visit(stage.url, **PHONE)
+async def test_where_fingers_type_enter_makes_a_new_line_and_the_button_sends(visitor: Any, hall: Any) -> None:
+    page = await visitor.visit(hall.url, **PHONE)
     await expect(page.locator("#model")).to_be_enabled()
     field = page.get_by_role("textbox")
     await field.tap()
@@ -155,7 +155,7 @@ async def test_where_fingers_type_enter_makes_a_new_line_and_the_button_sends(vi
     assert await field.input_value() == "one\nhai"
     await page.get_by_role("button", name="Send").tap()
     await expect(page.get_by_role("article", name="You")).to_have_text("one\nhai")
-    stage.prompter.end()
+    hall.prompter.end()
     await answered(page)
 
 
@@ -166,8 +166,8 @@ NAMELESS = """() => [...document.querySelectorAll("button, select, input, textar
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_text_stands_out_from_its_ground(visitor: Any, stage: Any, scheme: str) -> None:
-    page = await visitor.visit(stage.url, color_scheme=scheme)
+async def test_text_stands_out_from_its_ground(visitor: Any, hall: Any, scheme: str) -> None:
+    page = await visitor.visit(hall.url, color_scheme=scheme)
     await page.wait_for_load_state("networkidle")  # a page that still loads when its hub ends reports a fault
     colours = await page.evaluate(COLOURS)
     pairs = [
@@ -203,12 +203,12 @@ def luminance(colour: list[float]) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-async def test_the_page_allows_nothing_that_is_not_its_own(visitor: Any, stage: Any) -> None:
-    page = await visitor.visit(stage.url)
-    response = await page.request.get(stage.url)
+async def test_the_page_allows_nothing_that_is_not_its_own(visitor: Any, hall: Any) -> None:
+    page = await visitor.visit(hall.url)
+    response = await page.request.get(hall.url)
     policy = response.headers["content-security-policy"]
     assert "unsafe" not in policy
     assert "default-src 'none'" in policy
     hosts = await page.evaluate("performance.getEntriesByType('resource').map((entry) => new URL(entry.name).host)")
-    assert set(hosts) == {f"127.0.0.1:{stage.proxy.port}"}
+    assert set(hosts) == {f"127.0.0.1:{hall.wire.port}"}
     assert json.loads(await page.evaluate("JSON.stringify(document.cookie)")) == ""

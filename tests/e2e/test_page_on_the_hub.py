@@ -106,14 +106,14 @@ async def hub(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def slow_hub(tmp_path: Path, stage: Any) -> AsyncIterator[RunningHub]:
+async def slow_hub(tmp_path: Path, hall: Any) -> AsyncIterator[RunningHub]:
     """A hub whose model is in this process: it says what the test tells its prompter, when it is told."""
     async with running_hub(tmp_path / "slow", "--actors", "echo") as running:
         settings = load(None, {"TROUPE_HOME": str(running.home)})
         transport = await connect(settings, "slow")
         server = Server(transport)
-        await server.add(stage.listed, ModelService.INFO)
-        await server.add(stage.model, ChatService.INFO, route="troupe-tiny")
+        await server.add(hall.listed, ModelService.INFO)
+        await server.add(hall.model, ChatService.INFO, route="troupe-tiny")
         yield running
         await server.drain(grace=0.1)
         await transport.close()
@@ -179,35 +179,35 @@ async def test_an_answer_of_the_shipped_model_outlives_its_gateway(visitor: Any,
 
 
 async def test_a_text_outlives_three_gateways_with_nothing_lost_or_doubled(
-    visitor: Any, slow_hub: RunningHub, stage: Any
+    visitor: Any, slow_hub: RunningHub, hall: Any
 ) -> None:
     page = await visitor.visit(slow_hub.url)
     words = [f"w{number} " for number in range(400)]
     await ask(page, "Đếm đi")
     for start in range(0, 300, 100):
-        stage.prompter.say(*words[start : start + 60])
+        hall.prompter.say(*words[start : start + 60])
         await expect(answers(page)).to_contain_text(f"w{start + 20} ")
         slow_hub.kill_gateway()
         await expect(page.get_by_text("The connection to the hub is lost.")).to_be_visible()
-        stage.prompter.say(*words[start + 60 : start + 100])
+        hall.prompter.say(*words[start + 60 : start + 100])
         await expect(answers(page)).to_contain_text(f"w{start + 99}")
-    stage.prompter.say(*words[300:])
-    stage.prompter.end()
+    hall.prompter.say(*words[300:])
+    hall.prompter.end()
     await answered(page)
     assert (await answers(page).inner_text()).split() == "".join(words).split()
-    assert len(stage.prompter.requests) == 1
+    assert len(hall.prompter.requests) == 1
 
 
-async def test_stop_reaches_the_model_and_the_next_answer_comes(visitor: Any, slow_hub: RunningHub, stage: Any) -> None:
+async def test_stop_reaches_the_model_and_the_next_answer_comes(visitor: Any, slow_hub: RunningHub, hall: Any) -> None:
     page = await visitor.visit(slow_hub.url)
     await ask(page, "Talk")
-    stage.prompter.say("On and ", "on")
+    hall.prompter.say("On and ", "on")
     await expect(answers(page)).to_have_text("On and on")
     await page.get_by_role("button", name="Stop").click()
-    await stage.prompter.cancelled.wait()
+    await hall.prompter.cancelled.wait()
     await answered(page)
     await expect(page.get_by_text("Stopped.")).to_be_visible()
     await ask(page, "And now?")
-    stage.prompter.say("Here.")
-    stage.prompter.end()
+    hall.prompter.say("Here.")
+    hall.prompter.end()
     await expect(answers(page).last).to_have_text("Here.")

@@ -17,10 +17,10 @@ from troupe_client import GrpcChannel
 
 
 @pytest.fixture
-async def supervisor(stage: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Heart]:
+async def supervisor(hall: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Heart]:
     """The heart of a supervisor on the gateway's bus; whoever beats is heard at once."""
     monkeypatch.setattr(outlook, "LISTEN_SECONDS", 0.0)
-    transport = MemoryTransport(stage.broker, "supervisor")
+    transport = MemoryTransport(hall.broker, "supervisor")
     heart = Heart(transport, "supervisor")
     heart.state = "serving"
     yield heart

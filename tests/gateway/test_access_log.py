@@ -65,8 +65,8 @@ def connect(url: str, **headers: str) -> Any:
     )
 
 
-async def test_a_call_over_the_websocket_is_a_line_with_who_what_and_how(stage: Any, door_settings: Any) -> None:
-    async with stage.gateway(replace(door_settings, auth=KEYS)) as gateway:
+async def test_a_call_over_the_websocket_is_a_line_with_who_what_and_how(hall: Any, door_settings: Any) -> None:
+    async with hall.gateway(replace(door_settings, auth=KEYS)) as gateway:
         with capture_logs() as logged:
             async with connect(gateway.websocket_url, x_api_key=KEY) as socket:
                 await socket.send(call("c1", "Echo", EchoRequest(text="words"), **{"x-request-id": "r1"}))
@@ -96,8 +96,8 @@ class Counting(EchoActor):
         return EchoResponse(text=ctx.metadata.get("x-request-id", ""))
 
 
-async def test_tokens_are_on_the_line_and_a_request_id_that_is_none_is_dropped(staged: Any) -> None:
-    async with staged(Counting()) as stage, stage.gateway() as gateway:
+async def test_tokens_are_on_the_line_and_a_request_id_that_is_none_is_dropped(hall_of: Any) -> None:
+    async with hall_of(Counting()) as hall, hall.gateway() as gateway:
         with capture_logs() as logged:
             async with grpc.aio.insecure_channel(gateway.grpc_target) as channel:
                 echo = channel.unary_unary(f"/{ECHO}/Echo", EchoRequest.SerializeToString, EchoResponse.FromString)
@@ -111,8 +111,8 @@ async def test_tokens_are_on_the_line_and_a_request_id_that_is_none_is_dropped(s
     assert "request_id" not in second
 
 
-async def test_an_error_at_the_grpc_door_is_found_by_its_reference(stage: Any) -> None:
-    async with stage.gateway() as gateway:
+async def test_an_error_at_the_grpc_door_is_found_by_its_reference(hall: Any) -> None:
+    async with hall.gateway() as gateway:
         with capture_logs() as logged:
             async with grpc.aio.insecure_channel(gateway.grpc_target) as channel:
                 references = []
@@ -131,8 +131,8 @@ async def test_an_error_at_the_grpc_door_is_found_by_its_reference(stage: Any) -
     assert lines[1]["path"] == f"/{ECHO}/Nothing"
 
 
-async def test_a_call_over_grpc_is_a_line_and_so_is_a_refused_key(stage: Any, door_settings: Any) -> None:
-    async with stage.gateway(replace(door_settings, auth=KEYS)) as gateway:
+async def test_a_call_over_grpc_is_a_line_and_so_is_a_refused_key(hall: Any, door_settings: Any) -> None:
+    async with hall.gateway(replace(door_settings, auth=KEYS)) as gateway:
         with capture_logs() as logged:
             async with grpc.aio.insecure_channel(gateway.grpc_target) as channel:
                 echo = channel.unary_unary(f"/{ECHO}/Echo", EchoRequest.SerializeToString, EchoResponse.FromString)
@@ -146,8 +146,8 @@ async def test_a_call_over_grpc_is_a_line_and_so_is_a_refused_key(stage: Any, do
     assert "tr-wrong" not in str(logged)
 
 
-async def test_a_refused_key_at_the_websocket_is_a_line(stage: Any, door_settings: Any) -> None:
-    async with stage.gateway(replace(door_settings, auth=KEYS)) as gateway:
+async def test_a_refused_key_at_the_websocket_is_a_line(hall: Any, door_settings: Any) -> None:
+    async with hall.gateway(replace(door_settings, auth=KEYS)) as gateway:
         with capture_logs() as logged:
             async with connect(gateway.websocket_url, authorization="Bearer tr-wrong") as socket:
                 await closed(socket)
@@ -155,9 +155,9 @@ async def test_a_refused_key_at_the_websocket_is_a_line(stage: Any, door_setting
 
 
 async def test_a_refused_key_and_a_refused_name_over_http_say_where_they_came_from(
-    stage: Any, door_settings: Any
+    hall: Any, door_settings: Any
 ) -> None:
-    async with stage.gateway(replace(door_settings, auth=KEYS)) as gateway:
+    async with hall.gateway(replace(door_settings, auth=KEYS)) as gateway:
         url = gateway.websocket_url.replace("ws://", "http://").replace("/ws", "/v1/models")
         with capture_logs() as logged:
             async with httpx.AsyncClient() as client:
@@ -183,9 +183,9 @@ async def take_back(access: Any) -> None:
 
 
 async def test_a_key_that_is_taken_back_ends_the_calls_that_run_and_opens_no_more(
-    stage: Any, door_settings: Any
+    hall: Any, door_settings: Any
 ) -> None:
-    async with stage.gateway(replace(door_settings, auth=KEYS)) as gateway:
+    async with hall.gateway(replace(door_settings, auth=KEYS)) as gateway:
         access = gateway.hub.access
         async with connect(gateway.websocket_url, authorization=f"Bearer {KEY}") as socket:
             await socket.send(call("c1", "Echo", EchoRequest(text="x")))
@@ -200,8 +200,8 @@ async def test_a_key_that_is_taken_back_ends_the_calls_that_run_and_opens_no_mor
             assert (await closed(socket)).close.status.code == 16
 
 
-async def test_a_key_that_is_taken_back_ends_the_grpc_calls_that_run(stage: Any, door_settings: Any) -> None:
-    async with stage.gateway(replace(door_settings, auth=KEYS)) as gateway:
+async def test_a_key_that_is_taken_back_ends_the_grpc_calls_that_run(hall: Any, door_settings: Any) -> None:
+    async with hall.gateway(replace(door_settings, auth=KEYS)) as gateway:
         with capture_logs() as logged:
             async with grpc.aio.insecure_channel(gateway.grpc_target) as channel:
                 repeat = channel.unary_stream(
@@ -218,10 +218,10 @@ async def test_a_key_that_is_taken_back_ends_the_grpc_calls_that_run(stage: Any,
     assert [(line["principal"], line["reason"]) for line in lines_of(logged)] == [("laptop", "UNAUTHENTICATED")]
 
 
-async def test_a_key_that_expires_ends_the_calls_that_run(stage: Any, door_settings: Any) -> None:
+async def test_a_key_that_expires_ends_the_calls_that_run(hall: Any, door_settings: Any) -> None:
     soon = datetime.now(UTC) + timedelta(seconds=3600)
     keys = AuthSettings(keys=[KeySettings(name="laptop", hash=hash_key(KEY), expires=soon)])
-    async with stage.gateway(replace(door_settings, auth=keys)) as gateway:
+    async with hall.gateway(replace(door_settings, auth=keys)) as gateway:
         access = gateway.hub.access
         async with connect(gateway.websocket_url, authorization=f"Bearer {KEY}") as socket:
             await socket.send(call("running", "Repeat", slow()))
@@ -232,9 +232,9 @@ async def test_a_key_that_expires_ends_the_calls_that_run(stage: Any, door_setti
             assert (await closed(socket)).close.status.code == 16
 
 
-async def test_a_key_that_may_call_once_a_minute_is_told_when_it_may_again(stage: Any, door_settings: Any) -> None:
+async def test_a_key_that_may_call_once_a_minute_is_told_when_it_may_again(hall: Any, door_settings: Any) -> None:
     keys = AuthSettings(keys=[KeySettings(name="robot", hash=hash_key(KEY), calls_per_minute=1)])
-    async with stage.gateway(replace(door_settings, auth=keys)) as gateway:
+    async with hall.gateway(replace(door_settings, auth=keys)) as gateway:
         async with connect(gateway.websocket_url, authorization=f"Bearer {KEY}") as socket:
             await socket.send(call("c1", "Echo", EchoRequest(text="x")))
             assert (await closed(socket)).close.status.code == 0

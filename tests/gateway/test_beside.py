@@ -49,9 +49,9 @@ class Telling(EchoService):
         raise RpcError(Code.ABORTED, "No.", reason="ON_PURPOSE")
 
 
-async def test_grpc_clients_get_headers_and_trailers_of_what_succeeds_and_fails(staged: Any) -> None:
+async def test_grpc_clients_get_headers_and_trailers_of_what_succeeds_and_fails(hall_of: Any) -> None:
     actor = Telling()
-    async with staged(actor) as stage, stage.gateway() as gateway:
+    async with hall_of(actor) as hall, hall.gateway() as gateway:
         channel = GrpcChannel(gateway.grpc_target)
         client = Client(channel)
         call = client.echo(EchoRequest(text="a"))
@@ -68,9 +68,9 @@ async def test_grpc_clients_get_headers_and_trailers_of_what_succeeds_and_fails(
 
 
 @pytest.mark.parametrize("asked", [None, "batch", "voice"])
-async def test_a_door_stamps_who_calls_and_a_client_lowers_its_priority_alone(staged: Any, asked: str | None) -> None:
+async def test_a_door_stamps_who_calls_and_a_client_lowers_its_priority_alone(hall_of: Any, asked: str | None) -> None:
     actor = Telling()
-    async with staged(actor) as stage, stage.gateway() as gateway:
+    async with hall_of(actor) as hall, hall.gateway() as gateway:
         metadata = {"troupe-principal": "root", "troupe-priority": "voice", "troupe-scopes": "all", "color": "blue"}
         if asked:
             metadata["priority"] = asked
@@ -104,16 +104,16 @@ async def _repeated(gateway: Any, metadata: dict[str, str]) -> list[Frame]:
         return frames
 
 
-async def test_a_priority_that_is_none_is_the_clients_mistake(staged: Any) -> None:
-    async with staged(Telling()) as stage, stage.gateway() as gateway:
+async def test_a_priority_that_is_none_is_the_clients_mistake(hall_of: Any) -> None:
+    async with hall_of(Telling()) as hall, hall.gateway() as gateway:
         (frame,) = await _repeated(gateway, {"priority": "now"})
         assert RpcError.from_status(frame.close.status).field == "priority"
 
 
-async def test_what_may_be_done_twice_is_repeated_at_the_door(staged: Any) -> None:
+async def test_what_may_be_done_twice_is_repeated_at_the_door(hall_of: Any) -> None:
     actor = Telling()
     actor.refusals = 2
-    async with staged(actor) as stage, stage.gateway() as gateway:
+    async with hall_of(actor) as hall, hall.gateway() as gateway:
         channel = GrpcChannel(gateway.grpc_target)
         assert (await Client(channel).echo(EchoRequest(text="a"))).text == "a"
         assert len(actor.contexts) == 3

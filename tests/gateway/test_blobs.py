@@ -25,7 +25,7 @@ from troupe.blob.v1 import (
     LocateResponse,
 )
 
-from .conftest import Gateway, Stage
+from .conftest import Gateway, Hall
 
 CONTENT = random.Random(11).randbytes(3_300_000)
 WORD = b"plant-4714"
@@ -46,11 +46,11 @@ class FarBlobs(BlobActor):
 
 
 @pytest.fixture(params=[BlobActor, FarBlobs])
-async def blobs(request: pytest.FixtureRequest, stage: Stage, tmp_path: Path) -> AsyncIterator[BlobActor]:
+async def blobs(request: pytest.FixtureRequest, hall: Hall, tmp_path: Path) -> AsyncIterator[BlobActor]:
     actor: BlobActor = request.param(BlobSettings(min_free_bytes=0, max_upload_bytes=5_000_000), tmp_path)
     await actor.start()
-    await stage.server.add(actor, BlobService.INFO)
-    await stage.server.add(actor, BlobFileService.INFO)
+    await hall.server.add(actor, BlobService.INFO)
+    await hall.server.add(actor, BlobFileService.INFO)
     yield actor
     await actor.stop()
 
@@ -236,13 +236,13 @@ async def test_a_client_that_goes_away_leaves_nothing(gateway: Gateway, web: htt
     assert holding(tmp_path) == []
 
 
-async def test_each_key_has_its_own_blobs_and_needs_the_scope(stage: Stage, blobs: BlobActor) -> None:
+async def test_each_key_has_its_own_blobs_and_needs_the_scope(hall: Hall, blobs: BlobActor) -> None:
     keys = [
         KeySettings(name=name, hash=hash_key(f"tr-{name}"), scopes=[scope])
         for name, scope in (("ada", "blobs"), ("bob", "blobs"), ("eve", "chat"))
     ]
     settings = DoorSettings(http=HttpSettings(port=0), auth=AuthSettings(keys=keys))
-    async with stage.gateway(settings) as gateway, httpx.AsyncClient(base_url=address(gateway)) as web:
+    async with hall.gateway(settings) as gateway, httpx.AsyncClient(base_url=address(gateway)) as web:
         head = {name: {"authorization": f"Bearer tr-{name}"} for name in ("ada", "bob", "eve")}
         made = await web.post("/v1/blobs", content=b"x", headers=head["ada"])
         where = made.headers["location"]

@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import websockets
 
-from bus.testing.stage import until
+from bus.testing.hall import until
 from gateway.access import LOCAL, Pass
 from gateway.codec import BinaryForm
 from gateway.door_call import DoorCall

@@ -78,8 +78,8 @@ class Greeter(EchoActor):
             yield ConverseResponse(text=request.text)
 
 
-async def test_a_handler_that_speaks_first_is_heard(staged: Any) -> None:
-    async with staged(Greeter()) as stage, stage.gateway() as gateway:
+async def test_a_handler_that_speaks_first_is_heard(hall_of: Any) -> None:
+    async with hall_of(Greeter()) as hall, hall.gateway() as gateway:
         async with insecure(gateway.grpc_target) as channel:
             call = channel.stream_stream(f"{ECHO}/Converse")()
             assert ConverseResponse.FromString(await call.read()).text == "welcome"
@@ -140,36 +140,36 @@ async def test_a_request_that_is_none_is_invalid(channel: Any) -> None:
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-async def test_a_deadline_ends_the_handler_too(channel: Any, stage: Any) -> None:
+async def test_a_deadline_ends_the_handler_too(channel: Any, hall: Any) -> None:
     request = RepeatRequest(count=1000)
     request.interval.FromMilliseconds(50)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         async for _ in channel.unary_stream(f"{ECHO}/Repeat")(request.SerializeToString(), timeout=0.3):
             pass
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    await quiet(stage)
+    await quiet(hall)
 
 
-async def quiet(stage: Any) -> None:
-    while stage.server.active_calls:
+async def quiet(hall: Any) -> None:
+    while hall.server.active_calls:
         await asyncio.sleep(0)
 
 
-async def test_cancelling_frees_the_handler(channel: Any, stage: Any) -> None:
+async def test_cancelling_frees_the_handler(channel: Any, hall: Any) -> None:
     call = channel.stream_stream(f"{ECHO}/Converse")()
     await call.write(ConverseRequest(text="x").SerializeToString())
     await call.read()
-    assert stage.server.active_calls == 1
+    assert hall.server.active_calls == 1
     call.cancel()
-    await quiet(stage)
+    await quiet(hall)
 
 
-async def test_a_stream_goes_on_through_another_gateway(stage: Any) -> None:
+async def test_a_stream_goes_on_through_another_gateway(hall: Any) -> None:
     request = RepeatRequest(count=300)
     request.interval.FromMilliseconds(1)
     indexes, after = [], 0
-    async with stage.gateway() as second:
-        async with stage.gateway() as first, insecure(first.grpc_target) as channel:
+    async with hall.gateway() as second:
+        async with hall.gateway() as first, insecure(first.grpc_target) as channel:
             metadata = (("troupe-resume-key-bin", KEY),)
             call = channel.unary_stream(f"{ECHO}/Repeat")(request.SerializeToString(), metadata=metadata)
             async for message in call:

@@ -50,13 +50,13 @@ def hub(gateway: Any) -> Hub:
     return found
 
 
-async def supervised(stage: Any, **states: ActorState) -> None:
-    await stage.server.add(Supervisor(**states), HealthService.INFO)
+async def supervised(hall: Any, **states: ActorState) -> None:
+    await hall.server.add(Supervisor(**states), HealthService.INFO)
 
 
-async def test_the_hub_is_ready_when_every_actor_serves(stage: Any, hub: Hub) -> None:
+async def test_the_hub_is_ready_when_every_actor_serves(hall: Any, hub: Hub) -> None:
     serving = ActorState.ACTOR_STATE_SERVING
-    await supervised(stage, llama=serving, echo=serving, gateway=ActorState.ACTOR_STATE_STARTING)
+    await supervised(hall, llama=serving, echo=serving, gateway=ActorState.ACTOR_STATE_STARTING)
     found = await Probe(hub, Presence(hub.transport)).readiness()
     assert found.ready
     assert set(found.actors) == {"llama", "echo"}
@@ -66,20 +66,20 @@ async def test_the_hub_is_ready_when_every_actor_serves(stage: Any, hub: Hub) ->
 
 
 @pytest.mark.parametrize("state", ["STARTING", "BACKING_OFF", "FAILED", "DRAINING", "STOPPED"])
-async def test_one_actor_that_does_not_serve_is_named(stage: Any, hub: Hub, state: str) -> None:
-    await supervised(stage, llama=getattr(ActorState, f"ACTOR_STATE_{state}"), echo=ActorState.ACTOR_STATE_SERVING)
+async def test_one_actor_that_does_not_serve_is_named(hall: Any, hub: Hub, state: str) -> None:
+    await supervised(hall, llama=getattr(ActorState, f"ACTOR_STATE_{state}"), echo=ActorState.ACTOR_STATE_SERVING)
     found = await Probe(hub, Presence(hub.transport)).readiness()
     assert not found.ready
     assert (found.actors["llama"].ready, found.actors["llama"].state) == (False, state.lower())
     assert found.actors["echo"].ready
 
 
-async def test_without_a_supervisor_those_that_are_heard_count(stage: Any, hub: Hub) -> None:
+async def test_without_a_supervisor_those_that_are_heard_count(hall: Any, hub: Hub) -> None:
     presence = Presence(hub.transport)
     await presence.start()
     heard = asyncio.Event()
     presence.subscribe(lambda change: heard.set() if change.seen.actor == "llama" else None)
-    transport = MemoryTransport(stage.broker)
+    transport = MemoryTransport(hall.broker)
     heart = Heart(transport, "llama")
     heart.state = "serving"
     heart.start()
@@ -91,12 +91,12 @@ async def test_without_a_supervisor_those_that_are_heard_count(stage: Any, hub: 
     assert (found.actors["llama"].state, found.actors["llama"].processes) == ("serving", 1)
 
 
-async def test_a_supervisor_that_does_not_answer_is_no_actor(stage: Any, hub: Hub) -> None:
+async def test_a_supervisor_that_does_not_answer_is_no_actor(hall: Any, hub: Hub) -> None:
     presence = Presence(hub.transport)
     await presence.start()
     heard: asyncio.Queue[str] = asyncio.Queue()
     presence.subscribe(lambda change: heard.put_nowait(change.seen.actor))
-    hearts = [Heart(MemoryTransport(stage.broker), actor) for actor in ("supervisor", "echo")]
+    hearts = [Heart(MemoryTransport(hall.broker), actor) for actor in ("supervisor", "echo")]
     for heart in hearts:
         heart.state = "serving"
         heart.start()
@@ -108,9 +108,9 @@ async def test_a_supervisor_that_does_not_answer_is_no_actor(stage: Any, hub: Hu
     await presence.stop()
 
 
-async def test_an_actor_that_serves_and_has_trouble_is_not_ready_and_says_why(stage: Any, hub: Hub) -> None:
+async def test_an_actor_that_serves_and_has_trouble_is_not_ready_and_says_why(hall: Any, hub: Hub) -> None:
     supervisor = Supervisor(llama=ActorState.ACTOR_STATE_SERVING)
-    await stage.server.add(supervisor, HealthService.INFO)
+    await hall.server.add(supervisor, HealthService.INFO)
     probe = Probe(hub, Presence(hub.transport))
     assert (await probe.readiness()).ready
     supervisor.actors[0].trouble = "tiny is started again."
@@ -127,9 +127,9 @@ async def test_an_empty_hub_is_not_ready(hub: Hub) -> None:
 
 @pytest.mark.parametrize(("kind", "error"), [(CutTransport, "cannot be reached"), (HungTransport, "no answer in time")])
 async def test_a_bus_that_is_away_is_named_and_actors_are_not_asked(
-    hub: Hub, stage: Any, kind: type[MemoryTransport], error: str
+    hub: Hub, hall: Any, kind: type[MemoryTransport], error: str
 ) -> None:
-    cut = replace(hub, transport=kind(stage.broker))
+    cut = replace(hub, transport=kind(hall.broker))
     found = await Probe(cut, Presence(cut.transport)).readiness()
     assert not found.ready
     assert error in found.dependencies["bus"].error

@@ -35,9 +35,9 @@ class Listing(ModelService):
 
 @pytest.mark.parametrize(("chosen", "chat"), [("", "b"), ("small", "small")])
 async def test_what_the_settings_leave_open_the_hub_says_for_each_service(
-    stage: Any, gateway: Any, chosen: str, chat: str
+    hall: Any, gateway: Any, chosen: str, chat: str
 ) -> None:
-    transport = MemoryTransport(stage.broker)
+    transport = MemoryTransport(hall.broker)
     server = Server(transport)
     await server.add(Listing(), ModelService.INFO)
     names = Names(ModelSettings(default=chosen))

@@ -53,9 +53,9 @@ async def test_a_client_that_claims_to_have_read_and_does_not_fills_no_memory() 
 
 
 async def test_what_a_draining_server_refuses_is_served_by_another_with_all_its_requests(
-    gateway: Any, stage: Any
+    gateway: Any, hall: Any
 ) -> None:
-    leaving = HesitantTransport(MemoryTransport(stage.broker))
+    leaving = HesitantTransport(MemoryTransport(hall.broker))
     server = Server(leaving)
     await server.add(EchoActor(), EchoService.INFO)
     draining = asyncio.create_task(server.drain(1.0))

@@ -115,34 +115,34 @@ async def test_a_client_that_gives_no_credit_gets_its_window_and_no_more(gateway
     assert received + len(payloads) == 1000
 
 
-async def test_cancel_ends_the_call_and_its_handler(gateway: Any, stage: Any) -> None:
+async def test_cancel_ends_the_call_and_its_handler(gateway: Any, hall: Any) -> None:
     async with connected(gateway.websocket_url, "troupe.v1.binary") as socket:
         await send(socket, opening("stopped", "Converse", half_close=False))
         await receive(socket)
-        assert stage.server.active_calls == 1
+        assert hall.server.active_calls == 1
         await send(socket, Frame(call_id="stopped", cancel=Cancel(reason="enough")))
         _, close = await until_close(socket, "stopped")
         assert reason_of(close) == "CANCELLED"
-        await quiet(stage)
+        await quiet(hall)
 
 
-async def quiet(stage: Any) -> None:
-    while stage.server.active_calls:
+async def quiet(hall: Any) -> None:
+    while hall.server.active_calls:
         await asyncio.sleep(0)
 
 
-async def test_a_lost_client_cancels_what_it_cannot_resume(gateway: Any, stage: Any) -> None:
+async def test_a_lost_client_cancels_what_it_cannot_resume(gateway: Any, hall: Any) -> None:
     async with connected(gateway.websocket_url, "troupe.v1.binary") as socket:
         await send(socket, opening("lost", "Converse", half_close=False))
         await receive(socket)
-    await quiet(stage)
+    await quiet(hall)
 
 
 @pytest.mark.parametrize("seed", range(10))
-async def test_a_stream_survives_cuts_and_changes_of_gateway(stage: Any, seed: int) -> None:
+async def test_a_stream_survives_cuts_and_changes_of_gateway(hall: Any, seed: int) -> None:
     rng = random.Random(seed)
     total, last, epoch, indexes = 400, 0, 0, []
-    async with stage.gateway() as first, stage.gateway() as second:
+    async with hall.gateway() as first, hall.gateway() as second:
         begin = opening("resumed", "Repeat", RepeatRequest(count=total), resume_key=KEY, initial_credit=32)
         frames = [begin]
         done = False
@@ -403,10 +403,10 @@ async def test_a_connection_may_not_have_too_many_calls(gateway: Any, frame: Fra
     assert reason_of(close) == "TOO_MANY_CALLS"
 
 
-async def test_a_flood_of_messages_ends_the_connection(stage: Any, door_settings: DoorSettings) -> None:
+async def test_a_flood_of_messages_ends_the_connection(hall: Any, door_settings: DoorSettings) -> None:
     limits = replace(door_settings.limits, messages_per_second=10, message_burst=20)
     async with (
-        stage.gateway(replace(door_settings, limits=limits)) as gateway,
+        hall.gateway(replace(door_settings, limits=limits)) as gateway,
         connected(gateway.websocket_url, "troupe.v1.binary") as socket,
     ):
         with pytest.raises(websockets.ConnectionClosedError):
@@ -420,9 +420,9 @@ def limited(settings: DoorSettings, **limits: Any) -> DoorSettings:
     return replace(settings, limits=replace(settings.limits, **limits))
 
 
-async def test_payloads_within_credit_are_no_flood(stage: Any, door_settings: DoorSettings) -> None:
+async def test_payloads_within_credit_are_no_flood(hall: Any, door_settings: DoorSettings) -> None:
     settings = limited(door_settings, messages_per_second=1, message_burst=20)
-    async with stage.gateway(settings) as gateway, connected(gateway.websocket_url, "troupe.v1.binary") as socket:
+    async with hall.gateway(settings) as gateway, connected(gateway.websocket_url, "troupe.v1.binary") as socket:
         await send(socket, opening("upload", "Collect", half_close=False))
         granted = sent = 0
         while sent < 500:
@@ -438,10 +438,10 @@ async def test_payloads_within_credit_are_no_flood(stage: Any, door_settings: Do
 
 
 async def test_a_call_that_floods_with_controls_ends_and_its_neighbour_goes_on(
-    stage: Any, door_settings: DoorSettings
+    hall: Any, door_settings: DoorSettings
 ) -> None:
     settings = limited(door_settings, messages_per_second=1, message_burst=40)
-    async with stage.gateway(settings) as gateway, connected(gateway.websocket_url, "troupe.v1.binary") as socket:
+    async with hall.gateway(settings) as gateway, connected(gateway.websocket_url, "troupe.v1.binary") as socket:
         await send(socket, opening("quiet", "Converse", half_close=False))
         await send(socket, opening("loud", "Converse", half_close=False))
         for number in range(25):
@@ -456,10 +456,10 @@ async def test_a_call_that_floods_with_controls_ends_and_its_neighbour_goes_on(
 
 
 async def test_calls_beyond_the_rate_are_refused_before_the_connection_is_closed(
-    stage: Any, door_settings: DoorSettings
+    hall: Any, door_settings: DoorSettings
 ) -> None:
     settings = limited(door_settings, messages_per_second=1, message_burst=20)
-    async with stage.gateway(settings) as gateway, connected(gateway.websocket_url, "troupe.v1.binary") as socket:
+    async with hall.gateway(settings) as gateway, connected(gateway.websocket_url, "troupe.v1.binary") as socket:
         await send(socket, opening("before", "Converse", half_close=False))
         reasons = []
         for number in range(25):
@@ -503,7 +503,7 @@ async def test_a_first_request_that_never_becomes_whole_ends_its_call(
     assert gateway.hub.limits.call().in_use == 0
 
 
-async def test_a_text_client_that_waits_for_no_credit_fills_no_memory(staged: Any) -> None:
+async def test_a_text_client_that_waits_for_no_credit_fills_no_memory(hall_of: Any) -> None:
     class Deaf(EchoActor):
         async def converse(
             self, requests: AsyncIterator[ConverseRequest], ctx: Context
@@ -513,7 +513,7 @@ async def test_a_text_client_that_waits_for_no_credit_fills_no_memory(staged: An
 
     opened = {"protocolVersion": 1, "method": f"{ECHO}/Converse"}
     text = "x" * 1_000_000
-    async with staged(Deaf()) as stage, stage.gateway() as gateway, connected(gateway.websocket_url) as socket:
+    async with hall_of(Deaf()) as hall, hall.gateway() as gateway, connected(gateway.websocket_url) as socket:
         await socket.send(json.dumps({"callId": "t", "open": opened}))
         for _ in range(8):  # 4 MiB wait at most, and of the first all pieces but its last count as taken
             await socket.send(json.dumps({"callId": "t", "payload": [{"text": text}]}))
@@ -522,11 +522,11 @@ async def test_a_text_client_that_waits_for_no_credit_fills_no_memory(staged: An
     assert "CREDIT_EXCEEDED" in json.dumps(frame)
 
 
-async def test_requests_go_on_over_another_connection(stage: Any) -> None:
+async def test_requests_go_on_over_another_connection(hall: Any) -> None:
     def words(*numbers: int) -> list[bytes]:
         return [CollectRequest(text=str(number)).SerializeToString() for number in numbers]
 
-    async with stage.gateway() as first, stage.gateway() as second:
+    async with hall.gateway() as first, hall.gateway() as second:
         async with connected(first.websocket_url, "troupe.v1.binary") as socket:
             await send(socket, opening("kept", "Collect", half_close=False, resume_key=KEY))
             epoch = (await receive(socket)).epoch
@@ -610,7 +610,7 @@ def deliver(relay: Any, frame: Frame) -> None:
     relay.deliver(Message("", frame.SerializeToString(), relay.peer), 0.0)
 
 
-async def test_a_short_message_does_not_wait_in_the_systems_buffers_either(gateway: Any, stage: Any) -> None:
+async def test_a_short_message_does_not_wait_in_the_systems_buffers_either(gateway: Any, hall: Any) -> None:
     """A client that takes little at a time: what it has not taken waits in the hub, where calls take turns."""
     port = int(gateway.websocket_url.removesuffix("/ws").rpartition(":")[2])
     with socket.socket() as plain:
@@ -623,7 +623,7 @@ async def test_a_short_message_does_not_wait_in_the_systems_buffers_either(gatew
             document = RepeatRequest(text="x" * 32_000, count=110)
             await send(slow, opening("document", "Repeat", document, initial_credit=1024))
             passed = (await receive(slow)).ByteSize()
-            await stage.server.idle()
+            await hall.server.idle()
             await send(slow, opening("sound", "Echo", EchoRequest(text="x" * 640)))
             while (frame := await receive(slow)).call_id != "sound":
                 passed += frame.ByteSize()

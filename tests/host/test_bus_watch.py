@@ -16,7 +16,7 @@ from host.settings import SupervisorSettings
 from host.supervision import Child, State
 
 
-class Stage:
+class Hall:
     def __init__(self, server: EmbeddedServer) -> None:
         self.server = server
         self.states: asyncio.Queue[State] = asyncio.Queue()
@@ -34,54 +34,52 @@ class Stage:
 
 
 @pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+async def hall(tmp_path: Path) -> AsyncIterator[Hall]:
     async with EmbeddedServer(tmp_path) as server:
-        stage = Stage(server)
-        await stage.until(State.SERVING)
-        yield stage
-        stage.running.cancel()
-        await asyncio.gather(stage.running, return_exceptions=True)
+        hall = Hall(server)
+        await hall.until(State.SERVING)
+        yield hall
+        hall.running.cancel()
+        await asyncio.gather(hall.running, return_exceptions=True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
-async def test_a_server_that_is_gone_or_hangs_is_started_again_on_its_port(
-    stage: Stage, number: signal.Signals
-) -> None:
-    port, pid = stage.server.port, stage.server.pid
+async def test_a_server_that_is_gone_or_hangs_is_started_again_on_its_port(hall: Hall, number: signal.Signals) -> None:
+    port, pid = hall.server.port, hall.server.pid
     os.kill(pid, number)
-    await stage.until(State.BACKING_OFF)
-    await stage.until(State.SERVING)
-    assert stage.server.pid not in (0, pid)
-    assert stage.server.port == port
-    assert await stage.server.answers(5.0)
+    await hall.until(State.BACKING_OFF)
+    await hall.until(State.SERVING)
+    assert hall.server.pid not in (0, pid)
+    assert hall.server.port == port
+    assert await hall.server.answers(5.0)
 
 
 async def test_while_the_watcher_hears_itself_the_server_is_not_asked(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def asked(_: float) -> bool:
         raise AssertionError("it was asked")
 
-    monkeypatch.setattr(stage.server, "answers", asked)
+    monkeypatch.setattr(hall.server, "answers", asked)
     monkeypatch.setattr(bus_watch, "HEARD_SECONDS", 60.0)
-    stage.watch.heard_itself()
-    await stage.watch._probe()
+    hall.watch.heard_itself()
+    await hall.watch._probe()
 
 
-async def test_a_server_comes_back_while_nothing_can_be_written(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_comes_back_while_nothing_can_be_written(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(file: Path, content: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(file))
 
     monkeypatch.setattr(embedded, "_write_private", full)
-    os.kill(stage.server.pid, signal.SIGKILL)
-    await stage.until(State.BACKING_OFF)
-    await stage.until(State.SERVING)
-    assert (stage.server.home / "nats" / "address.json").exists()
-    assert stage.problems.empty()
+    os.kill(hall.server.pid, signal.SIGKILL)
+    await hall.until(State.BACKING_OFF)
+    await hall.until(State.SERVING)
+    assert (hall.server.home / "nats" / "address.json").exists()
+    assert hall.problems.empty()
 
 
 async def test_a_server_that_cannot_come_back_is_tried_again_and_then_told_with_the_reason(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tries = 0
 
@@ -90,15 +88,15 @@ async def test_a_server_that_cannot_come_back_is_tried_again_and_then_told_with_
         tries += 1
         raise ServerError("there is no room")
 
-    monkeypatch.setattr(stage.server, "restart", full)
+    monkeypatch.setattr(hall.server, "restart", full)
     monkeypatch.setattr(supervision, "FIRST_PAUSE_SECONDS", 0.01)
-    os.kill(stage.server.pid, signal.SIGKILL)
-    problem = await asyncio.wait_for(stage.problems.get(), 20)
+    os.kill(hall.server.pid, signal.SIGKILL)
+    problem = await asyncio.wait_for(hall.problems.get(), 20)
     assert problem.startswith("The NATS server ends again and again (could not be started: there is no room); see ")
     assert tries == SupervisorSettings().max_restarts
 
 
-async def test_whoever_watches_no_longer_leaves_the_server_as_it_is(stage: Stage) -> None:
-    stage.running.cancel()
-    await asyncio.gather(stage.running, return_exceptions=True)
-    assert await stage.server.answers(5.0)
+async def test_whoever_watches_no_longer_leaves_the_server_as_it_is(hall: Hall) -> None:
+    hall.running.cancel()
+    await asyncio.gather(hall.running, return_exceptions=True)
+    assert await hall.server.answers(5.0)

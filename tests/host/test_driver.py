@@ -43,7 +43,7 @@ class Played:
         return Heartbeat(process=f"{self.name}-{self.instance}-x", actor=self.name, state=state, **engine)
 
 
-class Stage:
+class Hall:
     """A driver of two processes, and what it tells."""
 
     def __init__(self, **options: Any) -> None:
@@ -84,104 +84,104 @@ class Stage:
 
 
 @pytest.fixture
-async def stage() -> AsyncIterator[Stage]:
-    stage = Stage()
-    yield stage
-    await stage.driver.end()
+async def hall() -> AsyncIterator[Hall]:
+    hall = Hall()
+    yield hall
+    await hall.driver.end()
 
 
-async def both(stage: Stage) -> tuple[Played, Played]:
+async def both(hall: Hall) -> tuple[Played, Played]:
     """Both, serving."""
-    stage.driver.start()
-    first, second = await stage.played.get(), await stage.played.get()
+    hall.driver.start()
+    first, second = await hall.played.get(), await hall.played.get()
     for played in (first, second):
         await asyncio.sleep(0)
-        stage.driver.heard(played.beat())
-    assert {child.state for child in stage.supervision.children.values()} == {State.SERVING}
+        hall.driver.heard(played.beat())
+    assert {child.state for child in hall.supervision.children.values()} == {State.SERVING}
     return first, second
 
 
-async def test_a_beat_belongs_to_the_process_whose_instance_it_names(stage: Stage) -> None:
-    first, _ = await both(stage)
-    stage.driver.heard(Heartbeat(process="a-other-x", actor="a", state="draining"))
-    assert stage.supervision.children["a"].process == f"a-{first.instance}-x"
+async def test_a_beat_belongs_to_the_process_whose_instance_it_names(hall: Hall) -> None:
+    first, _ = await both(hall)
+    hall.driver.heard(Heartbeat(process="a-other-x", actor="a", state="draining"))
+    assert hall.supervision.children["a"].process == f"a-{first.instance}-x"
 
 
-async def test_one_that_ends_is_told_of_and_started_again_under_another_instance(stage: Stage) -> None:
-    first, second = await both(stage)
+async def test_one_that_ends_is_told_of_and_started_again_under_another_instance(hall: Hall) -> None:
+    first, second = await both(hall)
     first.end("it crashed")
-    again = await stage.played.get()
+    again = await hall.played.get()
     assert (again.name, again.instance != first.instance, second.told) == ("a", True, [])
-    assert stage.gone == [f"a-{first.instance}-x"]
-    assert stage.supervision.children["a"].last_exit == "it crashed"
+    assert hall.gone == [f"a-{first.instance}-x"]
+    assert hall.supervision.children["a"].last_exit == "it crashed"
 
 
-async def test_an_end_that_cannot_be_told_hinders_no_start(stage: Stage) -> None:
-    stage.unreachable = True
-    first, _ = await both(stage)
+async def test_an_end_that_cannot_be_told_hinders_no_start(hall: Hall) -> None:
+    hall.unreachable = True
+    first, _ = await both(hall)
     first.end("it crashed")
-    assert (await stage.played.get()).name == "a"
+    assert (await hall.played.get()).name == "a"
 
 
-async def test_a_program_that_cannot_be_started_fails_with_the_reason(stage: Stage) -> None:
-    stage.broken = True
-    stage.driver.start()
-    await stage.until("a", State.FAILED)
-    assert "could not be started: no such program" in stage.supervision.children["a"].last_exit
-    assert "a" in stage.failed
+async def test_a_program_that_cannot_be_started_fails_with_the_reason(hall: Hall) -> None:
+    hall.broken = True
+    hall.driver.start()
+    await hall.until("a", State.FAILED)
+    assert "could not be started: no such program" in hall.supervision.children["a"].last_exit
+    assert "a" in hall.failed
 
 
-async def test_a_stop_ends_group_after_group_and_is_over_when_all_have_ended(stage: Stage) -> None:
-    first, second = await both(stage)
-    stage.driver.stop()
-    await asyncio.wait_for(stage.driver.finished.wait(), 10)
+async def test_a_stop_ends_group_after_group_and_is_over_when_all_have_ended(hall: Hall) -> None:
+    first, second = await both(hall)
+    hall.driver.stop()
+    await asyncio.wait_for(hall.driver.finished.wait(), 10)
     assert (first.told, second.told) == (["terminate"], ["terminate"])
-    assert stage.driver.supervision.settled
+    assert hall.driver.supervision.settled
 
 
-async def test_whoever_watches_no_longer_leaves_nobody_running_unless_it_is_asked_to(stage: Stage) -> None:
-    first, second = await both(stage)
-    await stage.driver.end(leave=True)
+async def test_whoever_watches_no_longer_leaves_nobody_running_unless_it_is_asked_to(hall: Hall) -> None:
+    first, second = await both(hall)
+    await hall.driver.end(leave=True)
     assert (first.told, second.told) == ([], [])
 
 
 async def test_what_is_ended_is_killed() -> None:
-    stage = Stage()
-    first, second = await both(stage)
-    await stage.driver.end()
+    hall = Hall()
+    first, second = await both(hall)
+    await hall.driver.end()
     assert (first.told, second.told) == (["kill"], ["kill"])
 
 
 async def test_a_watcher_that_fails_says_so_and_leaves_nobody_unwatched(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "TICK_SECONDS", 0.001)
-    first, _ = await both(stage)
-    monkeypatch.setattr(stage.supervision, "tick", None)
+    first, _ = await both(hall)
+    monkeypatch.setattr(hall.supervision, "tick", None)
     with pytest.raises(TypeError):
-        await asyncio.wait_for(asyncio.shield(stage.driver.failure), 10)
+        await asyncio.wait_for(asyncio.shield(hall.driver.failure), 10)
     assert first.told == ["kill"]
 
 
-async def test_what_runs_for_a_process_belongs_to_no_call(stage: Stage) -> None:
+async def test_what_runs_for_a_process_belongs_to_no_call(hall: Hall) -> None:
     with structlog.contextvars.bound_contextvars(call_id="c-1"):
-        stage.driver.start()
-    first = await stage.played.get()
+        hall.driver.start()
+    first = await hall.played.get()
     with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
         first.end("it crashed")
-        await stage.until("a", State.BACKING_OFF)
+        await hall.until("a", State.BACKING_OFF)
     assert [line for line in lines if "call_id" in line] == []
     assert [line["last_exit"] for line in lines if line["event"] == "process.state"] == ["it crashed"]
 
 
-async def test_once_all_is_settled_no_time_is_kept_until_somebody_asks(stage: Stage) -> None:
-    stage.broken = True
-    stage.driver.start()
-    await stage.until("b", State.FAILED)
-    await stage.until("a", State.FAILED) if stage.supervision.children["a"].state is not State.FAILED else None
-    while stage.driver._tasks:
+async def test_once_all_is_settled_no_time_is_kept_until_somebody_asks(hall: Hall) -> None:
+    hall.broken = True
+    hall.driver.start()
+    await hall.until("b", State.FAILED)
+    await hall.until("a", State.FAILED) if hall.supervision.children["a"].state is not State.FAILED else None
+    while hall.driver._tasks:
         await asyncio.sleep(0.01)
-    stage.broken = False
-    stage.driver.do(stage.supervision.revive(0.0))
-    assert (await stage.played.get()).name == "a"
-    assert stage.driver._ticking
+    hall.broken = False
+    hall.driver.do(hall.supervision.revive(0.0))
+    assert (await hall.played.get()).name == "a"
+    assert hall.driver._ticking

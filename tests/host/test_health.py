@@ -15,22 +15,22 @@ from troupe.health.v1 import ActorState, CheckRequest, HealthService, HealthServ
 NOW = 1000.0
 
 
-class Stage:
+class Hall:
     def __init__(self) -> None:
         self.children = {"gateway": Child("gateway", State.SERVING), "echo": Child("echo", State.STARTING)}
         self.actor = HealthActor(self.children, clock=lambda: NOW)
 
 
 @pytest.fixture
-def stage() -> Stage:
-    return Stage()
+def hall() -> Hall:
+    return Hall()
 
 
 @pytest.fixture
-async def client(stage: Stage) -> AsyncIterator[HealthServiceClient]:
+async def client(hall: Hall) -> AsyncIterator[HealthServiceClient]:
     broker = MemoryBroker()
     server = Server(MemoryTransport(broker, "supervisor-1"))
-    await server.add(stage.actor, HealthService.INFO)
+    await server.add(hall.actor, HealthService.INFO)
     channel = Channel(MemoryTransport(broker, "gateway-1"))
     async with asyncio.timeout(10):
         yield HealthServiceClient(channel)
@@ -38,8 +38,8 @@ async def client(stage: Stage) -> AsyncIterator[HealthServiceClient]:
         await server.drain(0)
 
 
-async def test_check_tells_every_process_in_order(stage: Stage, client: HealthServiceClient) -> None:
-    stage.children["echo"] = Child(
+async def test_check_tells_every_process_in_order(hall: Hall, client: HealthServiceClient) -> None:
+    hall.children["echo"] = Child(
         "echo", State.FAILED, restarts=5, last_exit="ended by SIGABRT", since=NOW - 60, process="", pid=0
     )
     gateway, echo = (await client.check(CheckRequest())).actors
@@ -55,16 +55,16 @@ async def test_check_tells_since_when_the_hub_runs_and_what_it_is(client: Health
 
 
 @pytest.mark.parametrize("state", State)
-async def test_every_state_has_a_name_in_the_contract(stage: Stage, client: HealthServiceClient, state: State) -> None:
-    stage.children["echo"].state = state
+async def test_every_state_has_a_name_in_the_contract(hall: Hall, client: HealthServiceClient, state: State) -> None:
+    hall.children["echo"].state = state
     told = (await client.check(CheckRequest())).actors[1].state
     assert ActorState.Name(told) == f"ACTOR_STATE_{state.name}"
 
 
-async def test_watch_tells_at_once_and_again_after_each_change(stage: Stage, client: HealthServiceClient) -> None:
+async def test_watch_tells_at_once_and_again_after_each_change(hall: Hall, client: HealthServiceClient) -> None:
     watching = aiter(client.watch(WatchRequest()))
     assert (await anext(watching)).actors[1].state == ActorState.ACTOR_STATE_STARTING
     for state in (State.SERVING, State.BACKING_OFF, State.STARTING):
-        stage.children["echo"].state = state
-        stage.actor.changed()
+        hall.children["echo"].state = state
+        hall.actor.changed()
         assert ActorState.Name((await anext(watching)).actors[1].state).endswith(state.name)

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from bus.testing.call_contract.behalf import BEHALF
+from bus.testing.call_contract.continues import CONTINUES
 from bus.testing.call_contract.ends import ENDS
 from bus.testing.call_contract.refusals import REFUSALS
 from bus.testing.call_contract.repeats import REPEATS
@@ -13,7 +14,18 @@ from bus.testing.call_contract.three_deep import THREE_DEEP
 from bus.testing.call_contract.waits import WAITS
 from bus.testing.transport_contract import Clause, Make
 
-CALL_CONTRACT: list[Clause] = [*SHAPES, *ENDS, *BEHALF, *SERVING, *REPEATS, *WAITS, *THREE_DEEP, *REFUSALS, *RESUME]
+CALL_CONTRACT: list[Clause] = [
+    *SHAPES,
+    *ENDS,
+    *BEHALF,
+    *SERVING,
+    *REPEATS,
+    *CONTINUES,
+    *WAITS,
+    *THREE_DEEP,
+    *REFUSALS,
+    *RESUME,
+]
 
 
 async def call_contract(make_bus: Callable[[], Awaitable[Make]]) -> None:

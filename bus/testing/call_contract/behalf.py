@@ -14,7 +14,7 @@ from bus.errors import Code, RpcError
 from bus.priority import Priority
 from bus.service import MethodInfo, Policy, ServiceInfo
 from bus.testing.chain import DEPTH, OWN, Chain, method, progress_of
-from bus.testing.stage import HOLD, SAY, TELL, Probe, Stage, failure, say, until, within
+from bus.testing.hall import HOLD, SAY, TELL, Hall, Probe, failure, say, until, within
 from bus.testing.transport_contract import Clause, Make
 from troupe.rpc.v1 import Progress
 
@@ -35,8 +35,8 @@ PATIENT_SERVICE = ServiceInfo(PATIENT.service, [PATIENT])
 
 
 async def who_calls_is_who_called_however_deep(make: Make) -> None:
-    async with Stage(make) as stage:
-        chain = Chain(stage)
+    async with Hall(make) as hall:
+        chain = Chain(hall)
         channel = await chain.start()
         await within(channel.unary(method("Say"), say("x"), 30.0, {**ANNA.metadata(), **TRACE}))
         assert [ctx.behalf for ctx in chain.contexts] == [ANNA] * DEPTH
@@ -48,8 +48,8 @@ async def who_calls_is_who_called_however_deep(make: Make) -> None:
 
 
 async def in_its_own_name_an_actor_takes_nothing_of_its_callers_but_time_and_trace(make: Make) -> None:
-    async with Stage(make) as stage:
-        chain = Chain(stage)
+    async with Hall(make) as hall:
+        chain = Chain(hall)
         channel = await chain.start()
         await within(channel.unary(method("Say"), say("x"), 30.0, {**ANNA.metadata(), **TRACE, OWN: "yes"}))
         first, *others = chain.contexts
@@ -61,10 +61,10 @@ async def in_its_own_name_an_actor_takes_nothing_of_its_callers_but_time_and_tra
 
 
 async def a_call_is_made_on_the_behalf_that_is_named(make: Make) -> None:
-    async with Stage(make) as stage:
+    async with Hall(make) as hall:
         probe = Probe()
-        await stage.serve(probe)
-        channel = await stage.channel()
+        await hall.serve(probe)
+        channel = await hall.channel()
         with on_behalf_of(ANNA):
             await within(channel.unary(SAY, say("")))
         await within(channel.unary(SAY, say("")))
@@ -72,11 +72,11 @@ async def a_call_is_made_on_the_behalf_that_is_named(make: Make) -> None:
 
 
 async def a_priority_is_lowered_by_the_caller_and_the_method_and_raised_by_nobody(make: Make) -> None:
-    async with Stage(make) as stage:
+    async with Hall(make) as hall:
         probe, batch = Probe(), Probe()
-        await stage.serve(probe)
-        await stage.serve(batch, PATIENT_SERVICE)
-        channel = await stage.channel()
+        await hall.serve(probe)
+        await hall.serve(batch, PATIENT_SERVICE)
+        channel = await hall.channel()
 
         async def seen(of: Probe, called: MethodInfo, behalf: Behalf, asked: str = "") -> Priority:
             with on_behalf_of(behalf):
@@ -125,12 +125,12 @@ async def a_task_that_outlives_its_handler_is_not_bound_by_its_deadline(make: Ma
 
 
 async def _outlive(make: Make, apart: bool) -> None:
-    async with Stage(make) as stage:
+    async with Hall(make) as hall:
         held = Probe()
-        held_server = await stage.serve(held)
-        leaver = _Leaver(await stage.channel(), apart)
-        await stage.serve(leaver, PATIENT_SERVICE)
-        channel = await stage.channel()
+        held_server = await hall.serve(held)
+        leaver = _Leaver(await hall.channel(), apart)
+        await hall.serve(leaver, PATIENT_SERVICE)
+        channel = await hall.channel()
         await within(channel.unary(PATIENT, say(""), 0.3, ANNA.metadata()))
         await until(lambda: leaver.contexts[0].time_remaining() == 0.0)
         leaver.released.set()
@@ -145,8 +145,8 @@ async def _outlive(make: Make, apart: bool) -> None:
 
 
 async def headers_and_trailers_come_back_through_all_that_hand_them_on(make: Make) -> None:
-    async with Stage(make) as stage:
-        chain = Chain(stage)
+    async with Hall(make) as hall:
+        chain = Chain(hall)
         chain.last.name = "last"
         channel = await chain.start()
         call = channel.unary(method("Say"), say("x"))
@@ -163,10 +163,10 @@ async def headers_and_trailers_come_back_through_all_that_hand_them_on(make: Mak
 
 
 async def headers_go_ahead_of_the_answer(make: Make) -> None:
-    async with Stage(make) as stage:
-        await stage.serve(Probe())
-        channel = await stage.channel()
-        call = await stage.open(channel, TELL, "", window=1)
+    async with Hall(make) as hall:
+        await hall.serve(Probe())
+        channel = await hall.channel()
+        call = await hall.open(channel, TELL, "", window=1)
         await within(call.answered())
         assert call.headers == {"line": "short"}
         call.cancel()
@@ -179,14 +179,14 @@ class _Unspeakable(Probe):
 
 
 async def headers_that_cannot_travel_are_the_handlers_fault(make: Make) -> None:
-    async with Stage(make) as stage:
-        await stage.serve(_Unspeakable())
-        assert (await failure((await stage.channel()).unary(SAY, say("")))).code is Code.INTERNAL
+    async with Hall(make) as hall:
+        await hall.serve(_Unspeakable())
+        assert (await failure((await hall.channel()).unary(SAY, say("")))).code is Code.INTERNAL
 
 
 async def progress_is_handed_on_whole(make: Make) -> None:
-    async with Stage(make) as stage:
-        channel = await Chain(stage).start()
+    async with Hall(make) as hall:
+        channel = await Chain(hall).start()
         first, second = [response async for response in channel.server_stream(method("Tell"), say(""))]
         told = progress_of(first)
         assert told is not None
@@ -196,8 +196,8 @@ async def progress_is_handed_on_whole(make: Make) -> None:
 
 
 async def a_failure_is_the_same_at_every_depth(make: Make) -> None:
-    async with Stage(make) as stage:
-        channel = await Chain(stage).start()
+    async with Hall(make) as hall:
+        channel = await Chain(hall).start()
         error: RpcError = await failure(channel.unary(method("Fail"), say("luck")))
         assert (error.code, error.reason, error.reference) == (Code.FAILED_PRECONDITION, "NOT_TODAY", "ref-1")
 

@@ -9,7 +9,7 @@ from bus.channel import Channel
 from bus.errors import Code
 from bus.protocol import PROTOCOL_VERSION
 from bus.service import MethodInfo
-from bus.testing.stage import (
+from bus.testing.hall import (
     CRASH,
     FAIL,
     QUEUE,
@@ -17,8 +17,8 @@ from bus.testing.stage import (
     SAY,
     TELL,
     WAIT,
+    Hall,
     Probe,
-    Stage,
     drained,
     failure,
     refusal,
@@ -32,10 +32,10 @@ from troupe.rpc.v1 import Frame, Open, Progress
 
 
 async def a_deadline_ends_the_call_on_both_sides(make: Make) -> None:
-    async with Stage(make) as stage:
+    async with Hall(make) as hall:
         probe = Probe()
-        server = await stage.serve(probe)
-        channel = await stage.channel()
+        server = await hall.serve(probe)
+        channel = await hall.channel()
         started = time.monotonic()
         error = await failure(drained(channel.server_stream(WAIT, say(""), timeout=0.2)))
         assert error.code is Code.DEADLINE_EXCEEDED
@@ -46,24 +46,24 @@ async def a_deadline_ends_the_call_on_both_sides(make: Make) -> None:
 
 
 async def a_deadline_in_the_past_is_told_by_both_sides(make: Make) -> None:
-    async with Stage(make) as stage:
+    async with Hall(make) as hall:
         probe = Probe()
-        await stage.serve(probe)
-        channel = await stage.channel()
+        await hall.serve(probe)
+        channel = await hall.channel()
         for timeout in (0.0, -1.0):
             error = await failure(channel.unary(SAY, say(""), timeout=timeout))
             assert error.reason == "DEADLINE_EXCEEDED"
         opening = Open(protocol_version=PROTOCOL_VERSION, method=SAY.full_name)
         opening.timeout.FromNanoseconds(-1)
-        assert await refusal(stage, Frame(call_id="c", open=opening)) == "DEADLINE_EXCEEDED"
+        assert await refusal(hall, Frame(call_id="c", open=opening)) == "DEADLINE_EXCEEDED"
         assert probe.served == 0
 
 
 async def leaving_a_stream_early_cancels_its_handler(make: Make) -> None:
-    async with Stage(make) as stage:
+    async with Hall(make) as hall:
         probe = Probe()
-        server = await stage.serve(probe)
-        channel = await stage.channel()
+        server = await hall.serve(probe)
+        channel = await hall.channel()
         stream = channel.server_stream(WAIT, say(""))
         await within(anext(stream))
         await within(stream.aclose())
@@ -72,11 +72,11 @@ async def leaving_a_stream_early_cancels_its_handler(make: Make) -> None:
 
 
 async def cancelling_cascades_to_the_calls_that_a_handler_makes(make: Make) -> None:
-    async with Stage(make) as stage:
+    async with Hall(make) as hall:
         inner = Probe()
-        inner_server = await stage.serve(inner)
-        outer_server = await stage.serve(_Outer(await stage.channel()), OUTER_SERVICE)
-        channel = await stage.channel()
+        inner_server = await hall.serve(inner)
+        outer_server = await hall.serve(_Outer(await hall.channel()), OUTER_SERVICE)
+        channel = await hall.channel()
         stream = channel.server_stream(OUTER_NEST, say(""))
         assert (await within(anext(stream))).value == "waiting"
         await within(stream.aclose())
@@ -85,11 +85,11 @@ async def cancelling_cascades_to_the_calls_that_a_handler_makes(make: Make) -> N
 
 
 async def calls_of_a_handler_inherit_its_deadline(make: Make) -> None:
-    async with Stage(make) as stage:
+    async with Hall(make) as hall:
         inner = Probe()
-        await stage.serve(inner)
-        await stage.serve(_Outer(await stage.channel()), OUTER_SERVICE)
-        channel = await stage.channel()
+        await hall.serve(inner)
+        await hall.serve(_Outer(await hall.channel()), OUTER_SERVICE)
+        channel = await hall.channel()
         error = await failure(drained(channel.server_stream(OUTER_NEST, say(""), timeout=0.3)))
         assert error.code is Code.DEADLINE_EXCEEDED
         assert (inner.contexts[0].deadline or 0.0) > 0
@@ -106,14 +106,14 @@ class _Outer(Probe):
 
 
 async def a_call_that_waits_in_a_queue_can_be_cancelled(make: Make) -> None:
-    async with Stage(make) as stage:
+    async with Hall(make) as hall:
         probe = Probe()
-        server = await stage.serve(probe)
-        channel = await stage.channel()
-        first = await stage.open(channel, QUEUE, "", call_id="first")
+        server = await hall.serve(probe)
+        channel = await hall.channel()
+        first = await hall.open(channel, QUEUE, "", call_id="first")
         await within(anext(first))
         probe.started.clear()
-        second = await stage.open(channel, QUEUE, "", call_id="second")
+        second = await hall.open(channel, QUEUE, "", call_id="second")
         await within(probe.started.wait())
         second.cancel("enough")
         await within(probe.cancelled.wait())
@@ -123,28 +123,28 @@ async def a_call_that_waits_in_a_queue_can_be_cancelled(make: Make) -> None:
 
 
 async def an_error_arrives_with_all_its_details(make: Make) -> None:
-    async with Stage(make) as stage:
-        await stage.serve(Probe())
-        error = await failure((await stage.channel()).unary(FAIL, say("luck")))
+    async with Hall(make) as hall:
+        await hall.serve(Probe())
+        error = await failure((await hall.channel()).unary(FAIL, say("luck")))
         assert (error.code, error.message, error.reason) == (Code.FAILED_PRECONDITION, "No luck.", "NOT_TODAY")
         assert (error.metadata, error.retry_after) == ({"wanted": "luck"}, 2.5)
         assert (error.field, error.reference) == ("value", "ref-1")
 
 
 async def a_crash_of_a_handler_is_internal_and_tells_nothing_but_a_reference(make: Make) -> None:
-    async with Stage(make) as stage:
-        await stage.serve(Probe())
-        error = await failure((await stage.channel()).unary(CRASH, say("a secret")))
+    async with Hall(make) as hall:
+        await hall.serve(Probe())
+        error = await failure((await hall.channel()).unary(CRASH, say("a secret")))
         assert error.code is Code.INTERNAL
         assert "secret" not in error.message
         assert error.reference
 
 
 async def trailers_and_metadata_travel(make: Make) -> None:
-    async with Stage(make) as stage:
+    async with Hall(make) as hall:
         probe = Probe()
-        await stage.serve(probe)
-        channel = await stage.channel()
+        await hall.serve(probe)
+        channel = await hall.channel()
         call = await channel.open(SAY, metadata={"color": "blue"})
         await call.send(b"")
         call.half_close()
@@ -157,9 +157,9 @@ async def trailers_and_metadata_travel(make: Make) -> None:
 
 
 async def progress_comes_in_band(make: Make) -> None:
-    async with Stage(make) as stage:
-        await stage.serve(Probe())
-        call = await stage.open(await stage.channel(), TELL, "")
+    async with Hall(make) as hall:
+        await hall.serve(Probe())
+        call = await hall.open(await hall.channel(), TELL, "")
         first, second = [payload async for payload in call]
         assert text(first) == ""
         assert first[0] >> 3 == 15

@@ -7,13 +7,13 @@ from bus import subjects
 from bus.call import Call
 from bus.errors import Code, RpcError
 from bus.protocol import PROTOCOL_VERSION
-from bus.testing.stage import (
+from bus.testing.hall import (
     GATHER,
     SAY,
     SERVICE,
     WAIT,
+    Hall,
     Probe,
-    Stage,
     failure,
     refusal,
     say,
@@ -26,16 +26,16 @@ from troupe.rpc.v1 import Frame, Open
 
 
 async def another_version_of_the_wire_is_told_so(make: Make) -> None:
-    async with Stage(make) as stage:
-        await stage.serve(Probe())
+    async with Hall(make) as hall:
+        await hall.serve(Probe())
         for version in (PROTOCOL_VERSION + 1, 0):
             frame = Frame(call_id="c", open=Open(protocol_version=version, method=SAY.full_name))
-            assert await refusal(stage, frame) == "VERSION_MISMATCH"
+            assert await refusal(hall, frame) == "VERSION_MISMATCH"
 
 
 async def an_open_that_breaks_the_contract_is_refused(make: Make) -> None:
-    async with Stage(make) as stage:
-        server = await stage.serve(Probe())
+    async with Hall(make) as hall:
+        server = await hall.serve(Probe())
         good = Open(protocol_version=PROTOCOL_VERSION, method=SAY.full_name)
 
         def but(**changes: object) -> Open:
@@ -58,8 +58,8 @@ async def an_open_that_breaks_the_contract_is_refused(make: Make) -> None:
             (Frame(call_id="c", open=good, payload=[b"x" * 70_000], sequence=1), "MESSAGE_TOO_LARGE"),
         ]
         for frame, reason in cases:
-            assert await refusal(stage, frame) == reason, frame
-        transport = await stage.transport()
+            assert await refusal(hall, frame) == reason, frame
+        transport = await hall.transport()
         ear = Ear()
         await transport.subscribe("reply.hand.*", ear)
         transport.publish(subjects.call(SERVICE, "Say"), b"\xff\xff no frame", "reply.hand.c")
@@ -69,9 +69,9 @@ async def an_open_that_breaks_the_contract_is_refused(make: Make) -> None:
 
 
 async def a_payload_of_another_type_is_refused_and_the_call_ends(make: Make) -> None:
-    async with Stage(make) as stage:
-        server = await stage.serve(Probe())
-        channel = await stage.channel()
+    async with Hall(make) as hall:
+        server = await hall.serve(Probe())
+        channel = await hall.channel()
         for method in (SAY, GATHER):
             call = await channel.open(method)
             await call.send(b"\xff\xff\xff")
@@ -81,36 +81,36 @@ async def a_payload_of_another_type_is_refused_and_the_call_ends(make: Make) -> 
 
 
 async def a_unary_call_without_request_is_refused(make: Make) -> None:
-    async with Stage(make) as stage:
-        await stage.serve(Probe())
-        call = await (await stage.channel()).open(SAY)
+    async with Hall(make) as hall:
+        await hall.serve(Probe())
+        call = await (await hall.channel()).open(SAY)
         call.half_close()
         assert (await failure(anext(call))).code is Code.INVALID_ARGUMENT
 
 
 async def a_call_id_that_is_in_use_is_refused(make: Make) -> None:
-    async with Stage(make) as stage:
-        await stage.serve(Probe())
-        one, two = await stage.channel(), await stage.channel()
-        first = await stage.open(one, WAIT, "")
+    async with Hall(make) as hall:
+        await hall.serve(Probe())
+        one, two = await hall.channel(), await hall.channel()
+        first = await hall.open(one, WAIT, "")
         await within(anext(first))
-        second = await stage.open(two, WAIT, "")
+        second = await hall.open(two, WAIT, "")
         assert (await failure(anext(second))).reason == "CALL_EXISTS"
-        assert (await failure(stage.open(one, WAIT, ""))).reason == "CALL_EXISTS"
+        assert (await failure(hall.open(one, WAIT, ""))).reason == "CALL_EXISTS"
         assert not first.closed
 
 
 async def a_call_id_is_free_again_once_its_call_has_ended(make: Make) -> None:
-    async with Stage(make) as stage:
-        await stage.serve(Probe())
-        channel = await stage.channel()
+    async with Hall(make) as hall:
+        await hall.serve(Probe())
+        channel = await hall.channel()
         for _ in range(2):
             call = await channel.open(SAY, call_id="c")
             await call.send(StringValue(value="again").SerializeToString())
             call.half_close()
             assert await within(_texts(call)) == ["again"]
-        assert await within(_texts(await stage.open(channel, SAY, "once", call_id="with-key"))) == ["once"]
-        second = await stage.open(channel, SAY, "twice", call_id="with-key")
+        assert await within(_texts(await hall.open(channel, SAY, "once", call_id="with-key"))) == ["once"]
+        second = await hall.open(channel, SAY, "twice", call_id="with-key")
         assert (await failure(anext(second))).reason == "CALL_EXISTS"
 
 
@@ -119,20 +119,20 @@ async def _texts(call: Call) -> list[str]:
 
 
 async def a_call_id_is_not_free_while_its_stopped_call_may_run(make: Make) -> None:
-    async with Stage(make) as stage:
-        await stage.serve(Probe())
-        channel = await stage.channel()
-        call = await stage.open(channel, WAIT, "")
+    async with Hall(make) as hall:
+        await hall.serve(Probe())
+        channel = await hall.channel()
+        call = await hall.open(channel, WAIT, "")
         await within(anext(call))
         call.cancel()
-        assert (await failure(stage.open(channel, WAIT, ""))).reason == "CALL_EXISTS"
+        assert (await failure(hall.open(channel, WAIT, ""))).reason == "CALL_EXISTS"
 
 
 async def more_calls_than_allowed_are_refused(make: Make) -> None:
-    async with Stage(make) as stage:
-        server = await stage.serve(Probe(), max_calls=2)
-        channel = await stage.channel()
-        calls = [await stage.open(channel, WAIT, "", call_id=f"c{number}") for number in range(2)]
+    async with Hall(make) as hall:
+        server = await hall.serve(Probe(), max_calls=2)
+        channel = await hall.channel()
+        calls = [await hall.open(channel, WAIT, "", call_id=f"c{number}") for number in range(2)]
         for call in calls:
             await within(anext(call))
         error = await failure(channel.unary(SAY, say("")))

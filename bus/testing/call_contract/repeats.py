@@ -8,7 +8,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 from bus.context import Context
 from bus.errors import Code, RpcError
 from bus.testing.faults import HesitantTransport
-from bus.testing.stage import (
+from bus.testing.hall import (
     COUNT_AGAIN,
     GATHER,
     HOLD,
@@ -16,8 +16,8 @@ from bus.testing.stage import (
     SAY,
     SAY_AGAIN,
     TALK,
+    Hall,
     Probe,
-    Stage,
     drained,
     failure,
     say,
@@ -28,10 +28,10 @@ from bus.testing.transport_contract import Clause, Make
 
 
 async def an_idempotent_call_is_repeated_and_seen_once(make: Make) -> None:
-    async with Stage(make) as stage:
+    async with Hall(make) as hall:
         probe = Probe()
-        await stage.serve(probe)
-        channel = await stage.channel()
+        await hall.serve(probe)
+        channel = await hall.channel()
         probe.refusals = 2
         assert (await within(channel.unary(SAY_AGAIN, say("x")))).value == "x"
         assert probe.served == 3
@@ -41,12 +41,12 @@ async def an_idempotent_call_is_repeated_and_seen_once(make: Make) -> None:
 
 
 async def a_call_that_a_draining_server_refuses_is_served_by_another(make: Make) -> None:
-    async with Stage(make) as stage:
-        leaving = HesitantTransport(await stage.transport())
+    async with Hall(make) as hall:
+        leaving = HesitantTransport(await hall.transport())
         one, two = Probe("one"), Probe("two")
-        server = await stage.serve_over(leaving, one)
-        await stage.serve(two)
-        channel = await stage.channel()
+        server = await hall.serve_over(leaving, one)
+        await hall.serve(two)
+        channel = await hall.channel()
         draining = asyncio.create_task(server.drain(1.0))
         await within(leaving.leaving.wait())
         calls = 0
@@ -59,12 +59,12 @@ async def a_call_that_a_draining_server_refuses_is_served_by_another(make: Make)
 
 async def streams_of_requests_that_a_draining_server_refuses_are_served_by_another_from_their_first(make: Make) -> None:
     for gathers in (True, False):
-        async with Stage(make) as stage:
-            leaving = HesitantTransport(await stage.transport())
+        async with Hall(make) as hall:
+            leaving = HesitantTransport(await hall.transport())
             one, two = Probe(), Probe()
-            server = await stage.serve_over(leaving, one)
-            await stage.serve(two)
-            channel = await stage.channel()
+            server = await hall.serve_over(leaving, one)
+            await hall.serve(two)
+            channel = await hall.channel()
             draining = asyncio.create_task(server.drain(1.0))
             await within(leaving.leaving.wait())
             calls = 0
@@ -80,15 +80,15 @@ async def streams_of_requests_that_a_draining_server_refuses_are_served_by_anoth
 
 
 async def a_call_that_was_cut_short_is_repeated_only_if_it_may_run_twice(make: Make) -> None:
-    async with Stage(make) as stage:
+    async with Hall(make) as hall:
         for method in (HOLD, HOLD_AGAIN):
             one, two = Probe("one"), Probe("two")
             two.released.set()
-            first = await stage.serve(one)
-            channel = await stage.channel()
+            first = await hall.serve(one)
+            channel = await hall.channel()
             call = asyncio.create_task(channel.unary(method, say("")))
             await within(one.started.wait())
-            second = await stage.serve(two)
+            second = await hall.serve(two)
             await within(first.drain(0.0))
             if method.policy.idempotent:
                 assert (await within(call)).value == "two"
@@ -101,11 +101,11 @@ async def a_call_that_was_cut_short_is_repeated_only_if_it_may_run_twice(make: M
 
 
 async def a_handler_that_meets_one_who_has_not_begun_has_begun_itself(make: Make) -> None:
-    async with Stage(make) as stage:
+    async with Hall(make) as hall:
         for reason in ("SHUTTING_DOWN", "NO_RESPONDERS"):
             half_way = _HalfWay(reason)
-            server = await stage.serve(half_way)
-            error = await failure((await stage.channel()).unary(SAY, say("")))
+            server = await hall.serve(half_way)
+            error = await failure((await hall.channel()).unary(SAY, say("")))
             assert (error.code, error.reason) == (Code.UNAVAILABLE, "INTERRUPTED")
             assert (error.message, error.metadata) == (
                 "Somebody else is away.",
@@ -129,10 +129,10 @@ class _HalfWay(Probe):
 
 
 async def a_call_that_has_answered_is_not_repeated(make: Make) -> None:
-    async with Stage(make) as stage:
+    async with Hall(make) as hall:
         probe = Probe()
-        await stage.serve(probe)
-        channel = await stage.channel()
+        await hall.serve(probe)
+        channel = await hall.channel()
         assert (await failure(drained(channel.server_stream(COUNT_AGAIN, say(""))))).code is Code.UNAVAILABLE
         assert probe.served == 1
 

@@ -12,7 +12,7 @@ from bus.errors import Code, RpcError
 from bus.protocol import PROTOCOL_VERSION
 from bus.service import Metadata, MethodInfo
 from bus.stream import MAX_MESSAGE
-from bus.testing.stage import (
+from bus.testing.hall import (
     COUNT,
     PROBE,
     ROUTED,
@@ -20,8 +20,8 @@ from bus.testing.stage import (
     SAY,
     SERVICE,
     WAIT,
+    Hall,
     Probe,
-    Stage,
     drained,
     failure,
     say,
@@ -34,28 +34,28 @@ from troupe.rpc.v1 import Frame, Open, Progress
 
 
 async def nobody_there_is_known_at_once(make: Make) -> None:
-    async with Stage(make) as stage:
+    async with Hall(make) as hall:
         started = time.monotonic()
-        error = await failure((await stage.channel()).unary(SAY, say("")))
+        error = await failure((await hall.channel()).unary(SAY, say("")))
         assert (error.code, error.reason) == (Code.UNAVAILABLE, "NO_RESPONDERS")
         assert error.retry_after
         assert time.monotonic() - started < 2
 
 
 async def two_servers_share_the_calls(make: Make) -> None:
-    async with Stage(make) as stage:
-        await stage.serve(Probe("one"))
-        await stage.serve(Probe("two"))
-        channel = await stage.channel()
+    async with Hall(make) as hall:
+        await hall.serve(Probe("one"))
+        await hall.serve(Probe("two"))
+        channel = await hall.channel()
         names = [(await within(channel.unary(SAY, say("")))).value for _ in range(40)]
         assert set(names) == {"one", "two"}
 
 
 async def a_route_is_served_by_its_member_alone(make: Make) -> None:
-    async with Stage(make) as stage:
-        await stage.serve(Probe("small:"), ROUTED_SERVICE, "model-a")
-        await stage.serve(Probe("large:"), ROUTED_SERVICE, "dir/model b.gguf")
-        channel = await stage.channel()
+    async with Hall(make) as hall:
+        await hall.serve(Probe("small:"), ROUTED_SERVICE, "model-a")
+        await hall.serve(Probe("large:"), ROUTED_SERVICE, "dir/model b.gguf")
+        channel = await hall.channel()
         for _ in range(3):
             assert (await within(channel.unary(ROUTED, say("model-a")))).value == "small:model-a"
             assert (await within(channel.unary(ROUTED, say("dir/model b.gguf")))).value == "large:dir/model b.gguf"
@@ -66,18 +66,18 @@ async def a_route_is_served_by_its_member_alone(make: Make) -> None:
 
 
 async def an_unknown_method_is_told_with_the_nearest_names(make: Make) -> None:
-    async with Stage(make) as stage:
-        await stage.serve(Probe())
+    async with Hall(make) as hall:
+        await hall.serve(Probe())
         method = MethodInfo("Sai", "sai", SERVICE, StringValue, StringValue, False, False)
-        error = await failure((await stage.channel()).unary(method, say("")))
+        error = await failure((await hall.channel()).unary(method, say("")))
         assert (error.code, error.reason) == (Code.UNIMPLEMENTED, "METHOD_NOT_FOUND")
         assert "Say" in error.message
 
 
 async def an_answer_that_is_there_at_once_is_one_frame(make: Make) -> None:
-    async with Stage(make) as stage:
-        await stage.serve(Probe("one:"))
-        transport, ear = await stage.transport(), Ear()
+    async with Hall(make) as hall:
+        await hall.serve(Probe("one:"))
+        transport, ear = await hall.transport(), Ear()
         await transport.subscribe("reply.hand.*", ear)
         opening = Open(protocol_version=PROTOCOL_VERSION, method=SAY.full_name, initial_credit=4)
         payload = say("x").SerializeToString()
@@ -90,13 +90,13 @@ async def an_answer_that_is_there_at_once_is_one_frame(make: Make) -> None:
 
 
 async def a_resolver_has_a_route_served_and_its_progress_is_relayed_in_one_call(make: Make) -> None:
-    async with Stage(make) as stage:
+    async with Hall(make) as hall:
 
         async def resolve(method: MethodInfo, route: str, metadata: Metadata) -> AsyncGenerator[Progress, None]:
             yield Progress(state=Progress.STATE_LOADING, fraction=0.5)
-            await stage.serve(Probe("loaded:"), ROUTED_STREAMS_SERVICE, route)
+            await hall.serve(Probe("loaded:"), ROUTED_STREAMS_SERVICE, route)
 
-        channel = await stage.channel(resolve)
+        channel = await hall.channel(resolve)
         stream = channel.server_stream(ROUTED_STREAM, say("3"))
         found = await within(drained(stream))
         assert found == ["", "0", "1", "2"]
@@ -110,23 +110,23 @@ ROUTED_STREAMS_SERVICE = type(ROUTED_SERVICE)("troupe.testing.v1.RoutedStreams",
 
 
 async def what_a_resolver_cannot_have_served_is_its_error(make: Make) -> None:
-    async with Stage(make) as stage:
+    async with Hall(make) as hall:
 
         async def resolve(method: MethodInfo, route: str, metadata: Metadata) -> AsyncGenerator[Progress, None]:
             yield Progress(state=Progress.STATE_QUEUED)
             raise RpcError(Code.NOT_FOUND, f"No model {route}.", reason="MODEL_NOT_FOUND")
 
-        channel = await stage.channel(resolve)
+        channel = await hall.channel(resolve)
         assert (await failure(channel.unary(ROUTED, say("x")))).reason == "MODEL_NOT_FOUND"
 
 
 async def a_server_that_drains_ends_what_runs_and_takes_nothing_new(make: Make) -> None:
-    async with Stage(make) as stage:
+    async with Hall(make) as hall:
         probe = Probe()
-        server = await stage.serve(probe)
-        channel = await stage.channel()
-        short = await stage.open(channel, COUNT, "300", call_id="short", window=10)
-        long = await stage.open(channel, WAIT, "", call_id="long")
+        server = await hall.serve(probe)
+        channel = await hall.channel()
+        short = await hall.open(channel, COUNT, "300", call_id="short", window=10)
+        long = await hall.open(channel, WAIT, "", call_id="long")
         await within(anext(short))
         await within(anext(long))
         draining = asyncio.create_task(server.drain(0.5))
@@ -138,9 +138,9 @@ async def a_server_that_drains_ends_what_runs_and_takes_nothing_new(make: Make) 
 
 
 async def a_drain_waits_until_the_last_answer_has_gone_out(make: Make) -> None:
-    async with Stage(make) as stage:
-        server = await stage.serve(Probe())
-        channel = await stage.channel()
+    async with Hall(make) as hall:
+        server = await hall.serve(Probe())
+        channel = await hall.channel()
         largest = "x" * (MAX_MESSAGE - 5)
         calls = [asyncio.create_task(channel.unary(SAY, say(largest))) for _ in range(3)]
         await until(lambda: server.active_calls == 3)
@@ -150,12 +150,12 @@ async def a_drain_waits_until_the_last_answer_has_gone_out(make: Make) -> None:
 
 
 async def a_route_that_is_taken_back_ends_what_runs_and_the_rest_goes_on(make: Make) -> None:
-    async with Stage(make) as stage:
+    async with Hall(make) as hall:
         gone, kept = Probe("gone:"), Probe("kept:")
-        server = await stage.serve(gone, ROUTED_HOLD_SERVICE, "a")
+        server = await hall.serve(gone, ROUTED_HOLD_SERVICE, "a")
         await server.add(kept, ROUTED_HOLD_SERVICE, "b")
         await server.add(Probe("plain:"), PROBE)
-        channel = await stage.channel()
+        channel = await hall.channel()
         running = asyncio.create_task(channel.unary(ROUTED_HOLD, say("a")))
         await within(gone.started.wait())
         removing = asyncio.create_task(server.remove(ROUTED_HOLD_SERVICE, "a", 10.0))
@@ -172,11 +172,11 @@ async def a_route_that_is_taken_back_ends_what_runs_and_the_rest_goes_on(make: M
 
 
 async def what_outlasts_its_grace_on_a_route_that_is_taken_back_is_interrupted(make: Make) -> None:
-    async with Stage(make) as stage:
+    async with Hall(make) as hall:
         probe = Probe()
-        server = await stage.serve(probe, ROUTED_HOLD_SERVICE, "a")
-        other = await stage.serve(Probe("other"), ROUTED_HOLD_SERVICE, "b")
-        channel = await stage.channel()
+        server = await hall.serve(probe, ROUTED_HOLD_SERVICE, "a")
+        other = await hall.serve(Probe("other"), ROUTED_HOLD_SERVICE, "b")
+        channel = await hall.channel()
         running = asyncio.create_task(channel.unary(ROUTED_HOLD, say("a")))
         await within(probe.started.wait())
         await within(server.remove(ROUTED_HOLD_SERVICE, "a", 0.05))
@@ -186,10 +186,10 @@ async def what_outlasts_its_grace_on_a_route_that_is_taken_back_is_interrupted(m
 
 
 async def a_call_that_is_on_its_way_to_a_route_that_is_taken_back_finds_its_replica(make: Make) -> None:
-    async with Stage(make) as stage:
-        leaving = await stage.serve(Probe("one:"), ROUTED_SERVICE, "a")
-        await stage.serve(Probe("two:"), ROUTED_SERVICE, "a")
-        channel = await stage.channel()
+    async with Hall(make) as hall:
+        leaving = await hall.serve(Probe("one:"), ROUTED_SERVICE, "a")
+        await hall.serve(Probe("two:"), ROUTED_SERVICE, "a")
+        channel = await hall.channel()
         calls = [asyncio.create_task(channel.unary(ROUTED, say("a"))) for _ in range(20)]
         await asyncio.sleep(0)
         await within(leaving.remove(ROUTED_SERVICE, "a"))
@@ -198,9 +198,9 @@ async def a_call_that_is_on_its_way_to_a_route_that_is_taken_back_finds_its_repl
 
 
 async def what_was_taken_back_can_be_served_again_and_taking_back_twice_does_nothing(make: Make) -> None:
-    async with Stage(make) as stage:
-        server = await stage.serve(Probe("first:"), ROUTED_SERVICE, "a")
-        channel = await stage.channel()
+    async with Hall(make) as hall:
+        server = await hall.serve(Probe("first:"), ROUTED_SERVICE, "a")
+        channel = await hall.channel()
         for _ in range(2):
             await within(server.remove(ROUTED_SERVICE, "a"))
         assert (await failure(channel.unary(ROUTED, say("a")))).reason == "NO_RESPONDERS"

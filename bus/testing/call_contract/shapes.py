@@ -8,14 +8,14 @@ from google.protobuf.wrappers_pb2 import StringValue
 
 from bus.errors import Code
 from bus.stream import MAX_MESSAGE
-from bus.testing.stage import (
+from bus.testing.hall import (
     COUNT,
     GATHER,
     SAY,
     TALK,
     WAIT,
+    Hall,
     Probe,
-    Stage,
     drained,
     failure,
     say,
@@ -28,36 +28,36 @@ from bus.testing.transport_contract import Clause, Make
 
 
 async def a_unary_call_is_answered(make: Make) -> None:
-    async with Stage(make) as stage:
-        server = await stage.serve(Probe())
-        channel = await stage.channel()
+    async with Hall(make) as hall:
+        server = await hall.serve(Probe())
+        channel = await hall.channel()
         assert (await within(channel.unary(SAY, say("xin chào")))).value == "xin chào"
         assert (await within(channel.unary(SAY, say("")))).value == ""
         assert server.active_calls == 0
 
 
 async def a_server_stream_comes_whole_and_in_order(make: Make) -> None:
-    async with Stage(make) as stage:
-        await stage.serve(Probe())
-        channel = await stage.channel()
+    async with Hall(make) as hall:
+        await hall.serve(Probe())
+        channel = await hall.channel()
         found = await within(drained(channel.server_stream(COUNT, say("1000"))))
         assert found == [str(number) for number in range(1000)]
         assert await within(drained(channel.server_stream(COUNT, say("0")))) == []
 
 
 async def a_client_stream_is_heard_to_its_end(make: Make) -> None:
-    async with Stage(make) as stage:
-        await stage.serve(Probe())
-        channel = await stage.channel()
+    async with Hall(make) as hall:
+        await hall.serve(Probe())
+        channel = await hall.channel()
         words = [str(number) for number in range(200)]
         assert (await within(channel.client_stream(GATHER, says(*words)))).value == " ".join(words)
         assert (await within(channel.client_stream(GATHER, says()))).value == ""
 
 
 async def both_sides_stream_at_once(make: Make) -> None:
-    async with Stage(make) as stage:
-        await stage.serve(Probe())
-        channel = await stage.channel()
+    async with Hall(make) as hall:
+        await hall.serve(Probe())
+        channel = await hall.channel()
         heard = asyncio.Event()
 
         async def one_after_the_other() -> AsyncIterator[StringValue]:
@@ -75,9 +75,9 @@ async def both_sides_stream_at_once(make: Make) -> None:
 
 
 async def calls_run_side_by_side_without_touching_each_other(make: Make) -> None:
-    async with Stage(make) as stage:
-        server = await stage.serve(Probe())
-        channel = await stage.channel()
+    async with Hall(make) as hall:
+        server = await hall.serve(Probe())
+        channel = await hall.channel()
         streams = [drained(channel.server_stream(COUNT, say(f"100:-{number}"))) for number in range(20)]
         found = await within(asyncio.gather(*streams))
         for number, values in enumerate(found):
@@ -86,9 +86,9 @@ async def calls_run_side_by_side_without_touching_each_other(make: Make) -> None
 
 
 async def messages_of_the_largest_size_pass_and_larger_ones_are_refused_at_the_sender(make: Make) -> None:
-    async with Stage(make) as stage:
-        server = await stage.serve(Probe())
-        channel = await stage.channel()
+    async with Hall(make) as hall:
+        server = await hall.serve(Probe())
+        channel = await hall.channel()
         largest = "x" * (MAX_MESSAGE - 5)
         assert (await within(channel.unary(SAY, say(largest)))).value == largest
         error = await failure(channel.unary(SAY, say("x" * MAX_MESSAGE)))
@@ -101,10 +101,10 @@ async def messages_of_the_largest_size_pass_and_larger_ones_are_refused_at_the_s
 
 
 async def a_caller_that_does_not_read_stalls_the_sender_within_its_window(make: Make) -> None:
-    async with Stage(make) as stage:
+    async with Hall(make) as hall:
         probe = Probe()
-        server = await stage.serve(probe)
-        call = await stage.open(await stage.channel(), COUNT, "10000", window=10)
+        server = await hall.serve(probe)
+        call = await hall.open(await hall.channel(), COUNT, "10000", window=10)
         assert text(await within(anext(call))) == "0"
         await until(lambda: server.stalls > 0)
         assert probe.sent <= 11
@@ -113,10 +113,10 @@ async def a_caller_that_does_not_read_stalls_the_sender_within_its_window(make: 
 
 
 async def a_handler_that_does_not_read_stalls_the_caller(make: Make) -> None:
-    async with Stage(make) as stage:
+    async with Hall(make) as hall:
         probe = Probe()
-        await stage.serve(probe)
-        channel = await stage.channel()
+        await hall.serve(probe)
+        channel = await hall.channel()
         call = await channel.open(WAIT)
         sent = 0
         try:

@@ -20,7 +20,7 @@ from bus.service import Metadata, MethodInfo, Policy, ServiceInfo
 from bus.subjects import call as call_subject
 from bus.subjects import calls_of
 from bus.testing.chain import progress_of
-from bus.testing.stage import (
+from bus.testing.hall import (
     COUNT,
     HOLD,
     HOLD_AGAIN,
@@ -30,8 +30,8 @@ from bus.testing.stage import (
     SAY,
     SERVICE,
     TALK,
+    Hall,
     Probe,
-    Stage,
     drained,
     failure,
     say,
@@ -57,20 +57,20 @@ ROUTED_SHAPES = ServiceInfo(NAME, [R_SAY, R_COUNT, R_GATHER, R_TALK, R_UNRESOLVE
 
 
 async def a_service_that_is_started_again_is_waited_for(make: Make) -> None:
-    async with Stage(make) as stage:
-        channel = await stage.channel()
+    async with Hall(make) as hall:
+        channel = await hall.channel()
         calls: list[Callable[[], Awaitable[Any]]] = [
             lambda: channel.unary(SAY, say("3")),
             lambda: drained(channel.server_stream(COUNT, say("3"))),
             lambda: drained(channel.bidi_stream(TALK, says("a", "b", "c"))),
         ]
         for call in calls:
-            first = await stage.serve(Probe())
+            first = await hall.serve(Probe())
             await within(channel.unary(SAY, say("")))  # so that it is known
             await first.drain(0.0)
             waiting = asyncio.ensure_future(call())
             await _refused(channel)
-            second = await stage.serve(Probe())
+            second = await hall.serve(Probe())
             await within(waiting)
             await second.drain(0.0)
 
@@ -81,16 +81,16 @@ async def _refused(channel: Channel) -> None:
 
 
 async def whoever_waits_long_is_told_what_is_being_started_again(make: Make) -> None:
-    async with Stage(make) as stage:
-        channel = await stage.channel()
-        first = await stage.serve(Probe())
+    async with Hall(make) as hall:
+        channel = await hall.channel()
+        first = await hall.serve(Probe())
         await within(channel.unary(SAY, say("")))
         await first.drain(0.0)
         stream = channel.server_stream(COUNT, say("2"))
         told = progress_of(await within(anext(stream)))
         assert told is not None
         assert (told.state, told.note) == (Progress.STATE_QUEUED, "ProbeService is being started again.")
-        await stage.serve(Probe())
+        await hall.serve(Probe())
         assert [response.value async for response in stream if not progress_of(response)] == ["0", "1"]
 
 
@@ -107,24 +107,24 @@ ASK = MethodInfo("Wait", "wait", "troupe.testing.v1.AskingService", StringValue,
 
 
 async def a_wait_inside_of_a_handler_is_told_to_its_own_caller(make: Make) -> None:
-    async with Stage(make) as stage:
-        inner = await stage.channel()
-        first = await stage.serve(Probe())
+    async with Hall(make) as hall:
+        inner = await hall.channel()
+        first = await hall.serve(Probe())
         await within(inner.unary(SAY, say("")))
         await first.drain(0.0)
-        await stage.serve(_Asking(channel=inner), ServiceInfo(ASK.service, [ASK]))
-        stream = (await stage.channel()).server_stream(ASK, say("x"))
+        await hall.serve(_Asking(channel=inner), ServiceInfo(ASK.service, [ASK]))
+        stream = (await hall.channel()).server_stream(ASK, say("x"))
         told = progress_of(await within(anext(stream)))
         assert told is not None
         assert told.note == "ProbeService is being started again."
-        await stage.serve(Probe("back:"))
+        await hall.serve(Probe("back:"))
         assert [response.value async for response in stream if not progress_of(response)] == ["back:x"]
 
 
 async def a_wait_ends_with_the_deadline_and_with_the_caller(make: Make) -> None:
-    async with Stage(make) as stage:
-        channel = await stage.channel()
-        first = await stage.serve(Probe())
+    async with Hall(make) as hall:
+        channel = await hall.channel()
+        first = await hall.serve(Probe())
         await within(channel.unary(SAY, say("")))
         await first.drain(0.0)
         assert (await failure(channel.unary(SAY, say(""), timeout=0.3))).code is Code.DEADLINE_EXCEEDED
@@ -136,14 +136,14 @@ async def a_wait_ends_with_the_deadline_and_with_the_caller(make: Make) -> None:
 
 
 async def every_shape_of_call_has_its_route_served_on_its_callers_behalf(make: Make) -> None:
-    async with Stage(make) as stage:
-        channel = await stage.channel()
+    async with Hall(make) as hall:
+        channel = await hall.channel()
         asked: list[tuple[str, Metadata]] = []
         behalf = Behalf("anna", priority=Priority.VOICE)
 
         async def resolve(method: MethodInfo, route: str, metadata: Metadata) -> AsyncGenerator[Progress, None]:
             asked.append((route, metadata))
-            await stage.serve(Probe(), ROUTED_SHAPES, route)
+            await hall.serve(Probe(), ROUTED_SHAPES, route)
             yield Progress(state=Progress.STATE_LOADING, fraction=0.5)
 
         channel.resolver = resolve
@@ -180,21 +180,21 @@ LOAD = MethodInfo("Load", "load", "troupe.testing.v1.LoaderService", StringValue
 class _Loader:
     """Has the route served that it is asked for."""
 
-    def __init__(self, stage: Stage) -> None:
-        self.stage = stage
+    def __init__(self, hall: Hall) -> None:
+        self.hall = hall
         self.contexts: list[Context] = []
 
     async def load(self, request: StringValue, ctx: Context) -> AsyncIterator[Any]:
         self.contexts.append(ctx)
         yield LoadResponse(progress=Progress(state=Progress.STATE_LOADING, note=request.value))
-        await self.stage.serve(Probe(), ROUTED_SHAPES, request.value)
+        await self.hall.serve(Probe(), ROUTED_SHAPES, request.value)
 
 
 async def whom_the_contract_names_is_asked_on_the_callers_behalf(make: Make) -> None:
-    async with Stage(make) as stage:
-        loader = _Loader(stage)
-        await stage.serve(loader, ServiceInfo(LOAD.service, [LOAD]))
-        channel = await stage.channel()
+    async with Hall(make) as hall:
+        loader = _Loader(hall)
+        await hall.serve(loader, ServiceInfo(LOAD.service, [LOAD]))
+        channel = await hall.channel()
         channel.resolver = resolver(channel, {LOAD.full_name: LOAD}.get)
         behalf = Behalf("anna", frozenset({"chat"}), "key-1", Priority.VOICE)
         stream = channel.server_stream(R_COUNT, say("2"), None, behalf.metadata())
@@ -209,15 +209,15 @@ async def whom_the_contract_names_is_asked_on_the_callers_behalf(make: Make) -> 
 
 
 async def an_attempt_that_was_given_up_and_shows_itself_is_stopped(make: Make) -> None:
-    async with Stage(make) as stage:
-        late, controls, opened = await stage.transport(), Ear(), Ear()
+    async with Hall(make) as hall:
+        late, controls, opened = await hall.transport(), Ear(), Ear()
         await late.subscribe("control.late.*", controls)
         subscription = await late.subscribe(calls_of(SERVICE), opened, "actors")
-        call = asyncio.ensure_future((await stage.channel()).unary(HOLD_AGAIN, say("")))
+        call = asyncio.ensure_future((await hall.channel()).unary(HOLD_AGAIN, say("")))
         letter = (await opened.hears(1))[0]
         await subscription.unsubscribe()
         probe = Probe("second")
-        await stage.serve(probe)
+        await hall.serve(probe)
         await within(probe.started.wait())
         opening = Frame.FromString(letter.payload)
         acceptance = Frame(call_id=opening.call_id, epoch=77, credit=Credit(granted=16))
@@ -230,10 +230,10 @@ async def an_attempt_that_was_given_up_and_shows_itself_is_stopped(make: Make) -
 
 
 async def a_call_that_comes_again_from_its_caller_begins_anew(make: Make) -> None:
-    async with Stage(make) as stage:
+    async with Hall(make) as hall:
         probe, ear = Probe("hand"), Ear()
-        server = await stage.serve(probe)
-        caller = await stage.transport()
+        server = await hall.serve(probe)
+        caller = await hall.transport()
         await caller.subscribe("reply.hand.*", ear)
         opening = Open(protocol_version=PROTOCOL_VERSION, method=HOLD.full_name, resume_key=KEY)
         frame = Frame(call_id="c", open=opening, payload=[b""], sequence=1, half_close=True)

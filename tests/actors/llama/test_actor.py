@@ -11,6 +11,7 @@ import pytest
 from actors.llama.actor import LlamaActor
 from actors.llama.settings import LlamaSettings
 from actors.model.launcher import Report
+from actors.model.refusals import load_failed
 from bus import RpcError
 from bus.channel import Channel
 from bus.server import Server
@@ -25,6 +26,7 @@ from troupe.family.v1 import (
     StopModelRequest,
 )
 from troupe.model.v1 import Model, ModelState
+from troupe.rpc.v1 import Progress
 
 NO_PID = 1 << 23
 """No process has such a number."""
@@ -85,14 +87,14 @@ class FakeLauncher:
 
 
 def serving(process: FakeProcess, _: int) -> None:
-    process.say(Report("loading", fraction=0.5), Report("ready"))
+    process.say(Report.loading(Progress(state=Progress.STATE_LOADING, fraction=0.5)), Report.ready())
 
 
 def silent(process: FakeProcess, _: int) -> None:
     """Loads for ever."""
 
 
-class Stage:
+class Hall:
     """An actor on an in-memory bus, in a home with the fixture models."""
 
     def __init__(self, home: Path, launcher: FakeLauncher, **settings: object) -> None:
@@ -145,8 +147,8 @@ def home(models: Path, tmp_path: Path) -> Path:
 
 
 async def test_the_list_names_what_can_be_called(home: Path) -> None:
-    async with Stage(home, FakeLauncher(serving)) as stage:
-        models = await stage.models()
+    async with Hall(home, FakeLauncher(serving)) as hall:
+        models = await hall.models()
     assert [model.name for model in models] == ["broken", "fixture", "fixture-b", "troupe-tiny"]
     fixture = models[1]
     assert (fixture.architecture, fixture.quantization, fixture.family) == ("llama", "Q8_0", "llama")
@@ -158,10 +160,10 @@ async def test_the_list_names_what_can_be_called(home: Path) -> None:
 
 
 async def test_what_a_model_needs_is_told_from_its_file(home: Path) -> None:
-    async with Stage(home, FakeLauncher(serving), cache_tokens=4096) as stage:
+    async with Hall(home, FakeLauncher(serving), cache_tokens=4096) as hall:
         request = DescribeModelRequest(family="llama", model="fixture")
-        answer = await stage.client.describe_model(request)
-        broken = await stage.client.describe_model(DescribeModelRequest(family="llama", model="broken"))
+        answer = await hall.client.describe_model(request)
+        broken = await hall.client.describe_model(DescribeModelRequest(family="llama", model="broken"))
     needs = answer.needs
     assert needs.weights_bytes == answer.model.size_bytes > 0
     assert needs.cache_bytes % 4096 == 0 and needs.cache_bytes > 0
@@ -169,47 +171,47 @@ async def test_what_a_model_needs_is_told_from_its_file(home: Path) -> None:
 
 
 async def test_a_damaged_file_is_listed_with_what_is_wrong_and_cannot_be_loaded(home: Path) -> None:
-    async with Stage(home, FakeLauncher(serving)) as stage:
-        model = await stage.model("broken")
+    async with Hall(home, FakeLauncher(serving)) as hall:
+        model = await hall.model("broken")
         assert model.state == ModelState.MODEL_STATE_FAILED
         assert "incomplete" in model.error and not model.services
         with pytest.raises(RpcError) as refusal:
-            await stage.load("broken")
+            await hall.load("broken")
     assert refusal.value.reason == "MODEL_LOAD_FAILED"
     assert refusal.value.message == model.error
-    assert stage.launcher.processes == []
+    assert hall.launcher.processes == []
 
 
 async def test_a_file_that_was_replaced_is_read_again(home: Path, models: Path) -> None:
-    async with Stage(home, FakeLauncher(serving)) as stage:
-        await stage.model("broken")
+    async with Hall(home, FakeLauncher(serving)) as hall:
+        await hall.model("broken")
         shutil.copy(models / "fixture.gguf", home / "models" / "broken.gguf")
-        assert (await stage.model("broken")).state == ModelState.MODEL_STATE_AVAILABLE
+        assert (await hall.model("broken")).state == ModelState.MODEL_STATE_AVAILABLE
 
 
 async def test_an_unknown_model_is_refused_with_the_nearest_names(home: Path) -> None:
-    async with Stage(home, FakeLauncher(serving)) as stage:
+    async with Hall(home, FakeLauncher(serving)) as hall:
         with pytest.raises(RpcError) as refusal:
-            await stage.load("fixtur")
+            await hall.load("fixtur")
     assert refusal.value.reason == "MODEL_NOT_FOUND"
     assert "fixture" in refusal.value.message and refusal.value.metadata["nearest"]
 
 
 async def test_loading_tells_its_progress_and_ends_with_the_model(home: Path) -> None:
-    async with Stage(home, FakeLauncher(serving)) as stage:
-        *progress, last = await stage.load("fixture")
+    async with Hall(home, FakeLauncher(serving)) as hall:
+        *progress, last = await hall.load("fixture")
         assert last.model.state == ModelState.MODEL_STATE_READY
         assert all(each.progress.note for each in progress) and progress
-        assert len(await stage.load("fixture")) == 1
-    assert len(stage.launcher.processes) == 1
+        assert len(await hall.load("fixture")) == 1
+    assert len(hall.launcher.processes) == 1
 
 
 async def test_callers_who_want_the_same_model_share_one_loading(home: Path) -> None:
     launcher = FakeLauncher(silent)
-    async with Stage(home, launcher) as stage:
-        loads = [asyncio.create_task(stage.load("fixture")) for _ in range(5)]
+    async with Hall(home, launcher) as hall:
+        loads = [asyncio.create_task(hall.load("fixture")) for _ in range(5)]
         await launcher.wait_for(1)
-        launcher.processes[0].say(Report("ready"))
+        launcher.processes[0].say(Report.ready())
         results = await asyncio.gather(*loads)
     assert all(result[-1].model.state == ModelState.MODEL_STATE_READY for result in results)
     assert len(launcher.processes) == 1
@@ -217,57 +219,57 @@ async def test_callers_who_want_the_same_model_share_one_loading(home: Path) -> 
 
 async def test_loading_goes_on_when_who_asked_for_it_leaves(home: Path) -> None:
     launcher = FakeLauncher(silent)
-    async with Stage(home, launcher) as stage:
-        load = asyncio.create_task(stage.load("fixture"))
+    async with Hall(home, launcher) as hall:
+        load = asyncio.create_task(hall.load("fixture"))
         await launcher.wait_for(1)
         load.cancel()
-        launcher.processes[0].say(Report("ready"))
-        await stage.until("fixture", ModelState.MODEL_STATE_READY)
+        launcher.processes[0].say(Report.ready())
+        await hall.until("fixture", ModelState.MODEL_STATE_READY)
         assert not launcher.processes[0].stopped
 
 
 async def test_what_the_process_says_of_a_bad_file_reaches_the_caller(home: Path) -> None:
     def refusing(process: FakeProcess, _: int) -> None:
-        process.say(Report("failed", error="no such tensor."))
+        process.say(Report.failed(load_failed("fixture", "There is no such tensor.")))
         process.end("it ended with code 1")
 
     launcher = FakeLauncher(refusing)
-    async with Stage(home, launcher) as stage:
+    async with Hall(home, launcher) as hall:
         with pytest.raises(RpcError, match=r"no such tensor\.") as refusal:
-            await stage.load("fixture")
-        assert (await stage.model("fixture")).state == ModelState.MODEL_STATE_FAILED
+            await hall.load("fixture")
+        assert (await hall.model("fixture")).state == ModelState.MODEL_STATE_FAILED
     assert refusal.value.reason == "MODEL_LOAD_FAILED"
     assert len(launcher.processes) == 1
 
 
 async def test_a_process_that_dies_while_it_loads_fails_the_model_at_once(home: Path) -> None:
     launcher = FakeLauncher(lambda process, _: process.end("it was ended by SIGABRT"))
-    async with Stage(home, launcher) as stage:
+    async with Hall(home, launcher) as hall:
         with pytest.raises(RpcError, match="SIGABRT"):
-            await stage.load("fixture")
+            await hall.load("fixture")
     assert len(launcher.processes) == 1
 
 
 async def test_a_model_that_crashes_comes_back(home: Path) -> None:
     launcher = FakeLauncher(serving)
-    async with Stage(home, launcher) as stage:
-        await stage.load("fixture")
+    async with Hall(home, launcher) as hall:
+        await hall.load("fixture")
         launcher.processes[0].end("it was ended by SIGSEGV")
         await launcher.wait_for(2)
-        await stage.until("fixture", ModelState.MODEL_STATE_READY)
+        await hall.until("fixture", ModelState.MODEL_STATE_READY)
 
 
 async def test_a_model_that_keeps_crashing_is_given_up_with_the_reason(home: Path) -> None:
     def crashing(process: FakeProcess, number: int) -> None:
-        process.say(Report("ready"))
+        process.say(Report.ready())
         if number > 1:
             process.end("it was ended by SIGSEGV")
 
     launcher = FakeLauncher(crashing)
-    async with Stage(home, launcher) as stage:
-        await stage.load("fixture")
+    async with Hall(home, launcher) as hall:
+        await hall.load("fixture")
         launcher.processes[0].end("it was ended by SIGSEGV")
-        model = await stage.until("fixture", ModelState.MODEL_STATE_FAILED)
+        model = await hall.until("fixture", ModelState.MODEL_STATE_FAILED)
     assert "SIGSEGV" in model.error
     assert len(launcher.processes) == 3
 
@@ -277,34 +279,34 @@ async def test_a_model_that_was_given_up_can_be_loaded_again(home: Path) -> None
         if number == 1:
             process.end("it was ended by SIGABRT")
         else:
-            process.say(Report("ready"))
+            process.say(Report.ready())
 
-    async with Stage(home, FakeLauncher(once)) as stage:
+    async with Hall(home, FakeLauncher(once)) as hall:
         with pytest.raises(RpcError):
-            await stage.load("fixture")
-        assert (await stage.load("fixture"))[-1].model.state == ModelState.MODEL_STATE_READY
+            await hall.load("fixture")
+        assert (await hall.load("fixture"))[-1].model.state == ModelState.MODEL_STATE_READY
 
 
 async def test_a_model_that_does_not_load_in_time_has_failed(home: Path) -> None:
-    async with Stage(home, FakeLauncher(silent), load_seconds=0.01) as stage:
+    async with Hall(home, FakeLauncher(silent), load_seconds=0.01) as hall:
         with pytest.raises(RpcError, match="was not loaded within"):
-            await stage.load("fixture")
-        assert stage.launcher.processes[0].stopped
+            await hall.load("fixture")
+        assert hall.launcher.processes[0].stopped
 
 
 async def test_unloading_ends_the_process_and_may_be_repeated(home: Path) -> None:
-    async with Stage(home, FakeLauncher(serving)) as stage:
-        await stage.load("fixture")
+    async with Hall(home, FakeLauncher(serving)) as hall:
+        await hall.load("fixture")
         for _ in range(2):
-            await stage.stop("fixture")
-        assert stage.launcher.processes[0].stopped
-        assert (await stage.model("fixture")).state == ModelState.MODEL_STATE_AVAILABLE
-        assert (await stage.load("fixture"))[-1].model.state == ModelState.MODEL_STATE_READY
-    assert len(stage.launcher.processes) == 2
+            await hall.stop("fixture")
+        assert hall.launcher.processes[0].stopped
+        assert (await hall.model("fixture")).state == ModelState.MODEL_STATE_AVAILABLE
+        assert (await hall.load("fixture"))[-1].model.state == ModelState.MODEL_STATE_READY
+    assert len(hall.launcher.processes) == 2
 
 
 async def test_models_named_in_the_settings_are_loaded_at_start_and_ended_at_the_end(home: Path) -> None:
     launcher = FakeLauncher(serving)
-    async with Stage(home, launcher, preload=["fixture", "missing"]) as stage:
-        await stage.until("fixture", ModelState.MODEL_STATE_READY)
+    async with Hall(home, launcher, preload=["fixture", "missing"]) as hall:
+        await hall.until("fixture", ModelState.MODEL_STATE_READY)
     assert [process.stopped for process in launcher.processes] == [True]

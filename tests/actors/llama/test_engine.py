@@ -78,7 +78,7 @@ async def test_another_seed_gives_another_text(engine: LlamaEngine) -> None:
 
 
 async def test_a_reused_beginning_changes_nothing_but_the_cost(engine: LlamaEngine, open_engine: OpenEngine) -> None:
-    prompt = "You are a helpful actor on a stage. " * 6
+    prompt = "You are a helpful actor on a hall. " * 6
     await ask(engine, prompt + "First question")
     second = await ask(engine, prompt + "Another question", alternatives=8)
     fresh = await ask(await open_engine(slots=1), prompt + "Another question", alternatives=8)

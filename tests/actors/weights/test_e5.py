@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from actors.llama.gguf_file import read_header
+from actors.model.gguf_file import read_header
 from actors.weights.e5 import DamagedFile, repack
 
 

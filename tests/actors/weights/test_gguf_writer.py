@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.llama.gguf_file import read_header
+from actors.model.gguf_file import read_header
 from actors.weights.gguf_writer import F32, Q4_0, Tensor, Value, write_gguf
 
 METADATA: dict[str, Value] = {

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from bus import Code, RpcError
 from bus.testing import Ear, NatsServer
-from bus.testing.stage import until
+from bus.testing.hall import until
 from host.embedded import connect
 from host.settings import Settings, load
 

@@ -9,7 +9,6 @@ import httpx
 import msgspec
 import openai
 import pytest
-import uvicorn
 
 from actors.models.suitability import unsuitable
 from bus import Code, Context, RpcError, nearest
@@ -18,12 +17,12 @@ from bus.resolver import resolver
 from bus.server import Server
 from bus.transports.memory import MemoryBroker, MemoryTransport
 from gateway.access import Access
-from gateway.app import create_app, uvicorn_config
 from gateway.catalog import Catalog
 from gateway.hub import Hub
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
 from gateway.settings import AuthSettings, DoorSettings, EmbeddingSettings, HttpSettings, LimitSettings
+from gateway.testing import listening
 from host.member import method_of
 from host.settings import ModelSettings
 from store import MemoryLocations
@@ -249,7 +248,7 @@ class Door:
 
 
 @dataclass
-class Stage:
+class Hall:
     """A bus with scripted actors; doors are opened on demand."""
 
     broker: MemoryBroker
@@ -286,24 +285,6 @@ class Stage:
         await transport.close()
 
 
-@asynccontextmanager
-async def listening(hub: Hub) -> AsyncIterator[int]:
-    config = uvicorn_config(hub, create_app(hub))
-    server = uvicorn.Server(config)
-    config.load()
-    socket = config.bind_socket()
-    serving = asyncio.create_task(server.serve(sockets=[socket]))
-    while not server.started:
-        await asyncio.sleep(0)
-    try:
-        yield int(socket.getsockname()[1])
-    finally:
-        server.should_exit = True
-        server.force_exit = True
-        await serving
-        socket.close()
-
-
 @pytest.fixture
 def serve_http() -> Callable[[Hub], AbstractAsyncContextManager[int]]:
     """Opens a hub's HTTP door on a free port, which is what the context gives."""
@@ -311,7 +292,7 @@ def serve_http() -> Callable[[Hub], AbstractAsyncContextManager[int]]:
 
 
 @pytest.fixture
-async def scripted() -> AsyncIterator[Stage]:
+async def scripted() -> AsyncIterator[Hall]:
     broker = MemoryBroker()
     transport = MemoryTransport(broker)
     server = Server(transport)
@@ -320,13 +301,13 @@ async def scripted() -> AsyncIterator[Stage]:
     await server.add(EmbeddingActor(), EmbeddingService.INFO, route=MODEL)
     await server.add(ModelActor(), ModelService.INFO)
     settings = DoorSettings(http=HttpSettings(port=0))
-    yield Stage(broker, chat, settings)
+    yield Hall(broker, chat, settings)
     await server.drain(grace=0.1)
     await transport.close()
 
 
 @pytest.fixture
-async def door(scripted: Stage) -> AsyncIterator[Door]:
+async def door(scripted: Hall) -> AsyncIterator[Door]:
     async with scripted.door() as opened:
         yield opened
 

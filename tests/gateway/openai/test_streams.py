@@ -10,7 +10,7 @@ import pytest
 from starlette.types import Message
 
 from bus import Code, RpcError
-from bus.testing.stage import until
+from bus.testing.hall import until
 from gateway.http import stream as streams
 from gateway.http.body import Disconnected
 from gateway.http.stream import MAX_WAITING_BYTES, ResponseStream, unless_gone

@@ -2,6 +2,7 @@
 
 from .frame_pb2 import Cancel as Cancel
 from .frame_pb2 import Close as Close
+from .frame_pb2 import Continuation as Continuation
 from .frame_pb2 import Credit as Credit
 from .frame_pb2 import Detach as Detach
 from .frame_pb2 import Frame as Frame

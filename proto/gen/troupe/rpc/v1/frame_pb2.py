@@ -27,7 +27,7 @@ from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19troupe/rpc/v1/frame.proto\x12\rtroupe.rpc.v1\x1a\x19google/protobuf/any.proto\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\x96\x05\n\x05\x46rame\x12\x17\n\x07\x63\x61ll_id\x18\x01 \x01(\tR\x06\x63\x61llId\x12\x14\n\x05\x65poch\x18\x02 \x01(\rR\x05\x65poch\x12\x1a\n\x08sequence\x18\x03 \x01(\x04R\x08sequence\x12\x18\n\x07payload\x18\x04 \x03(\x0cR\x07payload\x12\x12\n\x04more\x18\x05 \x01(\x08R\x04more\x12\x1d\n\nhalf_close\x18\x06 \x01(\x08R\thalfClose\x12)\n\x04open\x18\x07 \x01(\x0b\x32\x13.troupe.rpc.v1.OpenH\x00R\x04open\x12/\n\x06\x63redit\x18\x08 \x01(\x0b\x32\x15.troupe.rpc.v1.CreditH\x00R\x06\x63redit\x12/\n\x06\x63\x61ncel\x18\t \x01(\x0b\x32\x15.troupe.rpc.v1.CancelH\x00R\x06\x63\x61ncel\x12)\n\x04ping\x18\n \x01(\x0b\x32\x13.troupe.rpc.v1.PingH\x00R\x04ping\x12)\n\x04pong\x18\x0b \x01(\x0b\x32\x13.troupe.rpc.v1.PongH\x00R\x04pong\x12/\n\x06resume\x18\x0c \x01(\x0b\x32\x15.troupe.rpc.v1.ResumeH\x00R\x06resume\x12/\n\x06\x64\x65tach\x18\r \x01(\x0b\x32\x15.troupe.rpc.v1.DetachH\x00R\x06\x64\x65tach\x12,\n\x05\x63lose\x18\x0e \x01(\x0b\x32\x14.troupe.rpc.v1.CloseH\x00R\x05\x63lose\x12;\n\x07headers\x18\x0f \x03(\x0b\x32!.troupe.rpc.v1.Frame.HeadersEntryR\x07headers\x1a:\n\x0cHeadersEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x42\t\n\x07\x63ontrol\"\x8f\x03\n\x04Open\x12)\n\x10protocol_version\x18\x01 \x01(\rR\x0fprotocolVersion\x12\x16\n\x06method\x18\x02 \x01(\tR\x06method\x12=\n\x08metadata\x18\x03 \x03(\x0b\x32!.troupe.rpc.v1.Open.MetadataEntryR\x08metadata\x12\x33\n\x07timeout\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07timeout\x12%\n\x0einitial_credit\x18\x05 \x01(\rR\rinitialCredit\x12\x1d\n\nresume_key\x18\x06 \x01(\x0cR\tresumeKey\x12/\n\x05grace\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationR\x05grace\x12\x1c\n\tpreceding\x18\x08 \x01(\x04R\tpreceding\x1a;\n\rMetadataEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\">\n\x06\x43redit\x12\x18\n\x07granted\x18\x01 \x01(\x04R\x07granted\x12\x1a\n\x08\x63onsumed\x18\x02 \x01(\x04R\x08\x63onsumed\" \n\x06\x43\x61ncel\x12\x16\n\x06reason\x18\x01 \x01(\tR\x06reason\"\x1c\n\x04Ping\x12\x14\n\x05nonce\x18\x01 \x01(\x04R\x05nonce\"\x1c\n\x04Pong\x12\x14\n\x05nonce\x18\x01 \x01(\x04R\x05nonce\"u\n\x06Resume\x12\x14\n\x05\x61\x66ter\x18\x01 \x01(\x04R\x05\x61\x66ter\x12\x1d\n\nresume_key\x18\x02 \x01(\x0cR\tresumeKey\x12\x18\n\x07granted\x18\x03 \x01(\x04R\x07granted\x12\x1c\n\tprincipal\x18\x04 \x01(\tR\tprincipal\"\x08\n\x06\x44\x65tach\"\xb3\x01\n\x05\x43lose\x12-\n\x06status\x18\x01 \x01(\x0b\x32\x15.troupe.rpc.v1.StatusR\x06status\x12>\n\x08trailers\x18\x02 \x03(\x0b\x32\".troupe.rpc.v1.Close.TrailersEntryR\x08trailers\x1a;\n\rTrailersEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"f\n\x06Status\x12\x12\n\x04\x63ode\x18\x01 \x01(\x05R\x04\x63ode\x12\x18\n\x07message\x18\x02 \x01(\tR\x07message\x12.\n\x07\x64\x65tails\x18\x03 \x03(\x0b\x32\x14.google.protobuf.AnyR\x07\x64\x65tails\"\xa2\x02\n\x08Progress\x12\x33\n\x05state\x18\x01 \x01(\x0e\x32\x1d.troupe.rpc.v1.Progress.StateR\x05state\x12\x1a\n\x08position\x18\x02 \x01(\rR\x08position\x12+\n\x03\x65ta\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x03\x65ta\x12\x1f\n\x08\x66raction\x18\x04 \x01(\x02H\x00R\x08\x66raction\x88\x01\x01\x12\x12\n\x04note\x18\x05 \x01(\tR\x04note\"V\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_QUEUED\x10\x01\x12\x11\n\rSTATE_LOADING\x10\x02\x12\x11\n\rSTATE_RUNNING\x10\x03\x42\x0b\n\t_fraction\"\xb0\x02\n\tHeartbeat\x12\x18\n\x07process\x18\x01 \x01(\tR\x07process\x12\x14\n\x05\x65poch\x18\x02 \x01(\rR\x05\x65poch\x12\x12\n\x04\x62\x65\x61t\x18\x03 \x01(\x04R\x04\x62\x65\x61t\x12\x14\n\x05\x61\x63tor\x18\x04 \x01(\tR\x05\x61\x63tor\x12\x1a\n\x08services\x18\x05 \x03(\tR\x08services\x12\x14\n\x05state\x18\x06 \x01(\tR\x05state\x12\x14\n\x05steps\x18\x07 \x01(\x04R\x05steps\x12\x18\n\x07working\x18\x08 \x01(\x08R\x07working\x12\x1f\n\x0bpatience_ms\x18\t \x01(\rR\npatienceMs\x12\x14\n\x05\x63\x61lls\x18\n \x01(\rR\x05\x63\x61lls\x12\x18\n\x07trouble\x18\x0b \x01(\tR\x07trouble\x12\x16\n\x06\x61waits\x18\x0c \x03(\tR\x06\x61waits\"\x9c\x01\n\x08Location\x12\x18\n\x07process\x18\x01 \x01(\tR\x07process\x12\x14\n\x05\x65poch\x18\x02 \x01(\rR\x05\x65poch\x12*\n\x11resume_key_digest\x18\x03 \x01(\x0cR\x0fresumeKeyDigest\x12\x1c\n\tprincipal\x18\x04 \x01(\tR\tprincipal\x12\x16\n\x06method\x18\x05 \x01(\tR\x06method\"]\n\nResolution\x12\x16\n\x06method\x18\x01 \x01(\tR\x06method\x12\x14\n\x05\x66ield\x18\x02 \x01(\tR\x05\x66ield\x12!\n\x0cmethod_field\x18\x03 \x01(\tR\x0bmethodField\"\xe8\x01\n\x0cMethodPolicy\x12\x19\n\x08route_by\x18\x01 \x01(\tR\x07routeBy\x12\x16\n\x06public\x18\x02 \x01(\x08R\x06public\x12\x14\n\x05scope\x18\x03 \x01(\tR\x05scope\x12\x1e\n\nidempotent\x18\x04 \x01(\x08R\nidempotent\x12:\n\x0bresolved_by\x18\x05 \x01(\x0b\x32\x19.troupe.rpc.v1.ResolutionR\nresolvedBy\x12\x33\n\x08priority\x18\x06 \x01(\x0e\x32\x17.troupe.rpc.v1.PriorityR\x08priority*}\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x12\n\x0ePRIORITY_VOICE\x10\x01\x12\x18\n\x14PRIORITY_INTERACTIVE\x10\x02\x12\x12\n\x0ePRIORITY_BATCH\x10\x03\x12\x15\n\x11PRIORITY_TRAINING\x10\x04:U\n\x06policy\x12\x1e.google.protobuf.MethodOptions\x18\xb4\x87\x03 \x01(\x0b\x32\x1b.troupe.rpc.v1.MethodPolicyR\x06policyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19troupe/rpc/v1/frame.proto\x12\rtroupe.rpc.v1\x1a\x19google/protobuf/any.proto\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\x96\x05\n\x05\x46rame\x12\x17\n\x07\x63\x61ll_id\x18\x01 \x01(\tR\x06\x63\x61llId\x12\x14\n\x05\x65poch\x18\x02 \x01(\rR\x05\x65poch\x12\x1a\n\x08sequence\x18\x03 \x01(\x04R\x08sequence\x12\x18\n\x07payload\x18\x04 \x03(\x0cR\x07payload\x12\x12\n\x04more\x18\x05 \x01(\x08R\x04more\x12\x1d\n\nhalf_close\x18\x06 \x01(\x08R\thalfClose\x12)\n\x04open\x18\x07 \x01(\x0b\x32\x13.troupe.rpc.v1.OpenH\x00R\x04open\x12/\n\x06\x63redit\x18\x08 \x01(\x0b\x32\x15.troupe.rpc.v1.CreditH\x00R\x06\x63redit\x12/\n\x06\x63\x61ncel\x18\t \x01(\x0b\x32\x15.troupe.rpc.v1.CancelH\x00R\x06\x63\x61ncel\x12)\n\x04ping\x18\n \x01(\x0b\x32\x13.troupe.rpc.v1.PingH\x00R\x04ping\x12)\n\x04pong\x18\x0b \x01(\x0b\x32\x13.troupe.rpc.v1.PongH\x00R\x04pong\x12/\n\x06resume\x18\x0c \x01(\x0b\x32\x15.troupe.rpc.v1.ResumeH\x00R\x06resume\x12/\n\x06\x64\x65tach\x18\r \x01(\x0b\x32\x15.troupe.rpc.v1.DetachH\x00R\x06\x64\x65tach\x12,\n\x05\x63lose\x18\x0e \x01(\x0b\x32\x14.troupe.rpc.v1.CloseH\x00R\x05\x63lose\x12;\n\x07headers\x18\x0f \x03(\x0b\x32!.troupe.rpc.v1.Frame.HeadersEntryR\x07headers\x1a:\n\x0cHeadersEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x42\t\n\x07\x63ontrol\"\xad\x03\n\x04Open\x12)\n\x10protocol_version\x18\x01 \x01(\rR\x0fprotocolVersion\x12\x16\n\x06method\x18\x02 \x01(\tR\x06method\x12=\n\x08metadata\x18\x03 \x03(\x0b\x32!.troupe.rpc.v1.Open.MetadataEntryR\x08metadata\x12\x33\n\x07timeout\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07timeout\x12%\n\x0einitial_credit\x18\x05 \x01(\rR\rinitialCredit\x12\x1d\n\nresume_key\x18\x06 \x01(\x0cR\tresumeKey\x12/\n\x05grace\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationR\x05grace\x12\x1c\n\tpreceding\x18\x08 \x01(\x04R\tpreceding\x12\x1c\n\tcontinues\x18\t \x01(\x08R\tcontinues\x1a;\n\rMetadataEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\">\n\x06\x43redit\x12\x18\n\x07granted\x18\x01 \x01(\x04R\x07granted\x12\x1a\n\x08\x63onsumed\x18\x02 \x01(\x04R\x08\x63onsumed\" \n\x06\x43\x61ncel\x12\x16\n\x06reason\x18\x01 \x01(\tR\x06reason\"\x1c\n\x04Ping\x12\x14\n\x05nonce\x18\x01 \x01(\x04R\x05nonce\"\x1c\n\x04Pong\x12\x14\n\x05nonce\x18\x01 \x01(\x04R\x05nonce\"u\n\x06Resume\x12\x14\n\x05\x61\x66ter\x18\x01 \x01(\x04R\x05\x61\x66ter\x12\x1d\n\nresume_key\x18\x02 \x01(\x0cR\tresumeKey\x12\x18\n\x07granted\x18\x03 \x01(\x04R\x07granted\x12\x1c\n\tprincipal\x18\x04 \x01(\tR\tprincipal\"\x08\n\x06\x44\x65tach\"\xb3\x01\n\x05\x43lose\x12-\n\x06status\x18\x01 \x01(\x0b\x32\x15.troupe.rpc.v1.StatusR\x06status\x12>\n\x08trailers\x18\x02 \x03(\x0b\x32\".troupe.rpc.v1.Close.TrailersEntryR\x08trailers\x1a;\n\rTrailersEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"f\n\x06Status\x12\x12\n\x04\x63ode\x18\x01 \x01(\x05R\x04\x63ode\x12\x18\n\x07message\x18\x02 \x01(\tR\x07message\x12.\n\x07\x64\x65tails\x18\x03 \x03(\x0b\x32\x14.google.protobuf.AnyR\x07\x64\x65tails\"\xa2\x02\n\x08Progress\x12\x33\n\x05state\x18\x01 \x01(\x0e\x32\x1d.troupe.rpc.v1.Progress.StateR\x05state\x12\x1a\n\x08position\x18\x02 \x01(\rR\x08position\x12+\n\x03\x65ta\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x03\x65ta\x12\x1f\n\x08\x66raction\x18\x04 \x01(\x02H\x00R\x08\x66raction\x88\x01\x01\x12\x12\n\x04note\x18\x05 \x01(\tR\x04note\"V\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_QUEUED\x10\x01\x12\x11\n\rSTATE_LOADING\x10\x02\x12\x11\n\rSTATE_RUNNING\x10\x03\x42\x0b\n\t_fraction\"\xb0\x02\n\tHeartbeat\x12\x18\n\x07process\x18\x01 \x01(\tR\x07process\x12\x14\n\x05\x65poch\x18\x02 \x01(\rR\x05\x65poch\x12\x12\n\x04\x62\x65\x61t\x18\x03 \x01(\x04R\x04\x62\x65\x61t\x12\x14\n\x05\x61\x63tor\x18\x04 \x01(\tR\x05\x61\x63tor\x12\x1a\n\x08services\x18\x05 \x03(\tR\x08services\x12\x14\n\x05state\x18\x06 \x01(\tR\x05state\x12\x14\n\x05steps\x18\x07 \x01(\x04R\x05steps\x12\x18\n\x07working\x18\x08 \x01(\x08R\x07working\x12\x1f\n\x0bpatience_ms\x18\t \x01(\rR\npatienceMs\x12\x14\n\x05\x63\x61lls\x18\n \x01(\rR\x05\x63\x61lls\x12\x18\n\x07trouble\x18\x0b \x01(\tR\x07trouble\x12\x16\n\x06\x61waits\x18\x0c \x03(\tR\x06\x61waits\"\x9c\x01\n\x08Location\x12\x18\n\x07process\x18\x01 \x01(\tR\x07process\x12\x14\n\x05\x65poch\x18\x02 \x01(\rR\x05\x65poch\x12*\n\x11resume_key_digest\x18\x03 \x01(\x0cR\x0fresumeKeyDigest\x12\x1c\n\tprincipal\x18\x04 \x01(\tR\tprincipal\x12\x16\n\x06method\x18\x05 \x01(\tR\x06method\"]\n\nResolution\x12\x16\n\x06method\x18\x01 \x01(\tR\x06method\x12\x14\n\x05\x66ield\x18\x02 \x01(\tR\x05\x66ield\x12!\n\x0cmethod_field\x18\x03 \x01(\tR\x0bmethodField\"3\n\x0c\x43ontinuation\x12#\n\rrequest_field\x18\x01 \x01(\tR\x0crequestField\"\xd2\x02\n\x0cMethodPolicy\x12\x19\n\x08route_by\x18\x01 \x01(\tR\x07routeBy\x12\x16\n\x06public\x18\x02 \x01(\x08R\x06public\x12\x14\n\x05scope\x18\x03 \x01(\tR\x05scope\x12\x1e\n\nidempotent\x18\x04 \x01(\x08R\nidempotent\x12:\n\x0bresolved_by\x18\x05 \x01(\x0b\x32\x19.troupe.rpc.v1.ResolutionR\nresolvedBy\x12\x33\n\x08priority\x18\x06 \x01(\x0e\x32\x17.troupe.rpc.v1.PriorityR\x08priority\x12(\n\x10\x65nds_with_caller\x18\x07 \x01(\x08R\x0e\x65ndsWithCaller\x12>\n\x0c\x63ontinued_by\x18\x08 \x01(\x0b\x32\x1b.troupe.rpc.v1.ContinuationR\x0b\x63ontinuedBy*}\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x12\n\x0ePRIORITY_VOICE\x10\x01\x12\x18\n\x14PRIORITY_INTERACTIVE\x10\x02\x12\x12\n\x0ePRIORITY_BATCH\x10\x03\x12\x15\n\x11PRIORITY_TRAINING\x10\x04:U\n\x06policy\x12\x1e.google.protobuf.MethodOptions\x18\xb4\x87\x03 \x01(\x0b\x32\x1b.troupe.rpc.v1.MethodPolicyR\x06policyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,44 +40,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OPEN_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_CLOSE_TRAILERSENTRY']._loaded_options = None
   _globals['_CLOSE_TRAILERSENTRY']._serialized_options = b'8\001'
-  _globals['_PRIORITY']._serialized_start=2866
-  _globals['_PRIORITY']._serialized_end=2991
+  _globals['_PRIORITY']._serialized_start=3055
+  _globals['_PRIORITY']._serialized_end=3180
   _globals['_FRAME']._serialized_start=138
   _globals['_FRAME']._serialized_end=800
   _globals['_FRAME_HEADERSENTRY']._serialized_start=731
   _globals['_FRAME_HEADERSENTRY']._serialized_end=789
   _globals['_OPEN']._serialized_start=803
-  _globals['_OPEN']._serialized_end=1202
-  _globals['_OPEN_METADATAENTRY']._serialized_start=1143
-  _globals['_OPEN_METADATAENTRY']._serialized_end=1202
-  _globals['_CREDIT']._serialized_start=1204
-  _globals['_CREDIT']._serialized_end=1266
-  _globals['_CANCEL']._serialized_start=1268
-  _globals['_CANCEL']._serialized_end=1300
-  _globals['_PING']._serialized_start=1302
-  _globals['_PING']._serialized_end=1330
-  _globals['_PONG']._serialized_start=1332
-  _globals['_PONG']._serialized_end=1360
-  _globals['_RESUME']._serialized_start=1362
-  _globals['_RESUME']._serialized_end=1479
-  _globals['_DETACH']._serialized_start=1481
-  _globals['_DETACH']._serialized_end=1489
-  _globals['_CLOSE']._serialized_start=1492
-  _globals['_CLOSE']._serialized_end=1671
-  _globals['_CLOSE_TRAILERSENTRY']._serialized_start=1612
-  _globals['_CLOSE_TRAILERSENTRY']._serialized_end=1671
-  _globals['_STATUS']._serialized_start=1673
-  _globals['_STATUS']._serialized_end=1775
-  _globals['_PROGRESS']._serialized_start=1778
-  _globals['_PROGRESS']._serialized_end=2068
-  _globals['_PROGRESS_STATE']._serialized_start=1969
-  _globals['_PROGRESS_STATE']._serialized_end=2055
-  _globals['_HEARTBEAT']._serialized_start=2071
-  _globals['_HEARTBEAT']._serialized_end=2375
-  _globals['_LOCATION']._serialized_start=2378
-  _globals['_LOCATION']._serialized_end=2534
-  _globals['_RESOLUTION']._serialized_start=2536
-  _globals['_RESOLUTION']._serialized_end=2629
-  _globals['_METHODPOLICY']._serialized_start=2632
-  _globals['_METHODPOLICY']._serialized_end=2864
+  _globals['_OPEN']._serialized_end=1232
+  _globals['_OPEN_METADATAENTRY']._serialized_start=1173
+  _globals['_OPEN_METADATAENTRY']._serialized_end=1232
+  _globals['_CREDIT']._serialized_start=1234
+  _globals['_CREDIT']._serialized_end=1296
+  _globals['_CANCEL']._serialized_start=1298
+  _globals['_CANCEL']._serialized_end=1330
+  _globals['_PING']._serialized_start=1332
+  _globals['_PING']._serialized_end=1360
+  _globals['_PONG']._serialized_start=1362
+  _globals['_PONG']._serialized_end=1390
+  _globals['_RESUME']._serialized_start=1392
+  _globals['_RESUME']._serialized_end=1509
+  _globals['_DETACH']._serialized_start=1511
+  _globals['_DETACH']._serialized_end=1519
+  _globals['_CLOSE']._serialized_start=1522
+  _globals['_CLOSE']._serialized_end=1701
+  _globals['_CLOSE_TRAILERSENTRY']._serialized_start=1642
+  _globals['_CLOSE_TRAILERSENTRY']._serialized_end=1701
+  _globals['_STATUS']._serialized_start=1703
+  _globals['_STATUS']._serialized_end=1805
+  _globals['_PROGRESS']._serialized_start=1808
+  _globals['_PROGRESS']._serialized_end=2098
+  _globals['_PROGRESS_STATE']._serialized_start=1999
+  _globals['_PROGRESS_STATE']._serialized_end=2085
+  _globals['_HEARTBEAT']._serialized_start=2101
+  _globals['_HEARTBEAT']._serialized_end=2405
+  _globals['_LOCATION']._serialized_start=2408
+  _globals['_LOCATION']._serialized_end=2564
+  _globals['_RESOLUTION']._serialized_start=2566
+  _globals['_RESOLUTION']._serialized_end=2659
+  _globals['_CONTINUATION']._serialized_start=2661
+  _globals['_CONTINUATION']._serialized_end=2712
+  _globals['_METHODPOLICY']._serialized_start=2715
+  _globals['_METHODPOLICY']._serialized_end=3053
 # @@protoc_insertion_point(module_scope)

@@ -69,7 +69,7 @@ class Frame(_message.Message):
     def __init__(self, call_id: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., payload: _Optional[_Iterable[bytes]] = ..., more: _Optional[bool] = ..., half_close: _Optional[bool] = ..., open: _Optional[_Union[Open, _Mapping]] = ..., credit: _Optional[_Union[Credit, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., resume: _Optional[_Union[Resume, _Mapping]] = ..., detach: _Optional[_Union[Detach, _Mapping]] = ..., close: _Optional[_Union[Close, _Mapping]] = ..., headers: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Open(_message.Message):
-    __slots__ = ("protocol_version", "method", "metadata", "timeout", "initial_credit", "resume_key", "grace", "preceding")
+    __slots__ = ("protocol_version", "method", "metadata", "timeout", "initial_credit", "resume_key", "grace", "preceding", "continues")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -85,6 +85,7 @@ class Open(_message.Message):
     RESUME_KEY_FIELD_NUMBER: _ClassVar[int]
     GRACE_FIELD_NUMBER: _ClassVar[int]
     PRECEDING_FIELD_NUMBER: _ClassVar[int]
+    CONTINUES_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     method: str
     metadata: _containers.ScalarMap[str, str]
@@ -93,7 +94,8 @@ class Open(_message.Message):
     resume_key: bytes
     grace: _duration_pb2.Duration
     preceding: int
-    def __init__(self, protocol_version: _Optional[int] = ..., method: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., initial_credit: _Optional[int] = ..., resume_key: _Optional[bytes] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., preceding: _Optional[int] = ...) -> None: ...
+    continues: bool
+    def __init__(self, protocol_version: _Optional[int] = ..., method: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., initial_credit: _Optional[int] = ..., resume_key: _Optional[bytes] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., preceding: _Optional[int] = ..., continues: _Optional[bool] = ...) -> None: ...
 
 class Credit(_message.Message):
     __slots__ = ("granted", "consumed")
@@ -238,18 +240,28 @@ class Resolution(_message.Message):
     method_field: str
     def __init__(self, method: _Optional[str] = ..., field: _Optional[str] = ..., method_field: _Optional[str] = ...) -> None: ...
 
+class Continuation(_message.Message):
+    __slots__ = ("request_field",)
+    REQUEST_FIELD_FIELD_NUMBER: _ClassVar[int]
+    request_field: str
+    def __init__(self, request_field: _Optional[str] = ...) -> None: ...
+
 class MethodPolicy(_message.Message):
-    __slots__ = ("route_by", "public", "scope", "idempotent", "resolved_by", "priority")
+    __slots__ = ("route_by", "public", "scope", "idempotent", "resolved_by", "priority", "ends_with_caller", "continued_by")
     ROUTE_BY_FIELD_NUMBER: _ClassVar[int]
     PUBLIC_FIELD_NUMBER: _ClassVar[int]
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENT_FIELD_NUMBER: _ClassVar[int]
     RESOLVED_BY_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    ENDS_WITH_CALLER_FIELD_NUMBER: _ClassVar[int]
+    CONTINUED_BY_FIELD_NUMBER: _ClassVar[int]
     route_by: str
     public: bool
     scope: str
     idempotent: bool
     resolved_by: Resolution
     priority: Priority
-    def __init__(self, route_by: _Optional[str] = ..., public: _Optional[bool] = ..., scope: _Optional[str] = ..., idempotent: _Optional[bool] = ..., resolved_by: _Optional[_Union[Resolution, _Mapping]] = ..., priority: _Optional[_Union[Priority, str]] = ...) -> None: ...
+    ends_with_caller: bool
+    continued_by: Continuation
+    def __init__(self, route_by: _Optional[str] = ..., public: _Optional[bool] = ..., scope: _Optional[str] = ..., idempotent: _Optional[bool] = ..., resolved_by: _Optional[_Union[Resolution, _Mapping]] = ..., priority: _Optional[_Union[Priority, str]] = ..., ends_with_caller: _Optional[bool] = ..., continued_by: _Optional[_Union[Continuation, _Mapping]] = ...) -> None: ...

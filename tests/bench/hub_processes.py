@@ -69,7 +69,7 @@ class Process:
 
 
 @dataclass
-class Stage:
+class HubProcesses:
     """A hub of separate processes in a home of its own. root: the checkout whose hub it is."""
 
     home: Path
@@ -136,10 +136,10 @@ async def reachable(port: int) -> None:
 
 
 @contextlib.asynccontextmanager
-async def stage(*actors: str, gateway: bool = True, root: Path = ROOT) -> AsyncIterator[Stage]:
+async def hub_processes(*actors: str, gateway: bool = True, root: Path = ROOT) -> AsyncIterator[HubProcesses]:
     """A running hub with these actors, of this checkout or another."""
     with tempfile.TemporaryDirectory(prefix="troupe-bench-") as home:
-        running = Stage(Path(home), root)
+        running = HubProcesses(Path(home), root)
         try:
             await running.start_nats()
             for actor in actors:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from actors.llama import gguf_file
 from actors.llama.catalog import SHIPPED
-from actors.llama.gguf_file import read_header
+from actors.model import gguf_file
+from actors.model.gguf_file import ModelHeader, Scalar, read_header
 from bus import RpcError
 
 
@@ -22,6 +22,16 @@ def test_a_file_says_what_it_is() -> None:
     assert header.context_tokens > 0 and header.embedding_dimensions > 0
     assert "im_start" in header.template
     assert not header.embeds_only
+
+
+def test_the_cache_of_a_token_is_keys_and_values_of_all_layers_at_two_bytes_each() -> None:
+    said = {"block_count": 4, "attention.head_count": 8, "attention.head_count_kv": 2, "embedding_length": 64}
+    known: dict[str, Scalar] = {"general.architecture": "x", **{f"x.{key}": value for key, value in said.items()}}
+    assert ModelHeader(known, 0, 0).cache_bytes_per_token == 4 * 2 * (8 + 8) * 2
+    longer = {**known, "x.attention.key_length": 16}
+    assert ModelHeader(longer, 0, 0).cache_bytes_per_token == 4 * 2 * (16 + 8) * 2
+    assert ModelHeader({**known, "x.attention.causal": False}, 0, 0).cache_bytes_per_token == 0
+    assert ModelHeader({"general.architecture": "x"}, 0, 0).cache_bytes_per_token == 0
 
 
 def test_an_adapter_says_that_it_is_one(models: Path) -> None:

@@ -97,6 +97,21 @@ class ModelHeader:
         return self.number(f"{self.architecture}.embedding_length")
 
     @property
+    def cache_bytes_per_token(self) -> int:
+        """Bytes that a token of a call is remembered in, at two per number.
+
+        0 where the file does not say what its layers are, or nothing is remembered.
+        """
+        of = f"{self.architecture}."
+        layers, heads = self.number(f"{of}block_count"), self.number(f"{of}attention.head_count")
+        if not layers or not heads or self.embeds_only:
+            return 0
+        width = self.embedding_dimensions // heads
+        key = self.number(f"{of}attention.key_length") or width
+        value = self.number(f"{of}attention.value_length") or width
+        return layers * (self.number(f"{of}attention.head_count_kv") or heads) * (key + value) * 2
+
+    @property
     def pooling(self) -> int:
         """llama.cpp's pooling type if the model brings its own, else 0."""
         return self.number(f"{self.architecture}.pooling_type")

@@ -43,9 +43,10 @@ NEST = _method("Nest", server=True)
 FAIL = _method("Fail")
 CRASH = _method("Crash")
 TELL = _method("Tell", server=True)
+LEND = _method("Lend", client=True, server=True, policy=Policy(ends_with_caller=True))
 PROBE = ServiceInfo(
     SERVICE,
-    [SAY, SAY_AGAIN, COUNT, COUNT_AGAIN, GATHER, TALK, WAIT, HOLD, HOLD_AGAIN, QUEUE, NEST, FAIL, CRASH, TELL],
+    [SAY, SAY_AGAIN, COUNT, COUNT_AGAIN, GATHER, TALK, WAIT, HOLD, HOLD_AGAIN, QUEUE, NEST, FAIL, CRASH, TELL, LEND],
 )
 RESOLVED = Policy("value", resolved_by=Resolution("troupe.testing.v1.LoaderService/Load", "value"))
 ROUTED = MethodInfo("Say", "say", "troupe.testing.v1.RoutedService", StringValue, StringValue, False, False, RESOLVED)
@@ -160,8 +161,16 @@ class Probe:
         ctx.trailers["told"] = "yes"
         yield StringValue(value="done")
 
+    async def lend(self, requests: AsyncIterator[StringValue], ctx: Context) -> AsyncIterator[StringValue]:
+        self._begin(ctx)
+        try:
+            async for _ in requests:
+                yield StringValue(value=ctx.peer)
+        finally:
+            self.cancelled.set()
 
-class Stage:
+
+class Hall:
     """Servers and channels on one bus, all of which end with the `async with`."""
 
     def __init__(self, make: Make) -> None:
@@ -226,8 +235,9 @@ class Stage:
         call_id: str = "c",
         grace: float = 30.0,
         window: int = 64,
+        half_close: bool = True,
     ) -> Call:
-        """A call with one request and the key KEY."""
+        """A call with one request and the key KEY, which is the last one unless half_close is False."""
         opening = Open(
             protocol_version=PROTOCOL_VERSION, method=method.full_name, initial_credit=window, resume_key=KEY,
             grace=duration(grace),
@@ -236,7 +246,8 @@ class Stage:
         call = Call(channel, protocol, method)
         channel.enlist(call)
         await call.send(StringValue(value=request).SerializeToString())
-        call.half_close()
+        if half_close:
+            call.half_close()
         return call
 
     def resume(self, channel: Channel, call: Call, after: int, key: bytes = KEY) -> Call:
@@ -298,9 +309,9 @@ async def until(true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def refusal(stage: Stage, frame: Frame, subject: str = "") -> str:
+async def refusal(hall: Hall, frame: Frame, subject: str = "") -> str:
     """The reason with which a hand-made frame is refused."""
-    transport = await stage.transport()
+    transport = await hall.transport()
     ear = Ear()
     await transport.subscribe("reply.hand.*", ear)
     transport.publish(subject or subjects.call(SERVICE, "Say"), frame.SerializeToString(), "reply.hand.c")

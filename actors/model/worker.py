@@ -1,0 +1,187 @@
+"""The process of one model, of whatever family: loads it, serves it under its names, and ends when its parent does.
+
+What differs is how the engine is opened: a family's own module says so in a `Work` and calls `main`. The parent has
+started it by `launcher.SubprocessLauncher` and hears its reports.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from actors.model.attendance import Attendance, offers
+from actors.model.interface import Engine
+from actors.model.launcher import Report
+from actors.model.service import AdapterSource
+from bus import Code, RpcError
+from bus.subjects import escape
+from host import process
+from host.log import configure
+from host.member import Member
+from host.settings import Settings, load
+from host.watchdog import Pulse
+from troupe.rpc.v1 import Progress
+
+Tell = Callable[[Report], None]
+PROGRESS_STEP = 0.02
+"""Loading is told of in steps of this share."""
+MAX_NAME = 100
+"""Of the model's name in the process's, which needs room for its instance."""
+
+
+class WorkingEngine(Engine, Protocol):
+    """An engine that has a process for itself."""
+
+    @property
+    def failure(self) -> "asyncio.Future[RpcError]":
+        """Has a result when the engine has failed; every job was told."""
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that wait for their turn."""
+
+    def pulse(self) -> Pulse:
+        """Whether it moves, for the process's beat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a process is for: one model.
+
+    family, name: the model's. open_engine: makes the engine, and is given what to call with the share that is loaded, 0
+    to 1; raises RpcError, for example MODEL_LOAD_FAILED. adapters: what can be loaded into it. load_seconds: how long
+    loading may stand still. drain_seconds: for running calls, when it ends.
+    """
+
+    family: str
+    name: str
+    open_engine: Callable[[Callable[[float], None]], Awaitable[WorkingEngine]]
+    adapters: AdapterSource
+    load_seconds: float
+    drain_seconds: float
+
+
+async def serve(member: Member, work: Work, tell: Tell, stop: asyncio.Event) -> None:
+    """Load a model and serve it under its names until `stop` is set, or until its engine fails, which raises.
+
+    Raises RpcError, as MODEL_LOAD_FAILED, if it cannot be loaded; the parent is told. When it returns, running calls
+    have ended or were cancelled, and the model is freed. Who sets `stop` for a reason of the process's own tells
+    `Report.leaving` first.
+    """
+    loading = Loading(tell, work.load_seconds)
+    member.heart.pulse = loading.pulse
+    with refusing(tell):
+        engine = await work.open_engine(loading.progress)
+    try:
+        member.heart.pulse = engine.pulse
+        with refusing(tell):
+            offered = offers(engine, work.adapters)
+        member.metrics.queue_depth(lambda: engine.waiting, work.name)
+        async with Attendance(member, work.family, work.name, offered, work.drain_seconds):
+            await member.ready()
+            tell(Report.ready())
+            await _until_stopped(engine, stop)
+            await member.drain(work.drain_seconds)
+    finally:
+        await engine.close()
+
+
+async def _until_stopped(engine: WorkingEngine, stop: asyncio.Event) -> None:
+    engine.failure.add_done_callback(lambda _: stop.set())
+    await stop.wait()
+    if engine.failure.done():
+        raise engine.failure.result()
+
+
+@contextlib.contextmanager
+def refusing(tell: Tell) -> Iterator[None]:
+    """What keeps the model from being served is told to the parent as it is, and goes on.
+
+    Except where somebody is only away (UNAVAILABLE): then another start may help.
+    """
+    try:
+        yield
+    except RpcError as problem:
+        if problem.code is not Code.UNAVAILABLE:
+            tell(Report.failed(problem))
+        raise
+
+
+class Loading:
+    """How loading goes, for the family by its reports and for the beat by its steps."""
+
+    def __init__(self, tell: Tell, patience: float) -> None:
+        self._tell = tell
+        self._patience = patience
+        self._told = -1.0
+        self._steps = 0
+        self._waits = False
+
+    def waits(self, progress: Progress) -> None:
+        """It waits for others, and tells for what; until the next share it has no work that could stand still."""
+        self._waits = True
+        self._tell(Report.loading(progress))
+
+    def progress(self, share: float) -> None:
+        """Share that is loaded; told in steps."""
+        if share - self._told >= PROGRESS_STEP:
+            self._told = share
+            self._steps += 1
+            self._waits = False
+            self._tell(Report.loading(Progress(state=Progress.STATE_LOADING, fraction=share)))
+
+    def pulse(self) -> Pulse:
+        """Loading may stand still for long, for example while the file's last part is read."""
+        return Pulse(self._steps, working=not self._waits, patience=self._patience)
+
+
+async def run(settings: Settings, work: Work, tell: Tell) -> int:
+    """The whole process; returns its exit code."""
+    stop = asyncio.Event()
+    parent = await _parent(stop)
+    try:
+        named = f"{work.family}-{escape(work.name)[:MAX_NAME]}"
+        async with Member(settings, work.family, process=named) as member:
+            await serve(member, work, tell, stop)
+    except RpcError as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    finally:
+        parent.cancel()
+    return 0
+
+
+def print_report(report: Report) -> None:
+    """Tell the parent, which may be gone; then the closed input ends this process anyway."""
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.buffer.write(report.line())
+        sys.stdout.buffer.flush()
+
+
+async def _parent(stop: asyncio.Event) -> "asyncio.Task[bytes]":
+    """Stop on SIGTERM, and when standard input is closed. Ctrl-C goes to the parent, which closes it."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    watcher = asyncio.create_task(reader.read(), name="parent")
+    watcher.add_done_callback(lambda _: stop.set())
+    return watcher
+
+
+def main(module: str, work: Callable[[Settings, str, Path], Work]) -> int:
+    """Entry point of a family's module, `python -m <module> --model NAME --path FILE`; the exit code."""
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description="Serve one model on the bus.")
+    parser.add_argument("--model", required=True, help="the name that callers use")
+    parser.add_argument("--path", required=True, type=Path, help="where the model is")
+    arguments = parser.parse_args()
+    settings = load()
+    own = work(settings, arguments.model, arguments.path)
+    configure(settings.log, f"{own.family}-{own.name}")
+    return process.run(run(settings, own, print_report))
