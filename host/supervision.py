@@ -11,7 +11,8 @@ Things that happen go in with the time, what to do comes out. The rules, with th
    when its time is over is killed. Nothing is started any more.
 6. A watcher whose own clock stood still, or who does not hear itself, accuses nobody: all start anew.
 7. Where a start may be in vain (`must_serve`), a process that ends before it has ever served has failed at once; so has
-   one that says it cannot serve, and one that does not serve in its time (`start_within`).
+   one that says it cannot serve, and one that does not serve in its time (`start_within`). Time in which it says that
+   it waits for others is not counted; from when it says that it begins, it has all of its time.
 """
 
 import math
@@ -229,6 +230,16 @@ class Supervision:
         watchdog = self.children[name].watchdog
         if watchdog is not None:
             watchdog.look(sight, now)
+
+    def waits(self, name: str) -> None:
+        """A process that starts says that it waits for others, for example for memory."""
+        self.children[name].serve_by = math.inf  # 7
+
+    def begins(self, name: str, now: float) -> None:
+        """A process that starts says that it makes progress, which ends a wait; said again it changes nothing."""
+        child = self.children[name]
+        if child.serve_by == math.inf:
+            child.serve_by = now + self._start_within  # 7
 
     def cannot(self, name: str, why: str) -> None:
         """A process says that it cannot serve, and why; it is about to end."""

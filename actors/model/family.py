@@ -10,6 +10,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 import structlog
 
 from actors.model.names import Names
+from actors.model.refusals import load_failed, of_model, unloaded
 from actors.model.watchers import Watchers
 from bus import Code, Context, RpcError, ServiceInfo, nearest
 from troupe.family.v1 import (
@@ -64,11 +65,12 @@ class Life(Protocol):
     """
 
     state: ModelState
-    error: str
-    fraction: float
-    """Share that is loaded."""
+    error: RpcError | None
+    """Why it has failed or left, as whoever waits for it hears it; while it loads, why it does so again."""
+    progress: Progress
+    """What it waits for, or how far it is, until loading is over; a note of its own is shown as it is."""
     on_change: Callable[[], None]
-    """To be called whenever state, error or fraction have changed."""
+    """To be called whenever state, error or progress have changed."""
 
     @property
     def settled(self) -> bool:
@@ -181,7 +183,7 @@ class Family(FamilyService, Generic[Known]):
             if not life.settled:
                 yield StartModelResponse(progress=_progress(entry.name, life))
         if life.state != ModelState.MODEL_STATE_READY:
-            raise load_failed(entry.name, life.error or f"The model {entry.name} was unloaded meanwhile.")
+            raise of_model(entry.name, life.error or unloaded(entry.name))
         await self._named(entry.name)
         yield StartModelResponse(model=self._model(entry.name))
 
@@ -279,7 +281,9 @@ class Family(FamilyService, Generic[Known]):
         model.state = ModelState.MODEL_STATE_FAILED if model.error else ModelState.MODEL_STATE_AVAILABLE
         if name in self._lives:
             life = self._lives[name][1]
-            model.state, model.error = life.state, model.error or life.error
+            model.state = life.state
+            if life.error is not None and life.state != ModelState.MODEL_STATE_AVAILABLE:
+                model.error = model.error or life.error.message
         if model.state == ModelState.MODEL_STATE_READY:
             model.served_names.extend(self._names.served(name))
         return model
@@ -312,13 +316,12 @@ def _serves(life: Life) -> bool:
 
 
 def _progress(name: str, life: Life) -> Progress:
-    note = f"Loading {name}." if not life.error else f"Loading {name} again: {life.error}."
-    return Progress(state=Progress.STATE_LOADING, fraction=life.fraction, note=note)
-
-
-def load_failed(name: str, why: str) -> RpcError:
-    """A model cannot be served. `why` is a sentence that names it or its file."""
-    return RpcError(Code.FAILED_PRECONDITION, why, reason="MODEL_LOAD_FAILED", metadata={"model": name})
+    progress = Progress()
+    progress.CopyFrom(life.progress)
+    if not progress.note:
+        does = "Waiting to load" if progress.state == Progress.STATE_QUEUED else "Loading"
+        progress.note = f"{does} {name}." if life.error is None else f"{does} {name} again: {life.error.message}."
+    return progress
 
 
 def not_found(kind: str, name: str, known: Sequence[Any], reason: str) -> RpcError:

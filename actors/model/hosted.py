@@ -12,9 +12,13 @@ from actors.model.service import AdapterSource
 from bus import Code, RpcError
 from host.member import Member
 from troupe.model.v1 import ModelState
+from troupe.rpc.v1 import Progress
 
-OpenEngine = Callable[[Callable[[float], None]], Awaitable[Engine]]
-"""Makes the engine; is given what to call with the share that is loaded. Raises RpcError MODEL_LOAD_FAILED."""
+OpenEngine = Callable[[Callable[[float | Progress], None]], Awaitable[Engine]]
+"""Makes the engine; is given what to call with the share that is loaded, or with what it waits for.
+
+Raises RpcError: what whoever waits for the model hears, for example MODEL_LOAD_FAILED.
+"""
 
 log = structlog.get_logger(__name__)
 
@@ -45,8 +49,8 @@ class HostedModel:
     ) -> None:
         self.name = name
         self.state = ModelState.MODEL_STATE_AVAILABLE
-        self.error = ""
-        self.fraction = 0.0
+        self.error: RpcError | None = None
+        self.progress = Progress(state=Progress.STATE_LOADING)
         self.on_change: Callable[[], None] = lambda: None
         self._member = member
         self._family = family
@@ -104,15 +108,16 @@ class HostedModel:
                 await engine.close()
         except RpcError as problem:
             log.warning("model.failed", model=self.name, error=problem.message)
-            self._set(ModelState.MODEL_STATE_FAILED, problem.message)
+            self._set(ModelState.MODEL_STATE_FAILED, problem)
 
-    def _loaded(self, fraction: float) -> None:
-        self.fraction = fraction
+    def _loaded(self, told: float | Progress) -> None:
+        loading = Progress.STATE_LOADING
+        self.progress = told if isinstance(told, Progress) else Progress(state=loading, fraction=told)
         self._notify()
 
-    def _set(self, state: ModelState, error: str = "") -> None:
+    def _set(self, state: ModelState, error: RpcError | None = None) -> None:
+        self.progress = Progress(state=Progress.STATE_LOADING)
         self.state, self.error = state, error
-        self.fraction = 1.0 if state == ModelState.MODEL_STATE_READY else 0.0
         self._notify()
 
     def _notify(self) -> None:

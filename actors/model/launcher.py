@@ -1,6 +1,7 @@
 """Starting the process of a model, and hearing from it.
 
-The child writes one JSON object per line on its standard output: how loading goes, that it serves, or why it cannot.
+The child writes one JSON object per line on its standard output: what it waits for, how loading goes, that it serves,
+that it leaves and why, or why it cannot serve.
 It ends in order when its standard input is closed. With its parent it ends at once, also where it hangs or was stopped:
 the kernel sees to that on Linux, elsewhere only the closed input does.
 """
@@ -12,25 +13,72 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import msgspec
+from google.protobuf.message import DecodeError
 
+from bus import RpcError
 from host.driver import Process
 from host.liveness import within
 from host.process import dying_with_parent
 from host.settings import INSTANCE
+from troupe.rpc.v1 import Progress, Status
 
 
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a model's process says of itself."""
+    """What a model's process says of itself; made by the methods below."""
 
     state: str
-    """"loading", "ready" or "failed"."""
-    fraction: float = 0.0
-    """Share that is loaded."""
-    error: str = ""
-    """Why it failed, as a sentence."""
+    """"loading", "ready", "leaving" or "failed"."""
+    progress: bytes = b""
+    """A troupe.rpc.v1.Progress."""
+    status: bytes = b""
+    """A troupe.rpc.v1.Status."""
+
+    @classmethod
+    def loading(cls, progress: Progress) -> Self:
+        """It does not serve yet: it waits for others, or loads."""
+        return cls("loading", progress=progress.SerializeToString())
+
+    @classmethod
+    def ready(cls) -> Self:
+        """It serves."""
+        return cls("ready")
+
+    @classmethod
+    def leaving(cls, why: RpcError) -> Self:
+        """It will end by itself, in order, and is not to be started again; said before it ends."""
+        return cls("leaving", status=why.to_status().SerializeToString())
+
+    @classmethod
+    def failed(cls, why: RpcError) -> Self:
+        """It cannot serve, and another start would not help. Whoever waits for the model hears this error."""
+        return cls("failed", status=why.to_status().SerializeToString())
+
+    @classmethod
+    def read(cls, line: bytes) -> Self | None:
+        """A report from its line; None: the line is none."""
+        try:
+            report = msgspec.json.decode(line, type=cls)
+            Progress.FromString(report.progress), Status.FromString(report.status)
+        except (msgspec.MsgspecError, DecodeError):
+            return None
+        return report
+
+    def line(self) -> bytes:
+        """As it is written."""
+        return msgspec.json.encode(self) + b"\n"
+
+    @property
+    def how(self) -> Progress:
+        """What is waited for, or how far it is."""
+        return Progress.FromString(self.progress)
+
+    @property
+    def why(self) -> RpcError:
+        """Why it leaves or has failed."""
+        return RpcError.from_status(Status.FromString(self.status))
 
 
 class WorkerProcess(Process, Protocol):
@@ -89,9 +137,16 @@ class Subprocess:
     async def reports(self) -> AsyncIterator[Report]:
         """See `WorkerProcess`."""
         output = self._process.stdout
-        while output is not None and (line := await output.readline()):
-            with contextlib.suppress(msgspec.DecodeError):
-                yield msgspec.json.decode(line, type=Report)
+        while output is not None:
+            try:
+                line = await output.readline()
+            except ValueError:  # longer than any report; the rest of it is no report either
+                continue
+            if not line:
+                return
+            report = Report.read(line)
+            if report is not None:
+                yield report
 
     async def ended(self) -> str:
         """See `driver.Process`."""

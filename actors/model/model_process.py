@@ -6,6 +6,7 @@ What is decided is in host/supervision.py, as for the hub's own processes; here 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import Context
 from pathlib import Path
 from typing import Protocol
 
@@ -13,9 +14,12 @@ import structlog
 
 from actors.model.launcher import Launcher, Report, WorkerProcess
 from actors.model.process_watch import ProcessWatch
+from actors.model.refusals import load_failed, lost
+from bus import RpcError
 from host.driver import Driver, Process
 from host.supervision import Child, State, Supervision
 from troupe.model.v1 import ModelState
+from troupe.rpc.v1 import Progress
 
 STATES = {
     State.STARTING: ModelState.MODEL_STATE_LOADING,
@@ -61,8 +65,8 @@ class ModelProcess:
         self.name = name
         self.path = path
         self.state = ModelState.MODEL_STATE_AVAILABLE
-        self.error = ""
-        self.fraction = 0.0
+        self.error: RpcError | None = None
+        self.progress = Progress(state=Progress.STATE_LOADING)
         self.restarts = 0
         self.on_change: Callable[[], None] = lambda: None
         self._launcher = launcher
@@ -72,7 +76,9 @@ class ModelProcess:
         self._turn = asyncio.Lock()
         self._driver: Driver | None = None
         self._leave: Callable[[], None] = lambda: None
-        self._refusal = ""
+        self._refusal: RpcError | None = None
+        self._departure: RpcError | None = None
+        self._departing: asyncio.Task[None] | None = None
 
     @property
     def settled(self) -> bool:
@@ -88,7 +94,7 @@ class ModelProcess:
                 await self._begin()
 
     async def changes(self) -> AsyncIterator[None]:
-        """Yields at once and then after each change of state or fraction, until loading is over.
+        """Yields at once and then after each change of state or progress, until loading is over.
 
         Changes may be joined.
         """
@@ -108,7 +114,7 @@ class ModelProcess:
             self._set(ModelState.MODEL_STATE_AVAILABLE)
 
     async def _begin(self) -> None:
-        settings, self._refusal = self._settings, ""
+        settings, self._refusal, self._departure = self._settings, None, None
         supervision = Supervision(
             [[self.name]],
             max_restarts=settings.max_restarts,
@@ -143,7 +149,7 @@ class ModelProcess:
     def trouble(self) -> str:
         """What the family is to tell of it, as a sentence; empty: nothing."""
         restarts = self.state == ModelState.MODEL_STATE_LOADING and self.error
-        return f"{self.name} is started again: {self.error}." if restarts else ""
+        return f"{self.name} is started again: {restarts.message}." if restarts else ""
 
     # ---- what happens
 
@@ -158,11 +164,36 @@ class ModelProcess:
             process = driver.supervision.children[self.name].process
             driver.do(driver.supervision.heard(self.name, process, State.SERVING.value, time.monotonic()))
         elif report.state == "failed":
-            self._refusal = report.error
-            driver.supervision.cannot(self.name, report.error)
+            self._refusal = report.why
+            driver.supervision.cannot(self.name, report.why.message)
+        elif report.state == "leaving":
+            self._depart(driver, report.why)
         elif self.state == ModelState.MODEL_STATE_LOADING:
-            self.fraction = report.fraction
-            self._notify()
+            self._take_progress(driver.supervision, report.how)
+
+    def _take_progress(self, supervision: Supervision, progress: Progress) -> None:
+        """Waiting for others is no part of the time to load."""
+        if progress.state == Progress.STATE_QUEUED:
+            supervision.waits(self.name)
+        else:
+            supervision.begins(self.name, time.monotonic())
+        self.progress = progress
+        self._notify()
+
+    def _depart(self, driver: Driver, why: RpcError) -> None:
+        """It ends by itself: stop here before it does, so that its end, however it comes, is no crash."""
+        if driver.supervision.stopping:
+            return
+        log.info("model.leaves", model=self.name, reason=why.reason, why=why.message)
+        self._departure = why
+        driver.stop()
+        self._departing = asyncio.create_task(self._departed(driver), name=f"{self.name} leaves", context=Context())
+
+    async def _departed(self, driver: Driver) -> None:
+        async with self._turn:
+            if self._driver is driver:  # else somebody has awaited its end already
+                await self._over(driver)
+                self._set(ModelState.MODEL_STATE_AVAILABLE, self._departure)
 
     def _take_state(self, child: Child) -> None:
         self.restarts = child.restarts
@@ -170,17 +201,25 @@ class ModelProcess:
             log.info("model.loaded", model=self.name)
         if child.state is State.BACKING_OFF:
             log.warning("model.restarted", model=self.name, error=child.last_exit)
-        lost = child.last_exit if child.state in (State.STARTING, State.BACKING_OFF) else ""
-        self._set(STATES[child.state], self._why(child) if child.state is State.FAILED else lost)
+            self.progress = Progress(state=Progress.STATE_LOADING)
+        self._set(STATES[child.state], self._why(child))
 
     def _give_up(self, child: Child) -> None:
         self._forget()
-        log.error("model.failed", model=self.name, error=self.error)
+        log.error("model.failed", model=self.name, error=str(self.error))
 
-    def _why(self, child: Child) -> str:
-        """Why it has failed, as a sentence."""
-        if self._refusal:
-            return self._refusal
+    def _why(self, child: Child) -> RpcError | None:
+        """Why it is as it is; None: there is nothing to tell."""
+        match child.state:
+            case State.FAILED:
+                return self._refusal or load_failed(self.name, self._failure(child))
+            case State.STARTING | State.BACKING_OFF:
+                return lost(self.name, child.last_exit) if child.last_exit else None
+            case State.DRAINING | State.STOPPED:
+                return self._departure
+        return None
+
+    def _failure(self, child: Child) -> str:
         if child.doomed:
             return f"{self.name} was not loaded within {self._settings.load_seconds:g} s."
         if not child.served:
@@ -192,11 +231,13 @@ class ModelProcess:
         if not failure.cancelled() and (error := failure.exception()) is not None:
             log.error("model.unwatched", model=self.name, exc_info=error)
             self._forget()
-            self._set(ModelState.MODEL_STATE_FAILED, f"{self.name} is watched no longer ({error!r}); load it again.")
+            why = load_failed(self.name, f"{self.name} is watched no longer ({error!r}); load it again.")
+            self._set(ModelState.MODEL_STATE_FAILED, why)
 
-    def _set(self, state: ModelState, error: str = "") -> None:
+    def _set(self, state: ModelState, error: RpcError | None = None) -> None:
+        if state != self.state:
+            self.progress = Progress(state=Progress.STATE_LOADING)
         self.state, self.error = state, error
-        self.fraction = 1.0 if state == ModelState.MODEL_STATE_READY else 0.0
         self._notify()
 
     def _notify(self) -> None:

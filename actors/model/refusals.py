@@ -1,4 +1,4 @@
-"""What engines refuse, in the same words whichever they are."""
+"""What engines and families refuse, in the same words whichever they are."""
 
 from bus import Code, RpcError
 
@@ -15,3 +15,26 @@ def context_exceeded(prompt_tokens: int, max_tokens: int, context_tokens: int) -
     counts = {"prompt_tokens": prompt_tokens, "max_tokens": max_tokens, "context_tokens": context_tokens}
     metadata = {key: str(value) for key, value in counts.items()}
     return RpcError(Code.INVALID_ARGUMENT, message, reason="CONTEXT_LENGTH_EXCEEDED", metadata=metadata)
+
+
+def load_failed(name: str, why: str) -> RpcError:
+    """A model cannot be served. `why` is a sentence that names it or its file."""
+    return RpcError(Code.FAILED_PRECONDITION, why, reason="MODEL_LOAD_FAILED", metadata={"model": name})
+
+
+def unloaded(name: str) -> RpcError:
+    """A model that was being loaded was unloaded before it served."""
+    message = f"The model {name} was unloaded meanwhile; ask again."
+    return RpcError(Code.UNAVAILABLE, message, reason="MODEL_UNLOADED", metadata={"model": name}, retry_after=1.0)
+
+
+def lost(name: str, how: str) -> RpcError:
+    """A model's process has ended and is started again. `how` is no sentence: "it was ended by SIGKILL"."""
+    return RpcError(Code.UNAVAILABLE, how, reason="ENGINE_LOST", metadata={"model": name}, retry_after=1.0)
+
+
+def of_model(name: str, error: RpcError) -> RpcError:
+    """What a model's life refuses as one more caller hears it: the same, with the model's name."""
+    told = RpcError.from_status(error.to_status())
+    told.metadata = {"model": name, **told.metadata}
+    return told

@@ -9,24 +9,23 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-
-import msgspec
 
 from actors.model.attendance import Attendance, offers
 from actors.model.interface import Engine
 from actors.model.launcher import Report
 from actors.model.service import AdapterSource
-from bus import RpcError
+from bus import Code, RpcError
 from bus.subjects import escape
 from host import process
 from host.log import configure
 from host.member import Member
 from host.settings import Settings, load
 from host.watchdog import Pulse
+from troupe.rpc.v1 import Progress
 
 Tell = Callable[[Report], None]
 PROGRESS_STEP = 0.02
@@ -55,8 +54,8 @@ class Work:
     """What a process is for: one model.
 
     family, name: the model's. open_engine: makes the engine, and is given what to call with the share that is loaded, 0
-    to 1; raises RpcError MODEL_LOAD_FAILED. adapters: what can be loaded into it. load_seconds: how long loading may
-    stand still. drain_seconds: for running calls, when it ends.
+    to 1; raises RpcError, for example MODEL_LOAD_FAILED. adapters: what can be loaded into it. load_seconds: how long
+    loading may stand still. drain_seconds: for running calls, when it ends.
     """
 
     family: str
@@ -70,19 +69,22 @@ class Work:
 async def serve(member: Member, work: Work, tell: Tell, stop: asyncio.Event) -> None:
     """Load a model and serve it under its names until `stop` is set, or until its engine fails, which raises.
 
-    Raises RpcError MODEL_LOAD_FAILED if it cannot be loaded. When it returns, running calls have ended or were
-    cancelled, and the model is freed.
+    Raises RpcError, as MODEL_LOAD_FAILED, if it cannot be loaded; the parent is told. When it returns, running calls
+    have ended or were cancelled, and the model is freed. Who sets `stop` for a reason of the process's own tells
+    `Report.leaving` first.
     """
     loading = Loading(tell, work.load_seconds)
     member.heart.pulse = loading.pulse
-    engine = await work.open_engine(loading.progress)
+    with refusing(tell):
+        engine = await work.open_engine(loading.progress)
     try:
         member.heart.pulse = engine.pulse
-        offered = offers(engine, work.adapters)
+        with refusing(tell):
+            offered = offers(engine, work.adapters)
         member.metrics.queue_depth(lambda: engine.waiting, work.name)
         async with Attendance(member, work.family, work.name, offered, work.drain_seconds):
             await member.ready()
-            tell(Report("ready"))
+            tell(Report.ready())
             await _until_stopped(engine, stop)
             await member.drain(work.drain_seconds)
     finally:
@@ -96,6 +98,20 @@ async def _until_stopped(engine: WorkingEngine, stop: asyncio.Event) -> None:
         raise engine.failure.result()
 
 
+@contextlib.contextmanager
+def refusing(tell: Tell) -> Iterator[None]:
+    """What keeps the model from being served is told to the parent as it is, and goes on.
+
+    Except where somebody is only away (UNAVAILABLE): then another start may help.
+    """
+    try:
+        yield
+    except RpcError as problem:
+        if problem.code is not Code.UNAVAILABLE:
+            tell(Report.failed(problem))
+        raise
+
+
 class Loading:
     """How loading goes, for the family by its reports and for the beat by its steps."""
 
@@ -104,17 +120,24 @@ class Loading:
         self._patience = patience
         self._told = -1.0
         self._steps = 0
+        self._waits = False
+
+    def waits(self, progress: Progress) -> None:
+        """It waits for others, and tells for what; until the next share it has no work that could stand still."""
+        self._waits = True
+        self._tell(Report.loading(progress))
 
     def progress(self, share: float) -> None:
         """Share that is loaded; told in steps."""
         if share - self._told >= PROGRESS_STEP:
             self._told = share
             self._steps += 1
-            self._tell(Report("loading", fraction=share))
+            self._waits = False
+            self._tell(Report.loading(Progress(state=Progress.STATE_LOADING, fraction=share)))
 
     def pulse(self) -> Pulse:
         """Loading may stand still for long, for example while the file's last part is read."""
-        return Pulse(self._steps, working=True, patience=self._patience)
+        return Pulse(self._steps, working=not self._waits, patience=self._patience)
 
 
 async def run(settings: Settings, work: Work, tell: Tell) -> int:
@@ -126,8 +149,6 @@ async def run(settings: Settings, work: Work, tell: Tell) -> int:
         async with Member(settings, work.family, process=named) as member:
             await serve(member, work, tell, stop)
     except RpcError as problem:
-        if problem.reason == "MODEL_LOAD_FAILED":
-            tell(Report("failed", error=problem.message))
         print(problem, file=sys.stderr)
         return 1
     finally:
@@ -138,7 +159,7 @@ async def run(settings: Settings, work: Work, tell: Tell) -> int:
 def print_report(report: Report) -> None:
     """Tell the parent, which may be gone; then the closed input ends this process anyway."""
     with contextlib.suppress(BrokenPipeError):
-        sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
+        sys.stdout.buffer.write(report.line())
         sys.stdout.buffer.flush()
 
 

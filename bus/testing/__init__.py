@@ -14,6 +14,7 @@ from bus.testing.faults import (
 from bus.testing.hall import Hall
 from bus.testing.nats_server import NatsServer
 from bus.testing.transport_contract import TRANSPORT_CONTRACT, Ear, transport_contract
+from bus.testing.wire import Wire
 
 __all__ = [
     # Contracts
@@ -34,5 +35,6 @@ __all__ = [
     "ReorderingTransport",
     # Time and servers
     "NatsServer",
+    "Wire",
     "run_at_once",
 ]

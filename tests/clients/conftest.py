@@ -15,7 +15,7 @@ from actors.echo import EchoActor
 from bus import Code, Context, MethodInfo, RpcError
 from bus.channel import Channel
 from bus.server import Server
-from bus.testing import NatsServer
+from bus.testing import NatsServer, Wire
 from bus.transports import Transport
 from bus.transports.memory import MemoryBroker, MemoryTransport
 from bus.transports.nats import NatsTransport
@@ -36,67 +36,6 @@ STATUS_DETAILS = "grpc-status-details-bin"
 
 Answer = Callable[[Any], AsyncIterator[Any]]
 """A request's responses. Raising RpcError ends the call with it."""
-
-
-class Wire:
-    """A TCP proxy: cutting it resets its connections; while it is refusing, new ones are reset at once."""
-
-    def __init__(self, port: int) -> None:
-        self._target = port
-        self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._pumps: set[asyncio.Task[None]] = set()
-        self.port = 0
-        self.refusing = False
-        self.refused = asyncio.Event()
-
-    async def open(self) -> None:
-        """Take connections, on the same port as before if there was one."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self.refusing:
-            writer.transport.abort()
-            self.refused.set()
-            return
-        try:
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
-        except OSError:
-            writer.transport.abort()
-            return
-        self._writers |= {writer, far_writer}
-        for source, sink in ((reader, far_writer), (far_reader, writer)):
-            pump = asyncio.create_task(self._pump(source, sink))
-            self._pumps.add(pump)
-            pump.add_done_callback(self._pumps.discard)
-
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        try:
-            while data := await source.read(65536):
-                sink.write(data)
-                await sink.drain()
-        except OSError:
-            pass
-        finally:
-            sink.transport.abort()
-
-    def cut(self) -> None:
-        """Reset every connection."""
-        for writer in self._writers:
-            writer.transport.abort()
-        self._writers.clear()
-
-    def lead_to(self, port: int) -> None:
-        """New connections go there."""
-        self._target = port
-
-    async def close(self) -> None:
-        """Take no more connections, and reset those that there are."""
-        if self._server is not None:
-            self._server.close()
-        self.cut()
-        await asyncio.gather(*self._pumps, return_exceptions=True)
 
 
 class ScriptedCall:

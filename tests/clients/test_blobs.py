@@ -9,10 +9,11 @@ import pytest
 
 from actors.blobs import BlobActor, BlobSettings
 from bus import Code, RpcError
+from bus.testing import Wire
 from troupe.blob.v1 import BlobFileService, BlobService, Reference
 from troupe_client import Hub, connect
 
-from .conftest import Hall, Wire
+from .conftest import Hall
 from .test_documentation import EXAMPLES, run
 
 CONTENT = random.Random(3).randbytes(6_000_000)

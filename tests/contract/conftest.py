@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 import websockets
 from websockets.asyncio.client import ClientConnection
 
@@ -21,7 +20,6 @@ from bus.transports import Transport
 from bus.transports.memory import MemoryBroker, MemoryTransport
 from bus.transports.nats import NatsTransport
 from gateway.access import Access
-from gateway.app import create_app, uvicorn_config
 from gateway.catalog import Catalog
 from gateway.grpc_server import GrpcServer
 from gateway.hub import Hub
@@ -29,6 +27,7 @@ from gateway.identity import hash_key
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
 from gateway.settings import AuthSettings, DoorSettings, GrpcSettings, HttpSettings, KeySettings
+from gateway.testing import listening
 from host.member import method_of
 from store import TableLocations, store_of
 from troupe.rpc.v1 import Frame
@@ -59,22 +58,7 @@ class Gate:
         self._rpc = GrpcServer(hub)
         await self._rpc.start()
         self._stack.push_async_callback(self._rpc.stop, 0.1)
-        await self._listen(hub)
-
-    async def _listen(self, hub: Hub) -> None:
-        config = uvicorn_config(hub, create_app(hub))
-        self._http = uvicorn.Server(config)
-        config.load()
-        listening = config.bind_socket()
-        self._port = int(listening.getsockname()[1])
-        serving = asyncio.create_task(self._http.serve(sockets=[listening]))
-        self._stack.push_async_callback(self._end_http, serving)
-        while not self._http.started:
-            await asyncio.sleep(0)
-
-    async def _end_http(self, serving: "asyncio.Task[None]") -> None:
-        self._http.should_exit = self._http.force_exit = True
-        await serving
+        self._port = await self._stack.enter_async_context(listening(hub))
 
     async def close(self) -> None:
         """End in order."""

@@ -83,8 +83,10 @@ async def test_connections_that_come_and_go_are_told_where_the_bus_listens(serve
     await client.subscribe(subjects.DISCONNECTED, cb=hear)
     await client.flush()
     await (await connect(server, PASSWORD)).close()
+    seen: set[str] = set()
     async with asyncio.timeout(START_SECONDS):
-        assert {await told.get(), await told.get()} == {subjects.CONNECTED, subjects.DISCONNECTED}
+        while seen != {subjects.CONNECTED, subjects.DISCONNECTED}:  # the first one's own may still come
+            seen.add(await told.get())
     await client.close()
 
 

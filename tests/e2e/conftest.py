@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-import uvicorn
 from msgspec.structs import replace
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
@@ -17,15 +16,16 @@ from bus import Context
 from bus.channel import Channel
 from bus.resolver import resolver
 from bus.server import Server
+from bus.testing import Wire
 from bus.transports.memory import MemoryBroker, MemoryTransport
 from gateway.access import Access
-from gateway.app import create_app
 from gateway.catalog import Catalog
 from gateway.hub import Hub
 from gateway.identity import hash_key
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
 from gateway.settings import AuthSettings, DoorSettings, GrpcSettings, HttpSettings, KeySettings
+from gateway.testing import listening
 from host.member import method_of
 from store import MemoryLocations
 from troupe.chat.v1 import ChatService, Delta, Finish, FinishReason, GenerateRequest, GenerateResponse, Usage
@@ -100,63 +100,11 @@ class ListedModels(ModelService):
         return ListModelsResponse(models=[each for each in self.models if request.service in each.services])
 
 
-class Proxy:
-    """Lets connections through to a port until they are cut."""
-
-    def __init__(self) -> None:
-        self.port = 0
-        self._target = 0
-        self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._pumps: set[asyncio.Task[None]] = set()
-        self.refused = asyncio.Event()
-        self.refusing = False
-
-    async def open(self, target: int) -> None:
-        self._target = target
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self.refusing:
-            writer.transport.abort()
-            self.refused.set()
-            return
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
-        self._writers |= {writer, far_writer}
-        for source, sink in ((reader, far_writer), (far_reader, writer)):
-            pump = asyncio.create_task(_pump(source, sink))
-            self._pumps.add(pump)
-            pump.add_done_callback(self._pumps.discard)
-
-    def cut(self) -> None:
-        for writer in self._writers:
-            writer.transport.abort()
-        self._writers.clear()
-
-    async def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-        self.cut()
-        await asyncio.gather(*self._pumps, return_exceptions=True)
-
-
-async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    try:
-        while data := await source.read(65536):
-            sink.write(data)
-            await sink.drain()
-    except OSError:
-        return
-    finally:
-        sink.transport.abort()
-
-
 class Hall:
     """The hub: its address for a browser, its model's prompter, and what can go wrong with it."""
 
-    def __init__(self, proxy: Proxy, locations: MemoryLocations, transport: MemoryTransport) -> None:
-        self.proxy = proxy
+    def __init__(self, wire: Wire, locations: MemoryLocations, transport: MemoryTransport) -> None:
+        self.wire = wire
         self.locations = locations
         self.prompter = Prompter()
         self.model = ScriptedModel(self.prompter)
@@ -165,7 +113,7 @@ class Hall:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.proxy.port}/"
+        return f"http://127.0.0.1:{self.wire.port}/"
 
     async def serve(self) -> None:
         await self.server.add(self.listed, ModelService.INFO)
@@ -186,36 +134,18 @@ async def hub_at_work(settings: DoorSettings) -> AsyncIterator[Hall]:
     remembered = RememberedLocations(locations)
     access, limits = Access(settings.auth), Limits(settings.limits)
     hub = Hub(settings, transport, channel, Catalog(), access, limits, remembered)
-    proxy = Proxy()
-    hall = Hall(proxy, locations, serving_transport)
-    await hall.serve()
-    async with _listening(hub) as port:
-        await proxy.open(port)
+    async with listening(hub) as port:
+        wire = Wire(port)
+        hall = Hall(wire, locations, serving_transport)
+        await hall.serve()
+        await wire.open()
         yield hall
-        await proxy.close()
+        await wire.close()
     await hall.server.drain(grace=0.1)
     await remembered.close()
     await channel.close()
     await transport.close()
     await serving_transport.close()
-
-
-@asynccontextmanager
-async def _listening(hub: Hub) -> AsyncIterator[int]:
-    config = uvicorn.Config(
-        create_app(hub), port=0, log_level="error", ws="websockets-sansio", ws_per_message_deflate=False, lifespan="off"
-    )
-    server = uvicorn.Server(config)
-    config.load()
-    listening = config.bind_socket()
-    serving = asyncio.create_task(server.serve(sockets=[listening]))
-    while not server.started:
-        await asyncio.sleep(0)
-    try:
-        yield int(listening.getsockname()[1])
-    finally:
-        server.should_exit = server.force_exit = True
-        await serving
 
 
 @pytest.fixture

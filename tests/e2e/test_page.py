@@ -91,20 +91,20 @@ async def test_an_answer_goes_on_after_a_cut_with_nothing_lost_or_doubled(visito
     words = [f"w{number} " for number in range(300)]
     hall.prompter.say(*words[:50])
     await expect(answers(page)).to_contain_text("w49")
-    hall.proxy.refusing = True
-    hall.proxy.cut()
+    hall.wire.refusing = True
+    hall.wire.cut()
     banner = page.get_by_text("The connection to the hub is lost.")
     await expect(banner).to_be_visible()
     hall.prompter.say(*words[50:90])
-    await hall.proxy.refused.wait()
-    hall.proxy.refusing = False
+    await hall.wire.refused.wait()
+    hall.wire.refusing = False
     await page.get_by_role("button", name="Try now").click()
     await expect(answers(page)).to_contain_text("w89")
     await expect(banner).to_be_hidden()
     for start in range(90, 300, 30):
         hall.prompter.say(*words[start : start + 30])
         await expect(answers(page)).to_contain_text(f"w{start + 10} ")
-        hall.proxy.cut()
+        hall.wire.cut()
     hall.prompter.end()
     await answered(page)
     assert (await answers(page).inner_text()).split() == "".join(words).split()

@@ -210,5 +210,5 @@ async def test_the_page_allows_nothing_that_is_not_its_own(visitor: Any, hall: A
     assert "unsafe" not in policy
     assert "default-src 'none'" in policy
     hosts = await page.evaluate("performance.getEntriesByType('resource').map((entry) => new URL(entry.name).host)")
-    assert set(hosts) == {f"127.0.0.1:{hall.proxy.port}"}
+    assert set(hosts) == {f"127.0.0.1:{hall.wire.port}"}
     assert json.loads(await page.evaluate("JSON.stringify(document.cookie)")) == ""

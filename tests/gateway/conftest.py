@@ -6,7 +6,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
-import uvicorn
 
 from actors.echo import EchoActor
 from bus.channel import Channel
@@ -14,13 +13,13 @@ from bus.resolver import resolver
 from bus.server import Server
 from bus.transports.memory import MemoryBroker, MemoryTransport
 from gateway.access import Access
-from gateway.app import create_app, uvicorn_config
 from gateway.catalog import Catalog
 from gateway.grpc_server import GrpcServer
 from gateway.hub import Hub
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
 from gateway.settings import DoorSettings, GrpcSettings, HttpSettings
+from gateway.testing import listening
 from host.member import method_of
 from store import MemoryLocations
 from troupe.echo.v1 import EchoService
@@ -76,31 +75,16 @@ class Hall:
         remembered = RememberedLocations(self.locations)
         access, limits = Access(settings.auth), Limits(settings.limits)
         hub = Hub(settings, transport, channel, Catalog(), access, limits, remembered)
-        http, serving, port = await _listen(hub)
         rpc = GrpcServer(hub)
         await rpc.start()
         try:
-            yield Gateway(hub, f"ws://127.0.0.1:{port}/ws", f"127.0.0.1:{rpc.port}", channel)
+            async with listening(hub) as port:
+                yield Gateway(hub, f"ws://127.0.0.1:{port}/ws", f"127.0.0.1:{rpc.port}", channel)
         finally:
-            http.should_exit = True
-            http.force_exit = True
-            await serving
             await rpc.stop(0.1)
             await remembered.close()
             await channel.close()
             await transport.close()
-
-
-async def _listen(hub: Hub) -> tuple[uvicorn.Server, "asyncio.Task[None]", int]:
-    """Serve as the gateway does, with its checks and its protocols."""
-    config = uvicorn_config(hub, create_app(hub))
-    server = uvicorn.Server(config)
-    config.load()
-    listening = config.bind_socket()
-    serving = asyncio.create_task(server.serve(sockets=[listening]))
-    while not server.started:
-        await asyncio.sleep(0)
-    return server, serving, int(listening.getsockname()[1])
 
 
 @pytest.fixture

@@ -7,17 +7,17 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-import uvicorn
 import websockets
 from structlog.testing import capture_logs
 
 from gateway.access import Access, new_key
-from gateway.app import create_app, uvicorn_config
+from gateway.app import create_app
 from gateway.http.protocol import LOOKS, MAX_HEAD_BYTES, StallWatch
 from gateway.hub import Hub
 from gateway.identity import hash_key
 from gateway.limits import Limits
 from gateway.settings import AuthSettings, KeySettings, LimitSettings
+from gateway.testing import listening
 from host.settings import SettingsError
 
 
@@ -29,17 +29,8 @@ def hub(gateway: Any) -> Hub:
 
 @pytest.fixture
 async def port(hub: Hub) -> AsyncIterator[int]:
-    config = uvicorn_config(hub, create_app(hub))
-    server = uvicorn.Server(config)
-    config.load()
-    socket = config.bind_socket()
-    serving = asyncio.create_task(server.serve(sockets=[socket]))
-    while not server.started:
-        await asyncio.sleep(0)
-    yield int(socket.getsockname()[1])
-    server.should_exit = server.force_exit = True
-    await serving
-    socket.close()
+    async with listening(hub) as found:
+        yield found
 
 
 @pytest.fixture

@@ -48,6 +48,24 @@ def running(max_restarts: int = 3) -> Supervision:
     return own
 
 
+def test_waiting_for_others_is_no_part_of_the_time_to_start_and_what_begins_has_all_of_it() -> None:
+    own = Supervision([["tiny"]], max_restarts=3, window=60, drain=DRAIN, start_within=10, must_serve=True)
+    own.start(0)
+    own.spawned("tiny", 100, 0)
+    for now in range(1, 101):
+        own.waits("tiny")
+        own.heard("tiny", "tiny-a", "starting", now)
+        assert not [each for each in own.tick(now) if isinstance(each, Kill)]
+    own.begins("tiny", 100)
+    for now in range(101, 110):
+        own.begins("tiny", now)  # said again it gives no more time
+        own.heard("tiny", "tiny-a", "starting", now)
+        assert not [each for each in own.tick(now) if isinstance(each, Kill)]
+    own.heard("tiny", "tiny-a", "starting", 110)
+    assert Kill("tiny", "it did not serve within 10 s") in own.tick(110)
+    assert own.exited("tiny", "x", 110)[-1] == GiveUp("tiny")
+
+
 def test_it_begins_with_everything() -> None:
     assert without_tells(supervision().start(0)) == [Spawn("gateway"), Spawn("echo"), Spawn("llama")]
 

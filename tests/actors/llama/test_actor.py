@@ -11,6 +11,7 @@ import pytest
 from actors.llama.actor import LlamaActor
 from actors.llama.settings import LlamaSettings
 from actors.model.launcher import Report
+from actors.model.refusals import load_failed
 from bus import RpcError
 from bus.channel import Channel
 from bus.server import Server
@@ -25,6 +26,7 @@ from troupe.family.v1 import (
     StopModelRequest,
 )
 from troupe.model.v1 import Model, ModelState
+from troupe.rpc.v1 import Progress
 
 NO_PID = 1 << 23
 """No process has such a number."""
@@ -85,7 +87,7 @@ class FakeLauncher:
 
 
 def serving(process: FakeProcess, _: int) -> None:
-    process.say(Report("loading", fraction=0.5), Report("ready"))
+    process.say(Report.loading(Progress(state=Progress.STATE_LOADING, fraction=0.5)), Report.ready())
 
 
 def silent(process: FakeProcess, _: int) -> None:
@@ -209,7 +211,7 @@ async def test_callers_who_want_the_same_model_share_one_loading(home: Path) -> 
     async with Hall(home, launcher) as hall:
         loads = [asyncio.create_task(hall.load("fixture")) for _ in range(5)]
         await launcher.wait_for(1)
-        launcher.processes[0].say(Report("ready"))
+        launcher.processes[0].say(Report.ready())
         results = await asyncio.gather(*loads)
     assert all(result[-1].model.state == ModelState.MODEL_STATE_READY for result in results)
     assert len(launcher.processes) == 1
@@ -221,14 +223,14 @@ async def test_loading_goes_on_when_who_asked_for_it_leaves(home: Path) -> None:
         load = asyncio.create_task(hall.load("fixture"))
         await launcher.wait_for(1)
         load.cancel()
-        launcher.processes[0].say(Report("ready"))
+        launcher.processes[0].say(Report.ready())
         await hall.until("fixture", ModelState.MODEL_STATE_READY)
         assert not launcher.processes[0].stopped
 
 
 async def test_what_the_process_says_of_a_bad_file_reaches_the_caller(home: Path) -> None:
     def refusing(process: FakeProcess, _: int) -> None:
-        process.say(Report("failed", error="no such tensor."))
+        process.say(Report.failed(load_failed("fixture", "There is no such tensor.")))
         process.end("it ended with code 1")
 
     launcher = FakeLauncher(refusing)
@@ -259,7 +261,7 @@ async def test_a_model_that_crashes_comes_back(home: Path) -> None:
 
 async def test_a_model_that_keeps_crashing_is_given_up_with_the_reason(home: Path) -> None:
     def crashing(process: FakeProcess, number: int) -> None:
-        process.say(Report("ready"))
+        process.say(Report.ready())
         if number > 1:
             process.end("it was ended by SIGSEGV")
 
@@ -277,7 +279,7 @@ async def test_a_model_that_was_given_up_can_be_loaded_again(home: Path) -> None
         if number == 1:
             process.end("it was ended by SIGABRT")
         else:
-            process.say(Report("ready"))
+            process.say(Report.ready())
 
     async with Hall(home, FakeLauncher(once)) as hall:
         with pytest.raises(RpcError):

@@ -14,6 +14,7 @@ from host.member import Member
 from host.settings import Settings
 from tests.actors.models.words import WordEngine
 from troupe.model.v1 import ModelState
+from troupe.rpc.v1 import Progress
 
 AVAILABLE, LOADING = ModelState.MODEL_STATE_AVAILABLE, ModelState.MODEL_STATE_LOADING
 READY, FAILED = ModelState.MODEL_STATE_READY, ModelState.MODEL_STATE_FAILED
@@ -30,13 +31,14 @@ async def member(tmp_path: Path) -> AsyncIterator[Member]:
 class Opening:
     """Opens an engine when it is let, or fails."""
 
-    def __init__(self, error: RpcError | None = None) -> None:
+    def __init__(self, error: RpcError | None = None, told: float | Progress = 0.25) -> None:
         self.let = asyncio.Event()
+        self.told = told
         self.error = error
         self.engines: list[WordEngine] = []
 
-    async def __call__(self, progress: Callable[[float], None]) -> Engine:
-        progress(0.25)
+    async def __call__(self, progress: Callable[[float | Progress], None]) -> Engine:
+        progress(self.told)
         await self.let.wait()
         if self.error is not None:
             raise self.error
@@ -53,7 +55,7 @@ async def settled(model: HostedModel) -> ModelState:
 async def test_it_loads_serves_and_leaves(member: Member) -> None:
     opening, seen = Opening(), list[tuple[ModelState, float]]()
     model = HostedModel(member, "words", "small", opening, grace=1)
-    model.on_change = lambda: seen.append((model.state, model.fraction))
+    model.on_change = lambda: seen.append((model.state, model.progress.fraction))
     await model.start()
     await model.start()
     opening.let.set()
@@ -76,10 +78,22 @@ async def test_an_engine_that_cannot_be_opened_has_failed_with_its_sentence_and_
     model = HostedModel(member, "words", "small", opening)
     opening.let.set()
     await model.start()
-    assert (await settled(model), model.error) == (FAILED, "small is damaged.")
+    assert (await settled(model), model.error) == (FAILED, opening.error)
     opening.error = None
     await model.start()
-    assert (await settled(model), model.error) == (READY, "")
+    assert (await settled(model), model.error) == (READY, None)
+    await model.stop()
+
+
+async def test_what_it_waits_for_is_told_as_it_is(member: Member) -> None:
+    waiting = Progress(state=Progress.STATE_QUEUED, position=3, note="Waiting for the other machine.")
+    opening, seen = Opening(told=waiting), list[Progress]()
+    model = HostedModel(member, "words", "small", opening)
+    model.on_change = lambda: seen.append(model.progress)
+    await model.start()
+    opening.let.set()
+    await settled(model)
+    assert waiting in seen
     await model.stop()
 
 

@@ -1,6 +1,7 @@
 """A model's states, made of what its process prints, how it beats and how it ends."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from actors.model.launcher import Report
 from actors.model.model_process import ModelProcess
 from actors.model.process_watch import ProcessWatch
-from bus import subjects
+from bus import Code, RpcError, subjects
 from bus.transports import Message
 from bus.transports.memory import MemoryBroker, MemoryTransport
 from host.liveness import Heart
@@ -19,6 +20,7 @@ from host.member import Member
 from host.settings import Settings
 from host.watchdog import Sight
 from troupe.model.v1 import ModelState
+from troupe.rpc.v1 import Progress
 
 LOADING, READY = ModelState.MODEL_STATE_LOADING, ModelState.MODEL_STATE_READY
 FAILED, AVAILABLE = ModelState.MODEL_STATE_FAILED, ModelState.MODEL_STATE_AVAILABLE
@@ -44,8 +46,8 @@ class Played:
         self.ending = ""
         self.told: list[str] = []
 
-    def say(self, state: str, **rest: Any) -> None:
-        self.said.put_nowait(Report(state, **rest))
+    def say(self, report: Report) -> None:
+        self.said.put_nowait(report)
 
     def end(self, ending: str) -> None:
         self.ending = self.ending or ending
@@ -100,21 +102,26 @@ class Hall:
     async def serving(self) -> Played:
         await self.model.start()
         played = await self.launching.started.get()
-        played.say("ready")
+        played.say(Report.ready())
         await self.state(READY)
         return played
+
+
+def said(model: ModelProcess) -> str:
+    """The sentence of its error."""
+    return model.error.message if model.error else ""
 
 
 async def test_loading_is_told_in_shares_until_it_serves() -> None:
     hall = Hall()
     await hall.model.start()
     played = await hall.launching.started.get()
-    played.say("loading", fraction=0.5)
-    await hall.until(lambda model: model.fraction == 0.5)
+    played.say(Report.loading(Progress(state=Progress.STATE_LOADING, fraction=0.5)))
+    await hall.until(lambda model: model.progress.fraction == 0.5)
     assert (hall.model.state, hall.model.settled) == (LOADING, False)
-    played.say("ready")
+    played.say(Report.ready())
     await hall.state(READY)
-    assert (hall.model.fraction, hall.model.settled) == (1.0, True)
+    assert hall.model.settled
     await hall.model.stop()
 
 
@@ -130,10 +137,10 @@ async def test_one_that_crashes_is_loading_with_the_reason_and_then_serves_again
     hall = Hall()
     (await hall.serving()).end("it was ended by SIGSEGV")
     await hall.state(LOADING)
-    assert hall.model.error == "it was ended by SIGSEGV"
-    (await hall.launching.started.get()).say("ready")
+    assert said(hall.model) == "it was ended by SIGSEGV"
+    (await hall.launching.started.get()).say(Report.ready())
     await hall.state(READY)
-    assert (hall.model.error, hall.model.restarts) == ("", 1)
+    assert (hall.model.error, hall.model.restarts) == (None, 1)
     await hall.model.stop()
 
 
@@ -142,7 +149,8 @@ async def test_one_that_ends_before_it_ever_served_has_failed_at_once() -> None:
     await hall.model.start()
     (await hall.launching.started.get()).end("it was ended by SIGABRT")
     await hall.state(FAILED)
-    assert hall.model.error == "tiny.gguf cannot be loaded: it was ended by SIGABRT while the model was read."
+    assert said(hall.model) == "tiny.gguf cannot be loaded: it was ended by SIGABRT while the model was read."
+    assert hall.model.error is not None and hall.model.error.reason == "MODEL_LOAD_FAILED"
     assert hall.launching.count == 1
 
 
@@ -150,12 +158,16 @@ async def test_what_the_process_says_of_its_failure_is_the_reason_and_a_new_star
     hall = Hall()
     await hall.model.start()
     played = await hall.launching.started.get()
-    played.say("failed", error="There is no such tensor.")
+    room = {"needed": "9000000000", "fits": "with 2,048 tokens of context"}
+    why = RpcError(
+        Code.RESOURCE_EXHAUSTED, "tiny fits nowhere.", reason="INSUFFICIENT_MEMORY", metadata=room, retry_after=2.5
+    )
+    played.say(Report.failed(why))
     played.end("it ended with code 1")
     await hall.state(FAILED)
-    assert hall.model.error == "There is no such tensor."
+    assert hall.model.error is not None and hall.model.error.to_status() == why.to_status()
     await hall.serving()
-    assert hall.model.error == ""
+    assert said(hall.model) == ""
     await hall.model.stop()
 
 
@@ -165,7 +177,94 @@ async def test_one_that_does_not_serve_in_its_time_is_killed_and_has_failed() ->
     played = await hall.launching.started.get()
     await hall.state(FAILED)
     assert played.told == ["kill"]
-    assert hall.model.error == "tiny was not loaded within 0.1 s."
+    assert said(hall.model) == "tiny was not loaded within 0.1 s."
+
+
+async def test_waiting_for_others_is_told_as_it_is_and_no_part_of_the_time_to_load() -> None:
+    hall = Hall(load_seconds=1.0)
+    await hall.model.start()
+    played = await hall.launching.started.get()
+    waiting = Progress(state=Progress.STATE_QUEUED, position=2, note="large has to leave first.")
+    waiting.eta.FromSeconds(5)
+    played.say(Report.loading(waiting))
+    await hall.until(lambda model: model.progress == waiting)
+    driver = hall.model._driver
+    assert driver is not None and driver.supervision.children["tiny"].serve_by == math.inf
+    played.say(Report.loading(Progress(state=Progress.STATE_LOADING, fraction=0.0)))
+    await hall.state(FAILED)
+    assert (played.told, said(hall.model)) == (["kill"], "tiny was not loaded within 1 s.")
+
+
+LEAVES = RpcError(Code.UNAVAILABLE, "large needs the memory.", reason="MODEL_REVOKED", retry_after=1.0)
+
+
+async def test_one_that_says_it_leaves_is_let_go_before_it_ends_and_is_not_started_again() -> None:
+    hall = Hall()
+    played = await hall.serving()
+    slow = asyncio.Event()
+    played.terminate = slow.set  # type: ignore[method-assign]  # it has calls to finish
+    played.say(Report.leaving(LEAVES))
+    async with asyncio.timeout(10):
+        await slow.wait()
+    assert hall.model.state == ModelState.MODEL_STATE_DRAINING
+    played.end("it ended with code 0")
+    await hall.state(AVAILABLE)
+    assert said(hall.model) == LEAVES.message
+    assert (hall.launching.count, hall.model.restarts) == (1, 0)
+    await hall.serving()
+    assert (hall.launching.count, hall.model.error) == (2, None)
+    await hall.model.stop()
+
+
+@pytest.mark.parametrize("ending", ["it was ended by SIGKILL", "it ended with code 1"])
+async def test_one_that_is_killed_or_fails_while_it_leaves_has_left(ending: str) -> None:
+    hall = Hall()
+    played = await hall.serving()
+    played.terminate = lambda: played.end(ending)  # type: ignore[method-assign]
+    played.say(Report.leaving(LEAVES))
+    await hall.state(AVAILABLE)
+    assert hall.launching.count == 1
+    await hall.model.stop()
+    assert hall.model.state == AVAILABLE
+
+
+async def test_one_that_is_killed_before_it_says_that_it_leaves_is_started_again() -> None:
+    hall = Hall()
+    played = await hall.serving()
+    played.end("it was ended by SIGKILL")
+    played.say(Report.leaving(LEAVES))  # never heard: it ended before
+    await hall.state(LOADING)
+    (await hall.launching.started.get()).say(Report.ready())
+    await hall.state(READY)
+    await hall.model.stop()
+
+
+async def test_one_that_leaves_while_it_loads_tells_whoever_waits_why() -> None:
+    hall = Hall()
+    await hall.model.start()
+    played = await hall.launching.started.get()
+    played.say(Report.leaving(LEAVES))
+    async for _ in hall.model.changes():
+        pass
+    assert said(hall.model) == LEAVES.message
+    await hall.model.stop()
+
+
+async def test_a_start_while_one_leaves_waits_for_its_end_and_is_not_undone_by_it() -> None:
+    hall = Hall()
+    played = await hall.serving()
+    slow = asyncio.Event()
+    played.terminate = slow.set  # type: ignore[method-assign]
+    played.say(Report.leaving(LEAVES))
+    await slow.wait()
+    starting = asyncio.create_task(hall.model.start())
+    played.end("it ended with code 0")
+    await starting
+    again = await hall.launching.started.get()
+    again.say(Report.ready())
+    await hall.state(READY)
+    assert again.told == []
+    await hall.model.stop()
 
 
 async def test_one_that_keeps_ending_is_given_up_with_the_reason() -> None:
@@ -173,7 +272,7 @@ async def test_one_that_keeps_ending_is_given_up_with_the_reason() -> None:
     (await hall.serving()).end("it was ended by SIGSEGV")
     (await hall.launching.started.get()).end("it was ended by SIGSEGV")
     await hall.state(FAILED)
-    assert hall.model.error.startswith("tiny keeps ending (it was ended by SIGSEGV)")
+    assert said(hall.model).startswith("tiny keeps ending (it was ended by SIGSEGV)")
 
 
 async def test_an_unloading_whose_asker_left_goes_on_and_a_start_waits_for_its_end() -> None:
@@ -189,7 +288,7 @@ async def test_an_unloading_whose_asker_left_goes_on_and_a_start_waits_for_its_e
     starting = asyncio.create_task(hall.model.start())
     played.end("it ended with code 0")
     await starting
-    (await hall.launching.started.get()).say("ready")
+    (await hall.launching.started.get()).say(Report.ready())
     await hall.state(READY)
     await hall.model.stop()
     assert hall.model.state == AVAILABLE
@@ -229,8 +328,8 @@ async def test_a_process_that_falls_silent_is_killed_and_its_loss_is_told_to_all
     heart._task.cancel()  # type: ignore[union-attr]  # it hangs
     await hall.state(LOADING)
     assert played.told == ["kill"]
-    assert "told nothing for 1." in hall.model.error
-    assert hall.model.trouble() == f"tiny is started again: {hall.model.error}."
+    assert "told nothing for 1." in said(hall.model)
+    assert hall.model.trouble() == f"tiny is started again: {said(hall.model)}."
     assert (await asyncio.wait_for(gone.get(), 10)).subject == subjects.gone(transport.process)
     await hall.model.stop()
     assert hall.model.trouble() == ""

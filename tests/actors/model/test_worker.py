@@ -16,6 +16,7 @@ from host.settings import Settings
 from host.watchdog import IDLE, Pulse
 from tests.actors.models.words import WordEngine
 from troupe.chat.v1 import ChatServiceClient, CompleteRequest
+from troupe.rpc.v1 import Progress
 
 
 class LoneEngine(WordEngine):
@@ -69,7 +70,7 @@ async def worker(tmp_path: Path) -> AsyncIterator[Worker]:
 
 async def test_it_tells_how_loading_goes_serves_and_frees_its_engine_when_told_to_stop(worker: Worker) -> None:
     serving = worker.start()
-    assert await worker.said.get() == Report("loading", fraction=0.5)
+    assert (await worker.said.get()).how == Progress(state=Progress.STATE_LOADING, fraction=0.5)
     worker.let.set()
     assert (await worker.said.get()).state == "ready"
     chat = ChatServiceClient(worker.member.channel)
@@ -98,6 +99,17 @@ async def test_what_cannot_be_loaded_is_served_by_nobody(worker: Worker) -> None
     with pytest.raises(RpcError, match="damaged"):
         await worker.start()
     assert worker.member.server.services == []
+    told = [worker.said.get_nowait() for _ in range(worker.said.qsize())]
+    assert [report.state for report in told] == ["loading", "failed"]
+    assert told[1].why.to_status() == worker.error.to_status()
+
+
+async def test_where_somebody_is_only_away_the_process_ends_without_having_failed(worker: Worker) -> None:
+    worker.error = RpcError(Code.UNAVAILABLE, "Nobody lends memory now.", reason="NO_RESPONDERS")
+    worker.let.set()
+    with pytest.raises(RpcError, match="lends"):
+        await worker.start()
+    assert [worker.said.get_nowait().state for _ in range(worker.said.qsize())] == ["loading"]
 
 
 def test_loading_is_told_in_steps_and_may_stand_still_as_long_as_it_asked_for() -> None:
@@ -107,3 +119,12 @@ def test_loading_is_told_in_steps_and_may_stand_still_as_long_as_it_asked_for() 
         loading.progress(share / 1000)
     assert 40 <= len(said) <= 51
     assert loading.pulse() == Pulse(len(said), working=True, patience=600.0)
+
+
+def test_waiting_for_others_is_no_work_that_could_stand_still() -> None:
+    said: list[Report] = []
+    loading, waiting = Loading(said.append, patience=600.0), Progress(state=Progress.STATE_QUEUED, position=1)
+    loading.waits(waiting)
+    assert (said[0].how, loading.pulse().working) == (waiting, False)
+    loading.progress(0.0)
+    assert loading.pulse().working

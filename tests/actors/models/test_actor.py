@@ -12,12 +12,13 @@ from actors.models import actor as front
 from actors.models.actor import ModelsActor, ModelsSettings
 from bus import Code, Context, RpcError
 from bus.channel import Channel
+from bus.resolver import resolver
 from bus.testing import NatsServer
 from bus.transports import Transport
 from bus.transports.memory import MemoryBroker, MemoryTransport
 from bus.transports.nats import NatsTransport
 from host.liveness import BEAT_SECONDS, Presence
-from host.member import Member
+from host.member import Member, method_of
 from host.settings import ModelSettings, Settings, SupervisorSettings
 from troupe.chat.v1 import ChatServiceClient, GenerateRequest, Role
 from troupe.embedding.v1 import EmbeddingServiceClient, EmbedRequest
@@ -104,7 +105,7 @@ class Company:
     async def open(self) -> None:
         transport = await self._make("client")
         self._stack.push_async_callback(transport.close)
-        channel = Channel(transport)
+        channel = self.channel = Channel(transport)
         self._stack.push_async_callback(channel.close)
         self.models = ModelServiceClient(channel)
         self.chat = ChatServiceClient(channel)
@@ -407,6 +408,20 @@ async def test_a_file_that_comes_is_listed_at_once_and_a_broken_one_says_why(com
         with pytest.raises(RpcError) as refusal:
             await company.load(name)
         assert (refusal.value.reason, refusal.value.message) == ("MODEL_LOAD_FAILED", words)
+
+
+async def test_what_a_models_life_refuses_reaches_who_calls_the_model_as_it_is(company: Company) -> None:
+    await company.family("colours")
+    await company.front("colours")
+    company.words("colours", huge="huge")
+    company.channel.resolver = resolver(company.channel, method_of)
+    with pytest.raises(RpcError) as refusal:
+        await company.says("huge", "red")
+    assert (refusal.value.code, refusal.value.reason) == (Code.RESOURCE_EXHAUSTED, "INSUFFICIENT_MEMORY")
+    assert refusal.value.message == "huge fits nowhere; half of it would."
+    assert refusal.value.metadata == {"model": "huge", "fits": "half"}
+    assert refusal.value.retry_after == 2.5
+    assert (await company.listed())["huge"].state == ModelState.MODEL_STATE_FAILED
 
 
 async def test_an_unknown_model_is_refused_with_names_of_both_families(company: Company) -> None:

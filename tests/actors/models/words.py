@@ -148,6 +148,10 @@ class WordShelf:
             if "unreadable" in entry.words:
                 message = f"{entry.name} cannot be loaded: it is unreadable."
                 raise RpcError(Code.FAILED_PRECONDITION, message, reason="MODEL_LOAD_FAILED")
+            if "huge" in entry.words:
+                message, fits = f"{entry.name} fits nowhere; half of it would.", {"fits": "half"}
+                reason = "INSUFFICIENT_MEMORY"
+                raise RpcError(Code.RESOURCE_EXHAUSTED, message, reason=reason, metadata=fits, retry_after=2.5)
             return WordEngine(entry.words)
 
         return HostedModel(self._member, self._family, entry.name, open_engine, grace=1.0)

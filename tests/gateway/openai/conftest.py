@@ -9,7 +9,6 @@ import httpx
 import msgspec
 import openai
 import pytest
-import uvicorn
 
 from actors.models.suitability import unsuitable
 from bus import Code, Context, RpcError, nearest
@@ -18,12 +17,12 @@ from bus.resolver import resolver
 from bus.server import Server
 from bus.transports.memory import MemoryBroker, MemoryTransport
 from gateway.access import Access
-from gateway.app import create_app, uvicorn_config
 from gateway.catalog import Catalog
 from gateway.hub import Hub
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
 from gateway.settings import AuthSettings, DoorSettings, EmbeddingSettings, HttpSettings, LimitSettings
+from gateway.testing import listening
 from host.member import method_of
 from host.settings import ModelSettings
 from store import MemoryLocations
@@ -284,24 +283,6 @@ class Hall:
             yield Door(f"http://127.0.0.1:{port}", hub, self.chat)
         await channel.close()
         await transport.close()
-
-
-@asynccontextmanager
-async def listening(hub: Hub) -> AsyncIterator[int]:
-    config = uvicorn_config(hub, create_app(hub))
-    server = uvicorn.Server(config)
-    config.load()
-    socket = config.bind_socket()
-    serving = asyncio.create_task(server.serve(sockets=[socket]))
-    while not server.started:
-        await asyncio.sleep(0)
-    try:
-        yield int(socket.getsockname()[1])
-    finally:
-        server.should_exit = True
-        server.force_exit = True
-        await serving
-        socket.close()
 
 
 @pytest.fixture
