@@ -66,7 +66,7 @@ async def test_it_goes_on_for_a_grpc_client_through_three_processes(town: Any) -
     server = await town.serve(counters[0], ChatService.INFO, "numbers")
     caller = await town.caller(await town.gate())
     call = ChatServiceClient(caller).complete(REQUEST)
-    heard = []
+    heard: list[CompleteResponse] = []
     for counter, following in zip(counters, [*counters[1:], None], strict=True):
         while following is not None and len([each for each in heard if each.delta.text]) < counter.stop:
             heard.append(await anext(call))
@@ -88,7 +88,7 @@ async def test_it_goes_on_over_a_websocket_with_the_readers_credit_and_one_epoch
         await one.stopped.wait()
         await town.serve(two, ChatService.INFO, "numbers")
         await town.kill(first)
-        payloads, epochs, last = [], set(), Frame()
+        payloads, epochs, last = list[bytes](), set[int](), Frame()
         granted = WINDOW
         while not last.HasField("close"):
             last = await socket.receive()
@@ -132,7 +132,7 @@ async def test_no_client_says_what_was_delivered(town: Any) -> None:
         marked = opening("marked")
         marked.open.continues = True
         await socket.send(marked)
-        payloads = []
+        payloads: list[bytes] = []
         while len(payloads) < WINDOW:
             payloads += (await socket.receive()).payload
         assert said(payloads) == list(range(WINDOW))
