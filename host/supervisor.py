@@ -231,10 +231,8 @@ class Supervisor:
         stack.push_async_callback(self._relay.stop)
         self._driver = Driver(self.supervision, self._launch, changed=self._tell, failed=self._give_up, gone=self._gone)
         self._driver.failure.add_done_callback(self._watched)
-        presence = self._presence = Presence(self._member.transport)
-        presence.listen(self._heard)
-        await presence.start()
-        stack.push_async_callback(presence.stop)
+        self._presence = self._member.presence
+        stack.callback(self._presence.listen(self._heard))
         self._health = HealthActor(self.supervision.children)
         self._member.heart.awaits = self.supervision.awaits
         await self._member.serve(self._health, HealthService.INFO)

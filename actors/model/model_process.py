@@ -125,7 +125,7 @@ class ModelProcess:
         )
         gone: Callable[[str], Awaitable[None]] | None = None
         if self._watch is not None:
-            await self._watch.start()
+            self._watch.start()
             gone = self._watch.gone
         driver = Driver(
             supervision, self._launch, changed=self._take_state, failed=self._give_up, gone=gone, kind="model"

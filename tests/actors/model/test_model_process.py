@@ -333,4 +333,4 @@ async def test_a_process_that_falls_silent_is_killed_and_its_loss_is_told_to_all
     assert (await asyncio.wait_for(gone.get(), 10)).subject == subjects.gone(transport.process)
     await hall.model.stop()
     assert hall.model.trouble() == ""
-    await watch.stop()
+    watch.stop()
