@@ -11,6 +11,7 @@ from actors.model.lease import Lease, own_holder
 from bus.behalf import Behalf
 from bus.context import detached
 from bus.priority import Priority
+from host.liveness import BEAT_SECONDS, Change, Seen
 from host.member import Member
 from host.settings import SUPERVISED, Settings
 from troupe.gpu.v1 import GpuService, GpuServiceClient, Holder, Revoke, Work
@@ -19,10 +20,10 @@ from troupe.rpc.v1 import Progress
 ACTOR = "gpu"
 """Who serves the stage, by its name in the registry."""
 
-HEAR_SECONDS = 1.5
+HEAR_SECONDS = 1.2 * BEAT_SECONDS
 """Who has listened for so long has heard everybody who lives."""
 
-LOOK_SECONDS = 0.1
+LOOK_SECONDS = 0.05
 
 LEAVE_SECONDS = 2.0
 """For the word that a lease has ended; after it the stage sees by itself that its holder is gone."""
@@ -43,6 +44,8 @@ class Lessor:
         self._holder = holder if holder is not None else own_holder()
         self._client = GpuServiceClient(member.channel)
         self._began = asyncio.get_running_loop().time()
+        self._met = False
+        member.presence.subscribe(self._noticed)
 
     @asynccontextmanager
     async def lease(
@@ -84,21 +87,28 @@ class Lessor:
     async def has_stage(self) -> bool:
         """Whether memory is to be asked for in this hub, be the stage there now or away for the moment.
 
-        A supervisor's settings say which actors run. Without one, whoever was heard decides, within HEAR_SECONDS of
-        this lessor's start.
+        A supervisor's settings say which actors run. Beyond them, whoever is heard within HEAR_SECONDS decides; a hub
+        that had a stage once has one.
         """
-        method = GpuService.INFO.methods["Lease"]
+        wanted = self._member.settings.supervisor.actors
+        if os.environ.get(SUPERVISED) and (not wanted or ACTOR in wanted):
+            return True
         loop = asyncio.get_running_loop()
-        while True:
-            expected = self._member.channel.outlook(method, self.machine) if self._member.channel.outlook else None
-            if expected:
-                return True
-            if os.environ.get(SUPERVISED):
-                wanted = self._member.settings.supervisor.actors
-                return not wanted or ACTOR in wanted
+        while not self._heard():
             if loop.time() - self._began >= HEAR_SECONDS:
                 return False
             await asyncio.sleep(LOOK_SECONDS)
+        return True
+
+    def _heard(self) -> bool:
+        self._met = self._met or any(map(self._has, self._member.presence.processes.values()))
+        return self._met
+
+    def _has(self, seen: Seen) -> bool:
+        return ACTOR in seen.awaits or seen.serves(GpuService.INFO.name, self.machine)
+
+    def _noticed(self, change: Change) -> None:
+        self._met = self._met or self._has(change.seen)
 
 
 def machine_of(settings: Settings) -> str:
