@@ -103,7 +103,7 @@ async def _serve(member: Member, actor: Any, service: ServiceInfo) -> None:
     """What is routed under the actor's routes, what is not for all."""
     for route in actor.routes(service) if service.routed else ():
         await member.serve(actor, service, route)
-    if not all(method.policy.route_by for method in service.methods.values()):
+    if service.methods_under(""):
         await member.serve(actor, service)
 
 

@@ -114,7 +114,7 @@ class GpuActor(GpuService):
         await self._measuring.start()
         self._leases.start()
         metrics = StageMetrics(self._snapshot, self._measuring.readings, self._counts)
-        self._member.metrics.registry.register(metrics)
+        self._member.metrics.collect(metrics.families)
         log.info("stage.open", machine=self._settings.machine, devices=list(self._measuring.readings), kept=len(kept))
 
     def leave(self) -> None:

@@ -1,6 +1,5 @@
 """The lease of a model's process: from before it loads until it has freed everything."""
 
-import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
@@ -40,28 +39,16 @@ class Memory:
         self._begun = 0
         self._active = 0
 
-    async def lease(self, stop: asyncio.Event) -> bool:
-        """Wait until the model may be loaded; False: `stop` was set before that.
+    async def take(self) -> bool:
+        """Wait until the model may be loaded; True. Cancelled, it takes nothing.
 
         Raises RpcError as `Lessor.lease`, and what keeps the family from saying what its model needs.
         """
-        leasing = asyncio.create_task(self._take(), name=f"memory of {self._name}")
-        stopped = asyncio.create_task(stop.wait())
-        try:
-            await asyncio.wait([leasing, stopped], return_when=asyncio.FIRST_COMPLETED)
-            if leasing.done():
-                await leasing
-            return leasing.done()
-        finally:
-            for task in (leasing, stopped):
-                task.cancel()
-            await asyncio.gather(leasing, stopped, return_exceptions=True)
-
-    async def _take(self) -> None:
         if await self._lessor.has_stage():
             self._lease = await self._stack.enter_async_context(
                 self._lessor.lease(await self._work(), tell=self._tell, on_revoke=self._revoked)
             )
+        return True
 
     async def _work(self) -> Work:
         client = FamilyServiceClient(self._member.channel)

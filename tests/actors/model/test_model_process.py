@@ -15,6 +15,7 @@ from actors.model.process_watch import ProcessWatch
 from bus import Code, RpcError, subjects
 from bus.transports import Message
 from bus.transports.memory import MemoryBroker, MemoryTransport
+from host.driver import Ending
 from host.liveness import Heart
 from host.member import Member
 from host.settings import Settings
@@ -57,8 +58,8 @@ class Played:
         while (report := await self.said.get()) is not None:
             yield report
 
-    async def ended(self) -> str:
-        return self.ending
+    async def ended(self) -> Ending:
+        return Ending(self.ending, "SIGKILL" in self.ending)
 
     def terminate(self) -> None:
         self.told.append("terminate")
