@@ -170,9 +170,9 @@ class LlamaEngine:
         key = self._adapter_key(job.adapter)
         grammar = self._grammar(job)
         stream: EventStream[Event] = EventStream(self._stepper.wake)
-        running = RunningJob(job, stream, key, grammar, unfinished=job.choices)
-        choices = [Choice(running, number, self._sampler(running, number)) for number in range(job.choices)]
-        running.first = choices[0]
+        open_choices = [number for number in range(job.choices) if not (job.said and job.said[number].ended)]
+        running = RunningJob(job, stream, key, grammar, unfinished=len(open_choices))
+        choices = [Choice(running, number, self._sampler(running, number)) for number in open_choices]
         self._post(lambda: self._stepper.accept(running, choices))
         self._unfinished.append(stream)
         return stream
@@ -303,6 +303,7 @@ def describe(
         embeds=header.embeds,
         sampling=sampling,
         obeys=OBEYS,
+        continues=True,
     )
 
 
