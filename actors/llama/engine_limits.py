@@ -77,9 +77,14 @@ def embedding(header: ModelHeader, settings: LlamaSettings) -> Context:
     return Context(context + batch, SEQUENCES, batch, batch, vectors=True)
 
 
-def loading(header: ModelHeader, settings: LlamaSettings, footprint: Footprint, more: int = 0) -> Loading:
-    """How a model is loaded under these settings. more: bytes of adapters that may be added."""
-    layers = settings.gpu_layers if footprint.offloads else 0
+def loading(
+    header: ModelHeader, settings: LlamaSettings, footprint: Footprint, *, offloads: bool = False, more: int = 0
+) -> Loading:
+    """How a model is loaded under these settings.
+
+    offloads: a card is used. more: bytes of adapters that may be added.
+    """
+    layers = settings.gpu_layers if offloads else 0
     return Loading(
         contexts(header, settings, accelerated=layers != 0),
         threads(header, settings),

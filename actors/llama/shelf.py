@@ -1,11 +1,12 @@
 """What the llama family is to the room that families share: GGUF files, and a process for each that is loaded."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from actors.llama.catalog import FAMILY, Catalog, Entry, adapter_folders, model_folders
 from actors.llama.engine_limits import cache_tokens, context_tokens, loading, replaced, threads
-from actors.llama.footprint import Footprint, measure_footprint
+from actors.llama.footprint import KnownFootprint, engine
+from actors.llama.offload import offloads
 from actors.llama.settings import LlamaSettings
 from actors.model.family import Life
 from actors.model.gguf_header import ModelHeader
@@ -27,15 +28,14 @@ class LlamaShelf:
         settings: LlamaSettings,
         launcher: Launcher,
         watch: ProcessWatch | None = None,
-        measure: Callable[[], Footprint] = measure_footprint,
+        footprint: KnownFootprint | None = None,
     ) -> None:
-        """measure: what a process takes without a model; asked once, when it is first needed."""
+        """footprint: what a process takes without a model."""
         self._catalog = Catalog(model_folders(home, settings), adapter_folders(home, settings))
         self._settings = settings
         self._launcher = launcher
         self._watch = watch
-        self._measure = measure
-        self._footprint: Footprint | None = None
+        self._footprint = footprint or KnownFootprint(home)
 
     def entries(self) -> Mapping[str, Entry]:
         """See `Shelf`."""
@@ -51,28 +51,26 @@ class LlamaShelf:
         return self._catalog.describe(entry, self._settings)
 
     def needs(self, entry: Entry) -> Needs:
-        """See `Shelf`. The first time it takes a second or two, in which a process without a model is measured."""
+        """See `Shelf`. The first time on a machine it takes a second or two: a process without a model is measured."""
         header, settings = entry.header, self._settings
         if header is None:
             return Needs()
-        if self._footprint is None:
-            self._footprint = self._measure()
-        footprint = self._footprint
+        footprint = self._footprint.get()
         choice = Choice(context_tokens(header, settings), settings.slots, settings.gpu_layers)
         adapters = self._catalog.adapter_bytes(header.architecture, settings.adapter_limit)
 
         def plan(other: Choice) -> Loading:
             chosen = replaced(settings, choice, other)
-            return loading(header, chosen, footprint, adapters)
+            return loading(header, chosen, footprint, offloads=offloads(), more=adapters)
 
-        return needs_of(header, choice, plan, self._key(header, footprint))
+        return needs_of(header, choice, plan, self._key(header))
 
-    def _key(self, header: ModelHeader, footprint: Footprint) -> str:
+    def _key(self, header: ModelHeader) -> str:
         """What was measured holds for the same shapes under the same settings, whatever the file is called."""
         settings = self._settings
         said = (context_tokens(header, settings), cache_tokens(header, settings), settings.slots, settings.batch)
         more = (settings.gpu_layers, settings.embedding_context, threads(header, settings))
-        return "|".join([FAMILY, header.fingerprint, footprint.engine, *map(str, said + more)])
+        return "|".join([FAMILY, header.fingerprint, engine(), *map(str, said + more)])
 
     def life(self, entry: Entry) -> Life:
         """See `Shelf`."""

@@ -25,8 +25,8 @@ class Computation:
     """What is computed at once.
 
     tokens: rows that go in. outputs: rows that come out. sequences: calls that they may belong to. masks: for each kind
-    of attention, how many cells each row may look at. cached: keys and values are kept, else they are computed anew with
-    each input.
+    of attention, how many cells each row may look at. cached: keys and values are kept, else they are computed anew
+    with each input.
     """
 
     tokens: int

@@ -61,7 +61,8 @@ class Entry(Protocol):
 class Life(Protocol):
     """What serves one model, from start to stop and again.
 
-    It may have a `trouble`, a function: what the family is to tell of it, as a sentence; empty: nothing.
+    It may have a `trouble`, a function: what the family is to tell of it, as a sentence; empty: nothing. And
+    `measured`, a troupe.family.v1.Measured or None: what it takes.
     """
 
     state: ModelState
@@ -171,7 +172,9 @@ class Family(FamilyService, Generic[Known]):
         """See the contract."""
         entry = await self._find(request.model)
         needs = await asyncio.to_thread(self._shelf.needs, entry)
-        return DescribeModelResponse(model=self._model(entry.name), needs=needs)
+        life = self._lives.get(entry.name)
+        taken = getattr(life[1], "measured", None) if life is not None else None
+        return DescribeModelResponse(model=self._model(entry.name), needs=needs, measured=taken)
 
     async def start_model(self, request: StartModelRequest, ctx: Context) -> AsyncIterator[StartModelResponse]:
         """See the contract. Callers that ask for the same model share one loading; it goes on if they leave."""

@@ -9,7 +9,6 @@ the kernel sees to that on Linux, elsewhere only the closed input does.
 import asyncio
 import contextlib
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -19,10 +18,11 @@ import msgspec
 from google.protobuf.message import DecodeError
 
 from bus import RpcError
-from host.driver import Process
+from host.driver import Ending, Process, ended_by
 from host.liveness import within
 from host.process import dying_with_parent
 from host.settings import INSTANCE
+from troupe.family.v1 import Measured
 from troupe.rpc.v1 import Progress, Status
 
 
@@ -35,6 +35,8 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     """A troupe.rpc.v1.Progress."""
     status: bytes = b""
     """A troupe.rpc.v1.Status."""
+    measured: bytes = b""
+    """A troupe.family.v1.Measured."""
 
     @classmethod
     def loading(cls, progress: Progress) -> Self:
@@ -42,9 +44,9 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
         return cls("loading", progress=progress.SerializeToString())
 
     @classmethod
-    def ready(cls) -> Self:
-        """It serves."""
-        return cls("ready")
+    def ready(cls, measured: Measured | None = None) -> Self:
+        """It serves, and takes so much."""
+        return cls("ready", measured=b"" if measured is None else measured.SerializeToString())
 
     @classmethod
     def leaving(cls, why: RpcError) -> Self:
@@ -62,6 +64,7 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
         try:
             report = msgspec.json.decode(line, type=cls)
             Progress.FromString(report.progress), Status.FromString(report.status)
+            Measured.FromString(report.measured)
         except (msgspec.MsgspecError, DecodeError):
             return None
         return report
@@ -74,6 +77,11 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     def how(self) -> Progress:
         """What is waited for, or how far it is."""
         return Progress.FromString(self.progress)
+
+    @property
+    def takes(self) -> Measured | None:
+        """What it takes, as it has measured it; None: it has not."""
+        return Measured.FromString(self.measured) if self.measured else None
 
     @property
     def why(self) -> RpcError:
@@ -148,12 +156,10 @@ class Subprocess:
             if report is not None:
                 yield report
 
-    async def ended(self) -> str:
+    async def ended(self) -> Ending:
         """See `driver.Process`."""
         code = await self._process.wait()
-        if code < 0:
-            return f"it was ended by {signal.Signals(-code).name}"
-        return f"it ended with code {code}"
+        return ended_by(-code, "it was ended by") if code < 0 else Ending(f"it ended with code {code}")
 
     def terminate(self) -> None:
         """See `driver.Process`."""

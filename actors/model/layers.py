@@ -61,8 +61,8 @@ KEPT_FROM_START: Mapping[str, int] = {"gemma3n": 20}
 class Layer:
     """One layer.
 
-    keys, values: numbers that are kept for a token; 0: no attention, or nothing of its own. window: tokens that it looks
-    back; 0: all. state: bytes that are kept for a call, however long it is.
+    keys, values: numbers that are kept for a token; 0: no attention, or nothing of its own. window: tokens that it
+    looks back; 0: all. state: bytes that are kept for a call, however long it is.
     """
 
     keys: int = 0

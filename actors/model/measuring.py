@@ -22,7 +22,7 @@ def resident_bytes(proc: Path = PROC) -> tuple[int, int]:
     return sizes.get("Rss", 0), sizes.get("Pss", 0)
 
 
-def measured(before: int, buffers: Sequence[Buffer], *, later: int = 0, proc: Path = PROC) -> Measured:
+def measured(before: int, buffers: Sequence[Buffer] = (), later: int = 0, proc: Path = PROC) -> Measured:
     """What it takes now that its model has loaded.
 
     before: what it had before. buffers: what its engine says. later: bytes that will come with the first calls, besides

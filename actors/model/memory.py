@@ -20,8 +20,8 @@ LOGIT = 4
 TOKEN_OBJECTS = 40 + 32 + 64 + 16 + 16
 """Bytes for each token of a vocabulary.
 
-Its entry (a string of 32, a score, flags), its bytes as text (a string), its place in the hash table of texts (a node of
-56 in a block of 64, and two buckets), and in the list that an answer is chosen from (a number and a candidate of 12).
+Its entry (a string of 32, a score, flags), its bytes as text (a string), its place in the hash table of texts (a node
+of 56 in a block of 64, and two buckets), and in the list that an answer is chosen from (a number, a candidate of 12).
 """
 MERGE_OBJECTS = 96 + 16
 """Bytes for each merge: a node with two strings and a rank (88 in a block of 96), and two buckets."""

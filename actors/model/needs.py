@@ -1,12 +1,15 @@
 """What a model takes, as the contract tells it, and as the stage is asked for it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from actors.model.gguf_header import ModelHeader, Tensor
 from actors.model.memory import Estimate, Loading, estimate
 from troupe.family.v1 import Needs, Way
 from troupe.gpu.v1 import DeviceKind, Size, Variant, Work
+
+PROCESS_BYTES = 150_000_000
+"""What a process takes before it has a model, where that was not measured: the interpreter and the libraries."""
 
 WAYS_LIMIT = 16
 """Ways that the stage hears of at most."""
@@ -51,12 +54,25 @@ def needs_of(header: ModelHeader, choice: Choice, plan: Plan, key: str) -> Needs
     )
 
 
-def work_of(needs: Needs, name: str, *, pinned: bool = False, devices: Sequence[str] = ()) -> Work:
-    """The same as the stage is asked for it. name: "family/model". Without ways nothing is known, and nothing asked."""
-    variants = [
-        Variant(sizes=_sizes(way), spread=way.spread, note=way.note) for way in needs.ways if way.host_bytes > 0
-    ]
-    return Work(name=name, variants=variants[:WAYS_LIMIT], devices=devices, key=needs.key, pinned=pinned)
+def work_of(family: str, name: str, needs: Needs) -> Work:
+    """The work of a model, by whichever process it will run in.
+
+    Everybody who wants the model names the same work, so that the stage joins them. A family that tells no ways has its
+    models placed by the sum of what it tells; what can use an accelerator then takes of the main memory what its
+    process does.
+    """
+    ways = list(needs.ways) or [_plain(needs)]
+    variants = [Variant(sizes=_sizes(way), spread=way.spread, note=way.note) for way in ways if _size(way) > 0]
+    key = needs.key or f"{family}/{name}/{needs.weights_bytes}/{needs.cache_bytes}/{needs.accelerator}"
+    return Work(name=f"{family}/{name}", variants=variants[:WAYS_LIMIT], key=key[-512:])
+
+
+def _plain(needs: Needs) -> Way:
+    size = needs.weights_bytes + needs.cache_bytes + needs.working_bytes + needs.state_bytes + needs.later_bytes
+    process = needs.process_bytes or PROCESS_BYTES
+    return Way(
+        accelerator_bytes=size if needs.accelerator else 0, host_bytes=process + (0 if needs.accelerator else size)
+    )
 
 
 def _sizes(way: Way) -> Iterator[Size]:

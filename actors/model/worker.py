@@ -9,14 +9,16 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from actors.model.attendance import Attendance, offers
 from actors.model.interface import Engine
 from actors.model.launcher import Report
+from actors.model.measuring import measured, resident_bytes
+from actors.model.memory_lease import Memory
 from actors.model.service import AdapterSource
 from bus import Code, RpcError
 from bus.subjects import escape
@@ -25,8 +27,10 @@ from host.log import configure
 from host.member import Member
 from host.settings import Settings, load
 from host.watchdog import Pulse
+from troupe.family.v1 import Buffer
 from troupe.rpc.v1 import Progress
 
+T = TypeVar("T")
 Tell = Callable[[Report], None]
 PROGRESS_STEP = 0.02
 """Loading is told of in steps of this share."""
@@ -48,14 +52,17 @@ class WorkingEngine(Engine, Protocol):
     def pulse(self) -> Pulse:
         """Whether it moves, for the process's beat."""
 
+    def memory(self) -> tuple[Sequence[Buffer], int]:
+        """What its library has made, and bytes that come with the first calls besides; nothing where it cannot tell."""
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
     """What a process is for: one model.
 
     family, name: the model's. open_engine: makes the engine, and is given what to call with the share that is loaded, 0
-    to 1; raises RpcError, for example MODEL_LOAD_FAILED. adapters: what can be loaded into it. load_seconds: how long
-    loading may stand still. drain_seconds: for running calls, when it ends.
+    to 1; raises RpcError, for example MODEL_LOAD_FAILED; cancelled, it leaves nothing behind. adapters: what can be
+    loaded into it. load_seconds: how long loading may stand still. drain_seconds: for running calls, when it ends.
     """
 
     family: str
@@ -74,21 +81,51 @@ async def serve(member: Member, work: Work, tell: Tell, stop: asyncio.Event) -> 
     `Report.leaving` first.
     """
     loading = Loading(tell, work.load_seconds)
+    before, _ = resident_bytes()
     member.heart.pulse = loading.pulse
-    with refusing(tell):
-        engine = await work.open_engine(loading.progress)
+    memory = Memory(member, work.family, work.name, loading.waits, lambda why: _leave(why, tell, stop))
     try:
-        member.heart.pulse = engine.pulse
         with refusing(tell):
-            offered = offers(engine, work.adapters)
-        member.metrics.queue_depth(lambda: engine.waiting, work.name)
-        async with Attendance(member, work.family, work.name, offered, work.drain_seconds):
-            await member.ready()
-            tell(Report.ready())
-            await _until_stopped(engine, stop)
-            await member.drain(work.drain_seconds)
+            granted = await unless(stop, memory.take())
+            engine = await unless(stop, work.open_engine(loading.progress)) if granted else None
+        if engine is None:
+            return
+        try:
+            member.heart.pulse = engine.pulse
+            with refusing(tell):
+                offered = offers(engine, work.adapters)
+            member.metrics.queue_depth(lambda: engine.waiting, work.name)
+            async with Attendance(member, work.family, work.name, offered, work.drain_seconds):
+                await member.ready()
+                takes = measured(before, *engine.memory())
+                tell(Report.ready(takes))
+                memory.loaded(lambda: engine.waiting, takes)
+                await _until_stopped(engine, stop)
+                await member.drain(work.drain_seconds)
+        finally:
+            await engine.close()
     finally:
-        await engine.close()
+        await memory.give_back()
+
+
+def _leave(why: RpcError, tell: Tell, stop: asyncio.Event) -> None:
+    if not stop.is_set():
+        tell(Report.leaving(why))
+        stop.set()
+
+
+async def unless(stop: asyncio.Event, work: Awaitable[T]) -> T | None:
+    """What work comes to; None where `stop` was set before: then it was cancelled, and has ended."""
+    running, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if not running.done():
+            running.cancel()
+            await asyncio.wait([running])
+        return None if running.cancelled() else running.result()
+    finally:
+        stopping.cancel()
+        running.cancel()
 
 
 async def _until_stopped(engine: WorkingEngine, stop: asyncio.Event) -> None:

@@ -1,0 +1,105 @@
+"""The lease of a model's process: from before it loads until it has freed everything."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+
+from actors.model.lease import Lease
+from actors.model.lessor import Lessor
+from actors.model.needs import work_of
+from actors.model.refusals import revoked
+from bus import RpcError
+from host.member import Member
+from troupe.family.v1 import DescribeModelRequest, FamilyServiceClient, Measured
+from troupe.gpu.v1 import DeviceKind, Revoke, Work
+from troupe.rpc.v1 import Progress
+
+ASK_SECONDS = 30.0
+"""How long the family may take to say what its model needs; the first time on a machine it measures."""
+
+
+class Memory:
+    """tell: hears what is waited for. leave: hears, once, that the model has to end and why."""
+
+    def __init__(
+        self,
+        member: Member,
+        family: str,
+        name: str,
+        tell: Callable[[Progress], None],
+        leave: Callable[[RpcError], None],
+    ) -> None:
+        self._member = member
+        self._family = family
+        self._name = name
+        self._tell = tell
+        self._leave = leave
+        self._lessor = Lessor(member)
+        self._stack = AsyncExitStack()
+        self._lease: Lease | None = None
+        self._asked = Work()
+        self._begun = 0
+        self._active = 0
+
+    async def take(self) -> bool:
+        """Wait until the model may be loaded; True. Cancelled, it takes nothing.
+
+        Raises RpcError as `Lessor.lease`, and what keeps the family from saying what its model needs.
+        """
+        if await self._lessor.has_stage():
+            self._asked = await self._work()
+            self._lease = await self._stack.enter_async_context(
+                self._lessor.lease(self._asked, tell=self._tell, on_revoke=self._revoked)
+            )
+        return True
+
+    async def _work(self) -> Work:
+        client = FamilyServiceClient(self._member.channel)
+        request = DescribeModelRequest(family=self._family, model=self._name)
+        answer = await client.describe_model(request, timeout=ASK_SECONDS)
+        return work_of(self._family, self._name, answer.needs)
+
+    def loaded(self, waiting: Callable[[], int], takes: Measured | None = None) -> None:
+        """The model is ready; from now on the stage hears how it is used.
+
+        waiting: calls that wait in its engine. takes: what this process has measured that it takes.
+        """
+        if self._lease is None:
+            return
+        self._lease.loaded(shares_of(takes or Measured(), self._lease.shares, self._asked))
+        self._member.server.on_activity = lambda: self._used(waiting())
+        self._used(waiting())
+
+    def _used(self, waiting: int) -> None:
+        active = self._member.server.active_calls
+        self._begun += max(0, active - self._active)
+        self._active = active
+        waiting = min(waiting, active)
+        if self._lease is not None:
+            self._lease.used(active - waiting, waiting, self._begun)
+
+    def _revoked(self, revoke: Revoke) -> None:
+        self._leave(revoked(self._name, revoke.reason))
+
+    async def give_back(self) -> None:
+        """Everything has been freed."""
+        self._member.server.on_activity = lambda: None
+        await self._stack.aclose()
+
+
+def shares_of(takes: Measured, granted: Mapping[str, int], asked: Work) -> dict[str, int]:
+    """What is taken of each device that was granted; empty where nothing was measured.
+
+    One device gives either kind of memory, a fixed one the larger of both. Of several, the main memory is the one that
+    was granted as much as was asked of it, and the others give the accelerators' in parts as they were granted.
+    """
+    if not takes.host_bytes or not granted:
+        return {}
+    if len(granted) == 1:
+        return dict.fromkeys(granted, max(takes.host_bytes, takes.accelerator_bytes))
+    main = {size.bytes for size in asked.variants[0].sizes if size.kind == DeviceKind.DEVICE_KIND_SYSTEM}
+    host = next((name for name, size in granted.items() if size in main), "")
+    others = sum(size for name, size in granted.items() if name != host)
+    return {
+        name: takes.host_bytes if name == host else takes.accelerator_bytes * size // max(1, others)
+        for name, size in granted.items()
+    }
