@@ -14,8 +14,11 @@ from actors.llama.buffers import Buffer
 from actors.model.gguf_file import parts
 from actors.model.gguf_header import ModelHeader, Tensor
 
-DONTNEED = 4
-"""MADV_DONTNEED of Linux: for a file's pages this only ends their being mapped here."""
+DONTNEED, NOHUGEPAGE = 4, 15
+"""Advice of Linux's madvise: to end that pages are mapped here, and to map no blocks of 2 MiB.
+
+Without the second, what was let go comes back with any small tensor between.
+"""
 ROWS = 8
 """Matrices of so many rows, or a multiple, are put into another order."""
 ROUNDING = 1 << 20
@@ -107,4 +110,5 @@ def _mapped(file: Path, ranges: Sequence[tuple[int, int]]) -> Iterator[tuple[int
 def _let_go(start: int, end: int) -> int:
     madvise = ctypes.CDLL(None, use_errno=True).madvise
     madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    madvise(start, end - start, NOHUGEPAGE)
     return end - start if madvise(start, end - start, DONTNEED) == 0 else 0

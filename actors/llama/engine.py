@@ -19,6 +19,7 @@ from actors.llama.engine_limits import (
     answering,
     cache_is_parted,
     context_tokens,
+    contexts,
     embedding,
     embedding_tokens,
     threads,
@@ -35,7 +36,7 @@ from actors.llama.vocabulary import Vocabulary
 from actors.model.gguf_file import read_header
 from actors.model.gguf_header import ModelHeader
 from actors.model.interface import Embedding, EngineInfo, Event, Job, SamplingSettings
-from actors.model.memory import first_accelerated, output_bytes
+from actors.model.memory import first_accelerated, later_bytes
 from actors.model.refusals import context_exceeded
 from actors.model.stream import EventStream, Outbox
 from bus import Code, RpcError, invalid
@@ -83,7 +84,7 @@ class LlamaEngine:
             count,
             at_once=self._info.embeds,
         )
-        self._later = output_bytes(header, embedding(header, settings)) if self._info.embeds else 0
+        self._later = later_bytes(header, contexts(header, settings, accelerated=model.offloaded), count)
         table = SlotTable(settings.slots, cells, self._forget, reuse=not model.recurrent, parted=parted)
         self._outbox = Outbox(loop)
         self._stepper = Stepper(model, self._vocabulary, self._context, table, self._embedder, settings, self._outbox)
@@ -149,7 +150,7 @@ class LlamaEngine:
         let_go(path, header, copied(header, self._model.copied_kinds, first), self.buffers)
 
     def memory(self) -> tuple[Sequence[family.Buffer], int]:
-        """What the library made, and bytes that it will make with the first embedding."""
+        """What the library made, and bytes that come with the first calls besides."""
         told = [
             family.Buffer(kind=each.kind, place=each.place, bytes=each.size, host=each.host) for each in self.buffers
         ]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from actors.llama.catalog import FAMILY, Catalog, Entry, adapter_folders, model_folders
+from actors.llama.catalog import ENTRIES_LIMIT, FAMILY, Catalog, Entry, adapter_folders, model_folders
 from actors.llama.engine_limits import cache_tokens, context_tokens, loading, replaced, threads
 from actors.llama.footprint import KnownFootprint, engine
 from actors.llama.offload import offloads
@@ -36,6 +36,8 @@ class LlamaShelf:
         self._launcher = launcher
         self._watch = watch
         self._footprint = footprint or KnownFootprint(home)
+        self._needs: dict[tuple[Path, int, int, int], Needs] = {}
+        """By what they depend on besides the settings."""
 
     def entries(self) -> Mapping[str, Entry]:
         """See `Shelf`."""
@@ -63,7 +65,12 @@ class LlamaShelf:
             chosen = replaced(settings, choice, other)
             return loading(header, chosen, footprint, offloads=offloads(), more=adapters)
 
-        return needs_of(header, choice, plan, self._key(header))
+        known = (entry.path, entry.modified_ns, entry.files, adapters)
+        if known not in self._needs:
+            if len(self._needs) >= ENTRIES_LIMIT:
+                self._needs.clear()
+            self._needs[known] = needs_of(header, choice, plan, self._key(header))
+        return self._needs[known]
 
     def _key(self, header: ModelHeader) -> str:
         """What was measured holds for the same shapes under the same settings, whatever the file is called."""

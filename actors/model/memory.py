@@ -128,6 +128,22 @@ def estimate(header: ModelHeader, loading: Loading) -> Estimate:
     return Estimate(_sum(host), _sum(card), weights, loading.process, vocabulary_bytes(header), loading.more)
 
 
+def later_bytes(header: ModelHeader, contexts: Sequence[Context], threads: int) -> int:
+    """Main memory that comes with the first calls only, besides buffers of computations.
+
+    That is the outputs of embeddings, what is known of cells in use, and what is prepared for products.
+    """
+    layers, size = layers_of(header), 0
+    for context in contexts:
+        if not context.idle:
+            host, _ = _context(header, layers, len(layers) + 1, context, threads)
+            plain = sum((layer.keys + layer.values) * HALF for layer in layers) * cache_cells(context)
+            run = _computation(layers, context, _cells_of_one(context))
+            size += host.cache - plain + work_bytes(header, run, threads)
+            size += host.outputs if context.vectors else 0
+    return size
+
+
 def vocabulary_size(header: ModelHeader) -> int:
     """How many tokens it knows."""
     listed = header.texts.get("tokenizer.ggml.tokens")
@@ -151,6 +167,11 @@ def cache_cells(context: Context) -> int:
 def first_accelerated(layers: int, accelerated: int) -> int:
     """The first layer on an accelerator; `layers` is the output, one more is nothing."""
     return 0 if accelerated < 0 else max(0, layers + 1 - accelerated)
+
+
+def _cells_of_one(context: Context) -> int:
+    """Cells that one row may look at."""
+    return cache_cells(context) // (context.sequences if context.parted else 1)
 
 
 def output_bytes(header: ModelHeader, context: Context) -> int:
@@ -192,8 +213,8 @@ def _weights(header: ModelHeader, layers: Sequence[int], first: int, loading: Lo
 def _context(
     header: ModelHeader, layers: Sequence[Layer], first: int, context: Context, threads: int
 ) -> tuple[Part, Part]:
-    cells, streams = cache_cells(context), context.sequences if context.parted else 1
-    run = _computation(layers, context, cells // streams)
+    cells = cache_cells(context)
+    run = _computation(layers, context, _cells_of_one(context))
     vocabulary = 0 if header.embeds_only else vocabulary_size(header)
     buffer = buffer_bytes(header, layers, vocabulary, run)
     caches = [(layer.keys + layer.values) * HALF * cells for layer in layers]

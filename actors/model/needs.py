@@ -87,11 +87,12 @@ def _both(found: Estimate) -> dict[str, int]:
 
 
 def _ways(header: ModelHeader, first: Estimate, choice: Choice, plan: Plan) -> list[Way]:
-    """The first way, then those that take less than any before them, each with one thing changed or two."""
-    found = [_way(first, "")]
+    """The first way, then those that take less than it, each with one thing changed or two."""
+    whole = _way(first, "")
+    found = [whole]
     for note, other, less in _less(header, choice, first):
         way = _way(estimate(less, plan(other)), note, another_file=less is not header)
-        if all(_size(way) < _size(each) or way.accelerator_bytes < each.accelerator_bytes for each in found):
+        if _size(way) < _size(whole) or way.accelerator_bytes < whole.accelerator_bytes:
             found.append(way)
     return found[:WAYS_LIMIT]
 
@@ -119,7 +120,8 @@ def _less(header: ModelHeader, choice: Choice, first: Estimate) -> Iterator[tupl
         yield f"with {context:,} tokens of context", replace(choice, context=context), header
         context //= 2
     shortest = replace(choice, context=min(choice.context, LEAST_CONTEXT), slots=1)
-    yield f"with {shortest.context:,} tokens of context and one answer at a time", shortest, header
+    if choice.slots > 1 and choice.context > shortest.context:
+        yield f"with {shortest.context:,} tokens of context and one answer at a time", shortest, header
     small = _smaller(header)
     if small is not None:
         yield "in a smaller quantization (Q4_K_M)", choice, small
