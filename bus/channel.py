@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, MutableMapping
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from google.protobuf.message import DecodeError
@@ -33,8 +33,16 @@ Stamp = Callable[[MethodInfo, Metadata], None]
 Trace = Callable[[str, MutableMapping[str, str]], Callable[[RpcError | None], None]]
 """Begins a span for a call, by its method's full name and metadata, which it may change; what it returns ends it."""
 
-Outlook = Callable[[MethodInfo, str], bool | None]
-"""Whether somebody who serves a method under a route may come: True, False for nobody of this hub, None: not known."""
+
+class Outlook(Protocol):
+    """Who may come to serve a method under a route, as far as is known here. Neither may block."""
+
+    def __call__(self, method: MethodInfo, route: str) -> bool | None:
+        """Somebody may come: True, False for nobody of this hub, None: not known."""
+
+    def lacks(self, method: MethodInfo, route: str) -> str:
+        """The part of the hub that would serve it and is not installed; empty: there is none."""
+
 
 TRACE_KEYS = ("traceparent", "tracestate")
 """Metadata of the W3C trace context."""
@@ -276,6 +284,10 @@ class Channel:
         if (method.service, route) in self._met:
             return True
         return self.outlook(method, route) if self.outlook is not None else None
+
+    def lacks(self, method: MethodInfo, route: str) -> str:
+        """The part that would serve this and is not installed, as the outlook says."""
+        return self.outlook.lacks(method, route) if self.outlook is not None else ""
 
     def _forget(self, call: CallDriver) -> None:
         if self._calls.get(call.call_id) is call:

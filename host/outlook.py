@@ -43,6 +43,12 @@ class Expectation:
             return True
         return None if self._unsure(heard, now) else False
 
+    def lacks(self, method: MethodInfo, route: str) -> str:
+        """The part that would serve this and is not installed, as the supervisor tells; empty: none."""
+        wanted = (method.service, f"{method.service}[{route}]")
+        told = (absence for seen in self._presence.processes.values() for absence in seen.absent)
+        return next((part for service, part in told if service in wanted), "")
+
     def _lately(self, service: str, now: float) -> bool:
         return now - self._lost.get(service, -REMEMBER_SECONDS) < REMEMBER_SECONDS
 
