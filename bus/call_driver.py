@@ -44,7 +44,7 @@ class CallOwner(Protocol):
         """Somebody who serves this may come; see Outlook."""
 
     def lacks(self, method: MethodInfo, route: str) -> str:
-        """The part that would serve this and is not installed; see Outlook."""
+        """The part that would serve this and is not installed; see Lacking."""
 
 
 class CallDriver(ABC):
@@ -189,6 +189,7 @@ class CallDriver(ABC):
         delivered = self._delivered
         return Standing(
             accepted=self.protocol.accepted,
+            heard=self.protocol.incoming.received > self.protocol.opening.preceding,
             answered=self._answered,
             renewed=self._renewed,
             continuable=delivered is not None and not delivered.obstacle,

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, MutableMapping
 from contextlib import aclosing
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 from google.protobuf.message import DecodeError
@@ -33,16 +33,11 @@ Stamp = Callable[[MethodInfo, Metadata], None]
 Trace = Callable[[str, MutableMapping[str, str]], Callable[[RpcError | None], None]]
 """Begins a span for a call, by its method's full name and metadata, which it may change; what it returns ends it."""
 
+Outlook = Callable[[MethodInfo, str], bool | None]
+"""Whether somebody who serves a method under a route may come: True, False for nobody of this hub, None: not known."""
 
-class Outlook(Protocol):
-    """Who may come to serve a method under a route, as far as is known here. Neither may block."""
-
-    def __call__(self, method: MethodInfo, route: str) -> bool | None:
-        """Somebody may come: True, False for nobody of this hub, None: not known."""
-
-    def lacks(self, method: MethodInfo, route: str) -> str:
-        """The part of the hub that would serve it and is not installed; empty: there is none."""
-
+Lacking = Callable[[MethodInfo, str], str]
+"""The part of the hub that would serve a method under a route and is not installed; empty: there is none."""
 
 TRACE_KEYS = ("traceparent", "tracestate")
 """Metadata of the W3C trace context."""
@@ -70,7 +65,7 @@ class Channel:
     """Opens calls on a transport. Connects to nothing itself; `close` ends its calls and leaves the transport open.
 
     resolver: asked when nobody serves a route; the call is then opened again (bus/waiting.py). stamps: see Stamp.
-    outlook: set it where somebody hears who is there; asked how long to wait.
+    outlook, lacking: set them where somebody hears who is there; asked how long to wait, and what to say.
     """
 
     resolver: Resolver | None
@@ -85,6 +80,7 @@ class Channel:
         self._stamps = stamps
         self.trace: Trace | None = None
         self.outlook: Outlook | None = None
+        self.lacking: Lacking | None = None
         self._calls: dict[str, CallDriver] = {}
         self._ticked = 0.0
         self._met: set[tuple[str, str]] = set()
@@ -286,8 +282,8 @@ class Channel:
         return self.outlook(method, route) if self.outlook is not None else None
 
     def lacks(self, method: MethodInfo, route: str) -> str:
-        """The part that would serve this and is not installed, as the outlook says."""
-        return self.outlook.lacks(method, route) if self.outlook is not None else ""
+        """The part that would serve this and is not installed."""
+        return self.lacking(method, route) if self.lacking is not None else ""
 
     def _forget(self, call: CallDriver) -> None:
         if self._calls.get(call.call_id) is call:

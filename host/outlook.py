@@ -4,6 +4,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
+from bus.channel import Channel
 from bus.service import MethodInfo
 from host.liveness import Change, Lost, Presence, Seen
 
@@ -70,3 +71,9 @@ class Expectation:
             self._lost.move_to_end(service)
         while len(self._lost) > MAX_REMEMBERED:
             self._lost.popitem(last=False)
+
+
+def watch(channel: Channel, presence: Presence) -> None:
+    """Let a channel know by what is heard here whom its calls wait for."""
+    expectation = Expectation(presence)
+    channel.outlook, channel.lacking = expectation, expectation.lacks
