@@ -110,7 +110,8 @@ async def _serve(member: Member, actor: Any, service: ServiceInfo) -> None:
 def _arguments(kind: type[object], name: str, settings: Settings, member: Member) -> dict[str, Any]:
     """What the constructor asks for by name: settings, and what is offered here.
 
-    events, table and queue open what lasts, as `store.Store` has them; blobs is the way to large content.
+    events, table and queue open what lasts, as `store.Store` has them; blobs is the way to large content, jobs to work
+    that outlives its call.
     """
     offered = {
         "hub_settings": settings,
@@ -123,6 +124,7 @@ def _arguments(kind: type[object], name: str, settings: Settings, member: Member
         "table": member.store.table,
         "queue": member.store.queue,
         "blobs": member.blobs,
+        "jobs": member.jobs,
     }
     given: dict[str, Any] = {}
     for parameter in inspect.signature(kind).parameters.values():
