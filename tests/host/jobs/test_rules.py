@@ -1,5 +1,7 @@
 """What may happen to a job, in any order."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -114,11 +116,12 @@ def test_what_is_kept_is_there_for_the_next_attempt_and_gone_at_the_end() -> Non
 def test_what_is_too_large_is_refused() -> None:
     record, hold = running()
     large = Location(process="x" * 70_000)
-    for refused in (
+    refusals: list[Callable[[], JobRecord]] = [
         lambda: rules.made(JOB, "k", "l", large, 1.0),
         lambda: rules.kept(record, hold, large, 1.0),
         lambda: rules.succeeded(record, hold, large, 1.0),
-    ):
+    ]
+    for refused in refusals:
         with pytest.raises(RpcError) as caught:
             refused()
         assert caught.value.reason == "MESSAGE_TOO_LARGE"
@@ -159,14 +162,15 @@ class Life(RuleBasedStateMachine):
     def a_worker_speaks(self, data: st.DataObject, what: str) -> None:
         hold = data.draw(st.sampled_from(self.holds))
         holds = self.record.job.state == rules.RUNNING and hold == self.holds[-1]
-        says = {
+        words: dict[str, Callable[[], JobRecord]] = {
             "tell": lambda: rules.told(self.record, hold, Progress(note="on"), self.now),
             "keep": lambda: rules.kept(self.record, hold, Location(), self.now),
             "done": lambda: rules.succeeded(self.record, hold, Location(), self.now),
             "passes": lambda: rules.failed(self.record, hold, PASSES, self.now),
             "stays": lambda: rules.failed(self.record, hold, STAYS, self.now),
             "gives way": lambda: rules.given_back(self.record, hold, "For another.", self.now),
-        }[what]
+        }
+        says = words[what]
         if not holds:
             with pytest.raises(LostHold):
                 says()
