@@ -10,8 +10,8 @@ from bus import RpcError
 from host.jobs import rules
 from host.jobs.ledger import Jobs
 from host.jobs.rules import LostHold
-from host.jobs.view import Sighted
 from host.liveness import Change, Lost, Presence
+from store import Sighted
 from troupe.job.v1 import JobRecord
 
 SWEEP_SECONDS = 5.0
@@ -62,18 +62,18 @@ class Housekeeper:
 
     async def _sweep(self, gone: set[str]) -> None:
         now, wall = self._clock(), self._jobs.clock()
-        for job_id, sighted in list((await self._jobs.view()).jobs.items()):
-            job = sighted.record.job
+        for job_id, sighted in list((await self._jobs.view()).entries.items()):
+            job = sighted.value.job
             if job.state in rules.ENDED:
                 if wall - rules.seconds(job.ended_at) > KEEP_SECONDS:
                     await self._jobs.forget(job_id)
                 continue
             await self._apply(job_id, lambda record: rules.expired(record, self._jobs.clock()))
             if job.state == rules.RUNNING and self._orphan(sighted, gone, now):
-                await self._apply(job_id, self._orphaning(sighted.record))
+                await self._apply(job_id, self._orphaning(sighted.value))
 
-    def _orphan(self, sighted: Sighted, gone: set[str], now: float) -> bool:
-        process, silent = sighted.record.holder, now - sighted.since
+    def _orphan(self, sighted: Sighted[JobRecord], gone: set[str], now: float) -> bool:
+        process, silent = sighted.value.holder, now - sighted.since
         unheard = process not in self._presence.processes and silent > UNHEARD_SECONDS
         return process in gone or unheard or silent > SILENT_SECONDS
 

@@ -11,8 +11,7 @@ from google.protobuf.message import Message
 
 from bus import Behalf, Code, Priority, RpcError, detached
 from host.jobs import rules
-from host.jobs.view import View
-from store import Store, Table, WorkQueue
+from store import Mirror, Store, Table, WorkQueue
 from troupe.job.v1 import Job, JobAsk, JobRecord, JobTicket
 
 TABLE = "jobs"
@@ -40,7 +39,7 @@ class Jobs:
         self._opening = asyncio.Lock()
         self._queues: dict[str, WorkQueue[JobTicket]] = {}
         self._table: Table[JobRecord] | None = None
-        self._view: View | None = None
+        self._view: Mirror[JobRecord] | None = None
         self._following: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
@@ -50,7 +49,7 @@ class Jobs:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
 
-    async def view(self) -> View:
+    async def view(self) -> Mirror[JobRecord]:
         """All jobs as they are known here. Raises UNAVAILABLE (STORE_UNAVAILABLE) if they do not come in time."""
         await self._opened()
         assert self._view is not None
@@ -120,8 +119,8 @@ class Jobs:
 
     async def owned(self, principal: str) -> list[JobRecord]:
         """A principal's jobs, the newest first."""
-        known = (await self.view()).jobs.values()
-        mine = [each.record for each in known if rules.owner(each.record) == principal]
+        known = (await self.view()).entries.values()
+        mine = [each.value for each in known if rules.owner(each.value) == principal]
         return sorted(mine, key=lambda record: rules.seconds(record.job.created_at), reverse=True)
 
     async def ask(self, job_id: str, principal: str, ask: JobAsk) -> JobRecord:
@@ -146,11 +145,11 @@ class Jobs:
             while record.job.state not in rules.ENDED:
                 await changed.wait()
                 changed.clear()
-                sighted = view.jobs.get(job_id)
+                sighted = view.entries.get(job_id)
                 if sighted is None:
                     raise not_found(job_id)
-                if sighted.record != record:
-                    record = sighted.record
+                if sighted.value != record:
+                    record = sighted.value
                     yield record
 
     async def change(self, job_id: str, rule: Callable[[JobRecord], JobRecord]) -> JobRecord:
@@ -193,7 +192,7 @@ class Jobs:
         async with self._opening:
             if self._table is None:
                 self._table = await self._store.table(TABLE, JobRecord, max_bytes=MAX_TABLE_BYTES)
-                self._view = View(self._table)
+                self._view = Mirror(self._table)
             if self._following is None:
                 assert self._view is not None
                 self._following = detached(self._view.run(), name="view of jobs")
@@ -206,7 +205,7 @@ class Jobs:
         if found is None:
             return None
         assert self._view is not None
-        self._view.note(found.value, found.revision)
+        self._view.note(job_id, found.value, found.revision)
         return found.value, found.revision
 
     async def _put(self, record: JobRecord, revision: int | None) -> None:
@@ -216,7 +215,7 @@ class Jobs:
         else:
             written = await table.replace(record.job.id, record, revision)
         assert self._view is not None
-        self._view.note(record, written)
+        self._view.note(record.job.id, record, written)
         if record.job.state == rules.QUEUED:
             with suppress(RpcError):  # workers that have nothing to do look by themselves, too
                 await self.ring(record)

@@ -13,8 +13,8 @@ from host.jobs import rules
 from host.jobs.ledger import Jobs
 from host.jobs.rules import LostHold
 from host.jobs.running import Running
-from host.jobs.view import View
 from store import Job as Ticket
+from store import Mirror
 from troupe.job.v1 import JobRecord, JobTicket
 
 LOOK_SECONDS = 5.0
@@ -104,8 +104,8 @@ class Worker:
                 waiting.cancel()
             await asyncio.gather(taking, leaving, return_exceptions=True)
 
-    async def _claimed(self, view: View) -> JobRecord | None:
-        now, known = self._jobs.clock(), [each.record for each in view.jobs.values()]
+    async def _claimed(self, view: Mirror[JobRecord]) -> JobRecord | None:
+        now, known = self._jobs.clock(), [each.value for each in view.entries.values()]
         running = Counter(rules.owner(record) for record in known if record.job.state == rules.RUNNING)
         waiting = [record for record in known if self._wants(record) and rules.due(record, now)]
         for record in sorted(waiting, key=lambda record: rules.order(record, running)):
@@ -151,8 +151,8 @@ class Worker:
 
         def heard(changed: str) -> None:
             if changed == job_id:
-                sighted = view.jobs.get(job_id)
-                running.see(sighted.record if sighted else None)
+                sighted = view.entries.get(job_id)
+                running.see(sighted.value if sighted else None)
 
         with view.heard_by(heard):
             heard(job_id)

@@ -56,7 +56,7 @@ async def test_a_job_stays_its_workers_while_that_is_heard_and_is_another_s_once
             await asyncio.sleep(0)
         job = await home.claimed()
         keeping = asyncio.create_task(home.keeper.run())
-        home.now = (await home.jobs.view()).jobs[job.id].since + housekeeping.UNHEARD_SECONDS + 1
+        home.now = (await home.jobs.view()).entries[job.id].since + housekeeping.UNHEARD_SECONDS + 1
         for _ in range(20):
             await asyncio.sleep(0)
         assert (await home.jobs.find(job.id, "alice")).job.state == rules.RUNNING
@@ -74,7 +74,7 @@ async def test_a_worker_that_lives_and_says_nothing_of_its_job_has_lost_it() -> 
         home.heart.start()
         job = await home.claimed()
         keeping = asyncio.create_task(home.keeper.run())
-        home.now = (await home.jobs.view()).jobs[job.id].since + housekeeping.SILENT_SECONDS + 1
+        home.now = (await home.jobs.view()).entries[job.id].since + housekeeping.SILENT_SECONDS + 1
         await until(home.jobs, job, rules.QUEUED)
         await home.heart.stop()
         await home.presence.stop()
@@ -104,7 +104,7 @@ async def test_a_job_whose_time_is_over_fails_and_stops_its_worker_and_an_old_on
         clock.now += housekeeping.KEEP_SECONDS + 1
         view, changed = await home.jobs.view(), asyncio.Event()
         with view.heard_by(lambda _: changed.set()):
-            while job.id in view.jobs:
+            while job.id in view.entries:
                 await changed.wait()
                 changed.clear()
         with pytest.raises(RpcError, match="There is no job"):
