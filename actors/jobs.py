@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from bus import Context, invalid
-from bus.transports import Transport
 from host.jobs import Housekeeper, Jobs, rules
 from host.liveness import Presence
 from troupe.job.v1 import (
@@ -32,23 +31,20 @@ USUAL_LIMIT, MAX_LIMIT = 100, 1000
 class JobsActor(JobService):
     """Answers also while no worker runs; it tells what the table says, and to each principal their own."""
 
-    def __init__(self, jobs: Jobs, transport: Transport) -> None:
+    def __init__(self, jobs: Jobs, presence: Presence) -> None:
         self._jobs = jobs
-        self._presence = Presence(transport)
+        self._keeper = Housekeeper(jobs, presence)
         self._keeping: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin to keep the jobs in order."""
-        keeper = Housekeeper(self._jobs, self._presence)
-        await self._presence.start()
-        self._keeping = asyncio.create_task(keeper.run(), name="jobs in order")
+        self._keeping = asyncio.create_task(self._keeper.run(), name="jobs in order")
 
     async def stop(self) -> None:
         """Keep them no longer."""
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.gather(self._keeping, return_exceptions=True)
-        await self._presence.stop()
 
     async def list_jobs(self, request: ListJobsRequest, ctx: Context) -> ListJobsResponse:
         """See the contract."""

@@ -54,7 +54,7 @@ class _Binding:
         self.handlers: dict[str, Next] = {
             # Of calls that a server makes the chain sees less than it is given.
             name: chained(interceptors, cast("Next", partial(invoke, getattr(actor, method.python_name))))
-            for name, method in service.methods.items()
+            for name, method in service.methods_under(route).items()
         }
         self.continuing = {
             name for name, method in service.methods.items() if hasattr(getattr(actor, method.python_name), "continues")
@@ -116,12 +116,11 @@ class Server:
         await self._idle.wait()
 
     async def add(self, actor: object, service: ServiceInfo, route: str = "") -> None:
-        """Serve an actor's service; with `route`, its routed methods under that route only.
+        """Serve an actor's service: with `route` its routed methods, under that route only, without it the others.
 
-        Raises INVALID_ARGUMENT for a routed service without a route and for a route of one that has none: nobody could
-        reach it.
+        A service may have both. Raises INVALID_ARGUMENT where there are none of that kind: nobody could reach it.
         """
-        if service.routed != bool(route):
+        if not service.methods_under(route):
             raise errors.invalid(_unreachable(service, route), "route")
         if not self._listening:
             await self._listen()
@@ -213,6 +212,9 @@ class Server:
             )
         service, _, name = frame.open.method.rpartition("/")
         method = binding.service.methods.get(name) if service == binding.service.name else None
+        if method is not None and method.policy.route_by and not binding.route:
+            field = method.policy.route_by
+            raise errors.invalid(f"{method.full_name} is routed by {field!r}, and the request names none.", field)
         if method is None or message.subject != subjects.call(service, name, binding.route):
             close = errors.nearest(name, binding.service.methods)
             hint = f" Did you mean {' or '.join(close)}?" if close else ""

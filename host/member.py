@@ -1,4 +1,4 @@
-"""A process on the bus with everything that belongs around it: heartbeats, metrics, traces, announcement."""
+"""A process on the bus with everything that belongs around it: heartbeats, who else is there, metrics, traces."""
 
 import asyncio
 from typing import Self
@@ -16,8 +16,9 @@ from host.announcement import Announcement
 from host.blobs import Blobs
 from host.embedded import connect
 from host.jobs import Jobs
-from host.liveness import Heart
+from host.liveness import Change, Heart, Lost, Presence
 from host.metrics import Metrics
+from host.outlook import Expectation
 from host.settings import Settings
 from host.telemetry import Telemetry
 from store import store_of
@@ -34,7 +35,8 @@ class Member:
     actor: as in the registry, or "gateway". process: first part of its name on the bus, the actor's unless given.
     transport: a connection to use instead of the settings'; it is closed at the end as well. Joining raises RpcError
     with the reasons of `NatsTransport.connect`. Leaving drains within the settings' time. store: the way to what lasts,
-    where the transport's bus keeps it. jobs: work that outlives its call.
+    where the transport's bus keeps it. jobs: work that outlives its call. presence: who is there; by it calls know whom
+    to wait for (host/outlook.py), and calls that end with their caller do so when it is missed.
     """
 
     def __init__(
@@ -57,6 +59,9 @@ class Member:
         self.channel = Channel(self.transport, stamps=(self.telemetry.stamp,))
         self.channel.trace = self.telemetry.trace
         self.channel.resolver = resolver(self.channel, method_of)
+        self.presence = Presence(self.transport)
+        self.presence.subscribe(self._noticed)
+        self.channel.outlook = Expectation(self.presence)
         self.blobs = Blobs(self.channel)
         interceptors = (*self.metrics.interceptors, *self.telemetry.interceptors)
         self.server = Server(self.transport, interceptors=interceptors)
@@ -68,6 +73,7 @@ class Member:
             "troupe_events_quarantined", "Events that readers here could not take.", lambda: self.store.quarantined
         )
         await self.metrics.serve(self.transport)
+        await self.presence.start()
         self.heart.start()
         return self
 
@@ -78,6 +84,7 @@ class Member:
                 await self.jobs.close()
                 await self.store.close()
                 await self.channel.close()
+                await self.presence.stop()
                 await self.heart.stop()
                 await self.transport.close()
         except (RpcError, TimeoutError) as error:
@@ -109,6 +116,10 @@ class Member:
         await self._announcement.start()
         self.heart.state = "serving"
         log.info("process.serving", name=self.transport.process, services=self._served)
+
+    def _noticed(self, change: Change) -> None:
+        if isinstance(change, Lost):
+            self.server.lost(change.seen.process)
 
     def _open_calls(self) -> int:
         return self.server.active_calls + self.channel.open_calls

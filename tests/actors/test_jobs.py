@@ -15,6 +15,7 @@ from bus.transports import Transport
 from bus.transports.memory import MemoryBroker, MemoryTransport
 from bus.transports.nats import NatsTransport
 from host.jobs import Jobs, Running, Worker
+from host.liveness import Presence
 from store import store_of
 from troupe.job.v1 import (
     CancelJobRequest,
@@ -64,7 +65,10 @@ async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
         kept, jobs = Jobs(store_of(serving), "jobs"), Jobs(store_of(calling), "caller")
         stack.push_async_callback(kept.close)
         stack.push_async_callback(jobs.close)
-        actor, bus_server, channel = JobsActor(kept, serving), Server(serving), Channel(calling)
+        presence = Presence(serving)
+        await presence.start()
+        stack.push_async_callback(presence.stop)
+        actor, bus_server, channel = JobsActor(kept, presence), Server(serving), Channel(calling)
         await actor.start()
         stack.push_async_callback(actor.stop)
         await bus_server.add(actor, JobService.INFO)
