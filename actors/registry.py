@@ -3,6 +3,7 @@
 ACTORS = {
     "blobs": "actors.blobs:BlobActor",
     "echo": "actors.echo:EchoActor",
+    "gpu": "actors.gpu.actor:GpuActor",
     "llama": "actors.llama.actor:LlamaActor",
     "models": "actors.models.actor:ModelsActor",
     "weights": "actors.weights.actor:WeightsActor",

@@ -13,6 +13,7 @@ from cli.failure import FAILED, INTERRUPTED, MISUSED, CommandError, worth_lookin
 COMMANDS = {
     "up": "start a hub on this machine",
     "status": "say how the hub is: its processes, models and addresses",
+    "stage": "show whose the devices' memory is, who waits for it, and what was decided",
     "logs": "read the logs, or find in them what an error's reference names",
     "stop": "stop the hub of this home",
     "chat": "talk with a model",

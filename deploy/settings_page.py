@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args, get_origin
 
 import msgspec
 from msgspec import Struct
@@ -17,6 +18,7 @@ from msgspec.structs import FieldInfo, fields
 from actors.registry import ACTORS
 from host import registry
 from host.runner import UnfitActor, settings_kind
+from host.settings import Size
 
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 MARK = "<!-- From here on written by `make docs`, from the actors' Settings. -->\n"
@@ -42,17 +44,38 @@ def texts(kind: type[Struct]) -> dict[str, str]:
     return found
 
 
+def shown(found: FieldInfo) -> str:
+    """A key's default as the page has it; one that has none must be set."""
+    return "*must be set*" if found.required else f"`{default(found)}`"
+
+
 def default(found: FieldInfo) -> str:
     """A key's default, as JSON."""
     value = found.default_factory() if found.default_factory is not msgspec.NODEFAULT else found.default
-    return msgspec.json.encode(value, enc_hook=str).decode()
+    plain = int(value) if isinstance(value, Size) else value
+    return msgspec.json.encode(plain, enc_hook=str).decode()
 
 
 def section(name: str, kind: type[Struct]) -> str:
     """The chapter of an actor."""
+    chapters = [table(f"## [actors.{name}]", kind)]
+    chapters += [table(f"### [[actors.{name}.{key}]]", entry) for key, entry in nested(kind)]
+    return "\n".join(chapters)
+
+
+def nested(kind: type[Struct]) -> Iterator[tuple[str, type[Struct]]]:
+    """The keys that are lists of tables, and the Struct of an entry."""
+    for found in fields(kind):
+        items = get_args(found.type)
+        if get_origin(found.type) is list and isinstance(items[0], type) and issubclass(items[0], Struct):
+            yield found.name, items[0]
+
+
+def table(heading: str, kind: type[Struct]) -> str:
+    """All keys of a Struct."""
     said = texts(kind)
-    rows = [f"| `{found.name}` | `{default(found)}` | {said[found.name]} |" for found in fields(kind)]
-    return "\n".join([f"## [actors.{name}]", "", "| Key | Default | What it is |", "|---|---|---|", *rows, ""])
+    rows = [f"| `{found.name}` | {shown(found)} | {said[found.name]} |" for found in fields(kind)]
+    return "\n".join([heading, "", "| Key | Default | What it is |", "|---|---|---|", *rows, ""])
 
 
 def page(text: str) -> str:

@@ -8,12 +8,14 @@ each is for. A wrong name or value is refused with the file, the key and what is
 import difflib
 import math
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
 
 import msgspec
 from msgspec import Meta, Struct, ValidationError, field
@@ -43,6 +45,15 @@ Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(ge=0)]
 Rate = Annotated[float, Meta(gt=0)]
 
+SIZE_UNITS = {
+    "": 1, "b": 1,
+    "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
+    "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
+}  # fmt: skip
+"""Bytes of a unit, in lower case."""
+
+MAX_SIZE = 2**60
+
 Kind = TypeVar("Kind", bound=Struct)
 
 Rooms = Mapping[str, type[Struct]]
@@ -57,6 +68,23 @@ class SettingsError(Exception):
         self.source = source
         self.key = key
         self.message = message
+
+
+class Size(int):
+    """Bytes, 0 to 2^60. In settings a number, or text with a unit: 17179869184, "16GiB", "1.5 GB", "500MB"."""
+
+    @classmethod
+    def read(cls, value: Any) -> Self:
+        """What a setting says. Raises ValueError with what is allowed."""
+        text = value if isinstance(value, str) else str(value)
+        found = re.fullmatch(r"\s*(\d{1,19}(?:\.\d{1,9})?)\s*([A-Za-z]*)\s*", text)
+        unit = SIZE_UNITS.get(found[2].lower()) if found else None
+        if isinstance(value, bool) or not isinstance(value, (int, str)) or found is None or unit is None:
+            raise ValueError('Expected a size: bytes, or a number with a unit, for example "16GiB" or "500MB"')
+        size = int(Decimal(found[1]) * unit)
+        if size > MAX_SIZE:
+            raise ValueError("Expected a size of at most 1048576 TiB")
+        return cls(size)
 
 
 class BusSettings(Struct, frozen=True, kw_only=True):
@@ -309,12 +337,19 @@ def _value(kind: Any, value: Any, source: str, key: str, strict: bool) -> Any:
     if isinstance(value, list) and items and isinstance(items[0], type) and issubclass(items[0], Struct):
         return [_item(items[0], item, source, key, strict) for item in value]
     try:
-        found = msgspec.convert(value, kind, strict=strict)
+        found = msgspec.convert(value, kind, strict=strict, dec_hook=_own)
     except ValidationError as error:
         raise SettingsError(source, key, f"{_shown(key, value)} {_allowed(kind, value, error)}") from error
     if not _finite(found):  # TOML has words for such numbers; JSON, by which they are handed down, has none
         raise SettingsError(source, key, f"{_shown(key, value)} is not allowed: a finite number is expected.")
     return found
+
+
+def _own(kind: type[Any], value: Any) -> Any:
+    """A value of a type of this module's own."""
+    if kind is Size:
+        return Size.read(value)
+    raise TypeError(f"Settings know no values of the type {kind.__qualname__}.")
 
 
 def _finite(value: Any) -> bool:

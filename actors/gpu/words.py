@@ -226,8 +226,8 @@ class Told:
 class Refused:
     """A demand or an ask that can never be placed, or not now. It has ended with this.
 
-    reason: INSUFFICIENT_MEMORY, or QUARANTINED. fits: notes of the variants that would fit. retry_after: seconds, where
-    it may be otherwise later.
+    reason: INSUFFICIENT_MEMORY, QUARANTINED, or TOO_MANY_WAITING. fits: notes of the variants that would fit.
+    retry_after: seconds, where it may be otherwise later.
     """
 
     waiting: str
@@ -257,6 +257,15 @@ class Overdue:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """Work of this key takes so many bytes of devices of this kind; to be remembered beyond this scheduler."""
+
+    key: str
+    kind: Kind
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """What was decided and why, for people and for the record.
 
@@ -271,4 +280,4 @@ class Decision:
     rule: str = ""
 
 
-Effect = Placed | Granted | Grown | Told | Refused | Revoke | Overdue | Decision
+Effect = Placed | Granted | Grown | Told | Refused | Revoke | Overdue | Measured | Decision

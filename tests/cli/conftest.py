@@ -26,6 +26,16 @@ from gateway.settings import DoorSettings, GrpcSettings, HttpSettings
 from store import MemoryLocations
 from troupe.blob.v1 import BlobService
 from troupe.echo.v1 import EchoService
+from troupe.gpu.v1 import (
+    Decision,
+    Device,
+    GpuService,
+    LeaseInfo,
+    LeaseState,
+    WatchRequest,
+    WatchResponse,
+    Wish,
+)
 from troupe.model.v1 import (
     GetModelRequest,
     GetModelResponse,
@@ -39,7 +49,7 @@ from troupe.model.v1 import (
     UnloadModelRequest,
     UnloadModelResponse,
 )
-from troupe.rpc.v1 import Progress
+from troupe.rpc.v1 import Priority, Progress
 from troupe.weights.v1 import (
     FetchWeightsRequest,
     FetchWeightsResponse,
@@ -51,6 +61,7 @@ from troupe.weights.v1 import (
 )
 
 PATIENCE_SECONDS = 60.0
+GIB = 2**30
 
 
 @dataclass(frozen=True)
@@ -160,6 +171,25 @@ class TwoWeights(WeightsService):
         yield FetchWeightsResponse(weights=self.weights[1])
 
 
+class SmallStage(GpuService):
+    """One card with one lease, and a wish that is served while one watches."""
+
+    async def watch(self, request: WatchRequest, ctx: Context) -> AsyncIterator[WatchResponse]:
+        card = Device(name="card", total_bytes=16 * GIB, cap_bytes=12 * GIB, leased_bytes=4 * GIB, others_bytes=2 * GIB)
+        lease = LeaseInfo(
+            id="l", name="llama/tiny", holder="llama-tiny-1", state=LeaseState.LEASE_STATE_BUSY, running=2
+        )
+        lease.shares.add(device="card", bytes=4 * GIB)
+        wish = Wish(
+            name="llama/more", position=1, waiting=3, priority=Priority.PRIORITY_BATCH, reason="Waits for tiny."
+        )
+        granted = Decision(what="granted", name="llama/tiny", reason="There is room.", rule="5")
+        yield WatchResponse(devices=[card], leases=[lease], wishes=[wish], decisions=[granted])
+        if not request.once:
+            placed = Decision(what="placed", name="llama/more", reason="It is its turn.", rule="5")
+            yield WatchResponse(devices=[card], leases=[lease], decisions=[placed])
+
+
 @pytest.fixture
 async def door(tmp_path: Path) -> AsyncIterator[str]:
     """Host and port of a gRPC door behind which both actors serve."""
@@ -173,6 +203,7 @@ async def door(tmp_path: Path) -> AsyncIterator[str]:
     await blobs.start()
     await server.add(blobs, BlobService.INFO)
     await server.add(TwoWeights(), WeightsService.INFO)
+    await server.add(SmallStage(), GpuService.INFO, "local")
     await channel.start()
     locations = RememberedLocations(MemoryLocations())
     hub = Hub(settings, calling, channel, Catalog(), Access(settings.auth), Limits(settings.limits), locations)

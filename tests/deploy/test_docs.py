@@ -67,7 +67,8 @@ def test_each_key_of_an_actor_says_what_it_is() -> None:
     script = runpy.run_path(str(ROOT / "deploy" / "settings_page.py"))
     unsaid = [
         f"[actors.{name}] {key}"
-        for name, kind in script["actors_with_settings"]()
+        for name, section in script["actors_with_settings"]()
+        for kind in (section, *(entry for _, entry in script["nested"](section)))
         for key, text in script["texts"](kind).items()
         if not text
     ]

@@ -14,6 +14,7 @@ from host.settings import (
     Rooms,
     Settings,
     SettingsError,
+    Size,
     hand_down,
 )
 from host.settings import load as load_rooms
@@ -343,3 +344,41 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
     file.chmod(0)
     with pytest.raises(SettingsError, match="cannot be read"):
         load(file, {})
+
+
+class BucketSettings(msgspec.Struct, frozen=True):
+    volume: Size = Size(0)
+
+
+@pytest.mark.parametrize(
+    ("said", "size"),
+    [
+        ("0", 0),
+        ("17179869184", 17179869184),
+        ('"17179869184"', 17179869184),
+        ('"16GiB"', 16 * 2**30),
+        ('"1.5 GB"', 1_500_000_000),
+        ('"500mb"', 500_000_000),
+        ('"2 KiB"', 2048),
+        ('"1 B"', 1),
+        ('"0.1 GiB"', 107374182),
+    ],
+)
+def test_a_size_is_bytes_or_a_number_with_a_unit(tmp_path: Path, said: str, size: int) -> None:
+    (tmp_path / "t.toml").write_text(f"[actors.bucket]\nvolume = {said}\n")
+    assert load(tmp_path / "t.toml").actor("bucket", BucketSettings).volume == size
+
+
+@pytest.mark.parametrize(
+    "said", ['"16G"', '"sixteen"', '""', '"-1"', "-1", "true", "1.5", '"1e3"', '"2000000 TiB"', "[]"]
+)
+def test_what_is_no_size_is_refused_with_an_example(tmp_path: Path, said: str) -> None:
+    (tmp_path / "t.toml").write_text(f"[actors.bucket]\nvolume = {said}\n")
+    with pytest.raises(SettingsError, match=r"\[actors\.bucket\] volume: .*is not allowed: expected a size"):
+        load(tmp_path / "t.toml").actor("bucket", BucketSettings)
+
+
+def test_a_size_comes_from_the_environment_and_through_a_supervisor(tmp_path: Path) -> None:
+    settings = load(None, {"TROUPE_ACTORS_BUCKET_VOLUME": "3 MiB", "TROUPE_HOME": str(tmp_path)})
+    handed = load(None, hand_down(settings, tmp_path / "down.json"))
+    assert [each.actor("bucket", BucketSettings).volume for each in (settings, handed)] == [3 * 2**20] * 2

@@ -10,6 +10,7 @@ from bus.errors import RpcError, invalid
 from troupe.chat.v1 import ChatService, ChatServiceClient, Sampling
 from troupe.echo.v1 import EchoServiceClient
 from troupe.embedding.v1 import EmbeddingServiceClient
+from troupe.gpu.v1 import GpuServiceClient
 from troupe.health.v1 import HealthServiceClient
 from troupe.model.v1 import ListModelsRequest, ModelServiceClient
 from troupe.weights.v1 import WeightsServiceClient
@@ -31,6 +32,7 @@ class Hub:
         self.models = ModelServiceClient(channel)
         self.weights = WeightsServiceClient(channel)
         self.embeddings = EmbeddingServiceClient(channel)
+        self.stage = GpuServiceClient(channel)
         self.health = HealthServiceClient(channel)
         self.echo = EchoServiceClient(channel)
         self.blobs = Blobs(channel)

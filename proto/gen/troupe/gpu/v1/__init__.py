@@ -12,12 +12,15 @@ from .gpu_service_pb2 import DeviceKind as DeviceKind
 from .gpu_service_pb2 import Grant as Grant
 from .gpu_service_pb2 import Grow as Grow
 from .gpu_service_pb2 import Grown as Grown
+from .gpu_service_pb2 import Holder as Holder
 from .gpu_service_pb2 import LeaseInfo as LeaseInfo
 from .gpu_service_pb2 import LeaseRequest as LeaseRequest
 from .gpu_service_pb2 import LeaseResponse as LeaseResponse
 from .gpu_service_pb2 import LeaseState as LeaseState
 from .gpu_service_pb2 import Loaded as Loaded
 from .gpu_service_pb2 import OutOfMemory as OutOfMemory
+from .gpu_service_pb2 import PinRequest as PinRequest
+from .gpu_service_pb2 import PinResponse as PinResponse
 from .gpu_service_pb2 import Revoke as Revoke
 from .gpu_service_pb2 import Share as Share
 from .gpu_service_pb2 import Size as Size
@@ -27,3 +30,5 @@ from .gpu_service_pb2 import WatchRequest as WatchRequest
 from .gpu_service_pb2 import WatchResponse as WatchResponse
 from .gpu_service_pb2 import Wish as Wish
 from .gpu_service_pb2 import Work as Work
+from .stage_records_pb2 import LeaseRecord as LeaseRecord
+from .stage_records_pb2 import MeasuredRecord as MeasuredRecord

@@ -3,11 +3,13 @@
 from collections.abc import AsyncIterator
 from typing import ClassVar, Protocol
 
-from bus import Caller, Context, Metadata, MethodInfo, Policy, RpcError, ServiceInfo, StreamCall
+from bus import Caller, Context, Metadata, MethodInfo, Policy, RpcError, ServiceInfo, StreamCall, UnaryCall
 from troupe.gpu.v1.gpu_service_pb2 import DemandRequest
 from troupe.gpu.v1.gpu_service_pb2 import DemandResponse
 from troupe.gpu.v1.gpu_service_pb2 import LeaseRequest
 from troupe.gpu.v1.gpu_service_pb2 import LeaseResponse
+from troupe.gpu.v1.gpu_service_pb2 import PinRequest
+from troupe.gpu.v1.gpu_service_pb2 import PinResponse
 from troupe.gpu.v1.gpu_service_pb2 import WatchRequest
 from troupe.gpu.v1.gpu_service_pb2 import WatchResponse
 
@@ -22,6 +24,7 @@ class GpuService(Protocol):
         [
             MethodInfo('Demand', 'demand', 'troupe.gpu.v1.GpuService', DemandRequest, DemandResponse, False, True, Policy(route_by='machine', idempotent=True, ends_with_caller=True)),
             MethodInfo('Lease', 'lease', 'troupe.gpu.v1.GpuService', LeaseRequest, LeaseResponse, True, True, Policy(route_by='machine', ends_with_caller=True)),
+            MethodInfo('Pin', 'pin', 'troupe.gpu.v1.GpuService', PinRequest, PinResponse, False, False, Policy(route_by='machine', idempotent=True)),
             MethodInfo('Watch', 'watch', 'troupe.gpu.v1.GpuService', WatchRequest, WatchResponse, False, True, Policy(route_by='machine', public=True, scope='stage', idempotent=True)),
         ],
     )
@@ -38,6 +41,12 @@ class GpuService(Protocol):
         asks, or claims what was granted before. A lease whose holder is gone is freed. REVOKED leases end by themselves.
         """
         raise RpcError.unimplemented('troupe.gpu.v1.GpuService/Lease')
+
+    async def pin(self, request: PinRequest, ctx: Context) -> PinResponse:
+        """Pin says that work of a name is never revoked for others, or that it is again like all. It holds until the service
+        ends; work that says `pinned` itself stays so.
+        """
+        raise RpcError.unimplemented('troupe.gpu.v1.GpuService/Pin')
 
     def watch(self, request: WatchRequest, ctx: Context) -> AsyncIterator[WatchResponse]:
         """Watch answers with everything there is: devices, leases, who waits; then with what changes, and each decision with its
@@ -66,6 +75,12 @@ class GpuServiceClient:
         asks, or claims what was granted before. A lease whose holder is gone is freed. REVOKED leases end by themselves.
         """
         return self._caller.bidi_stream(GpuService.INFO.methods['Lease'], requests, timeout, metadata)
+
+    def pin(self, request: PinRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[PinResponse]:
+        """Pin says that work of a name is never revoked for others, or that it is again like all. It holds until the service
+        ends; work that says `pinned` itself stays so.
+        """
+        return self._caller.unary(GpuService.INFO.methods['Pin'], request, timeout, metadata)
 
     def watch(self, request: WatchRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> StreamCall[WatchResponse]:
         """Watch answers with everything there is: devices, leases, who waits; then with what changes, and each decision with its

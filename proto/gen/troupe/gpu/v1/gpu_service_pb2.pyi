@@ -116,21 +116,39 @@ class LeaseRequest(_message.Message):
     out_of_memory: OutOfMemory
     def __init__(self, machine: _Optional[str] = ..., ask: _Optional[_Union[Ask, _Mapping]] = ..., claim: _Optional[_Union[Claim, _Mapping]] = ..., loaded: _Optional[_Union[Loaded, _Mapping]] = ..., use: _Optional[_Union[Use, _Mapping]] = ..., grow: _Optional[_Union[Grow, _Mapping]] = ..., out_of_memory: _Optional[_Union[OutOfMemory, _Mapping]] = ...) -> None: ...
 
+class Holder(_message.Message):
+    __slots__ = ("pid", "pid_namespace")
+    PID_FIELD_NUMBER: _ClassVar[int]
+    PID_NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    pid: int
+    pid_namespace: str
+    def __init__(self, pid: _Optional[int] = ..., pid_namespace: _Optional[str] = ...) -> None: ...
+
 class Ask(_message.Message):
-    __slots__ = ("work",)
+    __slots__ = ("work", "lease", "holder")
     WORK_FIELD_NUMBER: _ClassVar[int]
+    LEASE_FIELD_NUMBER: _ClassVar[int]
+    HOLDER_FIELD_NUMBER: _ClassVar[int]
     work: Work
-    def __init__(self, work: _Optional[_Union[Work, _Mapping]] = ...) -> None: ...
+    lease: str
+    holder: Holder
+    def __init__(self, work: _Optional[_Union[Work, _Mapping]] = ..., lease: _Optional[str] = ..., holder: _Optional[_Union[Holder, _Mapping]] = ...) -> None: ...
 
 class Claim(_message.Message):
-    __slots__ = ("work", "shares", "loaded")
+    __slots__ = ("work", "shares", "loaded", "lease", "holder", "use")
     WORK_FIELD_NUMBER: _ClassVar[int]
     SHARES_FIELD_NUMBER: _ClassVar[int]
     LOADED_FIELD_NUMBER: _ClassVar[int]
+    LEASE_FIELD_NUMBER: _ClassVar[int]
+    HOLDER_FIELD_NUMBER: _ClassVar[int]
+    USE_FIELD_NUMBER: _ClassVar[int]
     work: Work
     shares: _containers.RepeatedCompositeFieldContainer[Share]
     loaded: bool
-    def __init__(self, work: _Optional[_Union[Work, _Mapping]] = ..., shares: _Optional[_Iterable[_Union[Share, _Mapping]]] = ..., loaded: _Optional[bool] = ...) -> None: ...
+    lease: str
+    holder: Holder
+    use: Use
+    def __init__(self, work: _Optional[_Union[Work, _Mapping]] = ..., shares: _Optional[_Iterable[_Union[Share, _Mapping]]] = ..., loaded: _Optional[bool] = ..., lease: _Optional[str] = ..., holder: _Optional[_Union[Holder, _Mapping]] = ..., use: _Optional[_Union[Use, _Mapping]] = ...) -> None: ...
 
 class Loaded(_message.Message):
     __slots__ = ("measured",)
@@ -191,7 +209,7 @@ class Grown(_message.Message):
     def __init__(self, allowed: _Optional[bool] = ...) -> None: ...
 
 class Device(_message.Message):
-    __slots__ = ("name", "kind", "total_bytes", "cap_bytes", "leased_bytes", "others_bytes", "ours_bytes", "unverified_bytes", "utilization", "temperature", "power")
+    __slots__ = ("name", "kind", "total_bytes", "cap_bytes", "leased_bytes", "others_bytes", "ours_bytes", "unverified_bytes", "utilization", "temperature", "power", "lost")
     NAME_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -203,6 +221,7 @@ class Device(_message.Message):
     UTILIZATION_FIELD_NUMBER: _ClassVar[int]
     TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     POWER_FIELD_NUMBER: _ClassVar[int]
+    LOST_FIELD_NUMBER: _ClassVar[int]
     name: str
     kind: DeviceKind
     total_bytes: int
@@ -214,7 +233,8 @@ class Device(_message.Message):
     utilization: float
     temperature: float
     power: float
-    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[DeviceKind, str]] = ..., total_bytes: _Optional[int] = ..., cap_bytes: _Optional[int] = ..., leased_bytes: _Optional[int] = ..., others_bytes: _Optional[int] = ..., ours_bytes: _Optional[int] = ..., unverified_bytes: _Optional[int] = ..., utilization: _Optional[float] = ..., temperature: _Optional[float] = ..., power: _Optional[float] = ...) -> None: ...
+    lost: bool
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[DeviceKind, str]] = ..., total_bytes: _Optional[int] = ..., cap_bytes: _Optional[int] = ..., leased_bytes: _Optional[int] = ..., others_bytes: _Optional[int] = ..., ours_bytes: _Optional[int] = ..., unverified_bytes: _Optional[int] = ..., utilization: _Optional[float] = ..., temperature: _Optional[float] = ..., power: _Optional[float] = ..., lost: _Optional[bool] = ...) -> None: ...
 
 class LeaseInfo(_message.Message):
     __slots__ = ("id", "name", "holder", "state", "shares", "measured", "running", "since", "pinned")
@@ -271,6 +291,20 @@ class Decision(_message.Message):
     shares: _containers.RepeatedCompositeFieldContainer[Share]
     rule: str
     def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., what: _Optional[str] = ..., name: _Optional[str] = ..., reason: _Optional[str] = ..., shares: _Optional[_Iterable[_Union[Share, _Mapping]]] = ..., rule: _Optional[str] = ...) -> None: ...
+
+class PinRequest(_message.Message):
+    __slots__ = ("machine", "name", "pinned")
+    MACHINE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PINNED_FIELD_NUMBER: _ClassVar[int]
+    machine: str
+    name: str
+    pinned: bool
+    def __init__(self, machine: _Optional[str] = ..., name: _Optional[str] = ..., pinned: _Optional[bool] = ...) -> None: ...
+
+class PinResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class WatchRequest(_message.Message):
     __slots__ = ("machine", "once")

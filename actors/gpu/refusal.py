@@ -1,0 +1,59 @@
+"""Why a want gets nothing, in a sentence that says what would help."""
+
+from collections.abc import Iterable
+
+from actors.gpu.ledger import Ledger, Need
+from actors.gpu.sentences import joined, size
+from actors.gpu.sizes import Sizes
+from actors.gpu.urgency import REFUSED_AGAIN_SECONDS
+from actors.gpu.wants import MAX_WANTS, Want
+from actors.gpu.words import Refused
+
+INSUFFICIENT_MEMORY = "INSUFFICIENT_MEMORY"
+QUARANTINED = "QUARANTINED"
+TOO_MANY_WAITING = "TOO_MANY_WAITING"
+
+
+def never(want: Want, need: Need, ledger: Ledger, sizes: Sizes) -> Refused:
+    """It fits on no device, whoever leaves: with the variants that would fit."""
+    limits = ledger.limits()
+    named = [name for name in want.work.devices or limits if name in limits]
+    available = max((limits[name] for name in named), default=0)
+    needed = max(need.sizes.values())
+    fit = [
+        variant.note
+        for variant in want.work.variants[1:]
+        if ledger.place(sizes.variant(want.work, variant), limits) is not None
+    ]
+    if not named:
+        message = f"{want.work.name} needs {size(needed)}, and there is no device for it."
+    else:
+        would = f"It would fit {joined(fit)}." if fit else "Nothing smaller is known that would fit."
+        most = f"{joined(named)} may give {size(available)} at most{' each' if len(named) > 1 else ''}"
+        message = f"{want.work.name} needs {size(needed)}, and {most}. {would}"
+    return Refused(want.id, INSUFFICIENT_MEMORY, message, needed, available, fit)
+
+
+def for_now(want: Want, need: Need, ledger: Ledger, pinned: Iterable[str]) -> Refused:
+    """It would fit, and has waited as long as its class may for others and pins to leave."""
+    needed = max(need.sizes.values())
+    available = max(0, max(ledger.room({}).values(), default=0))
+    names = joined(pinned)
+    pins = f" Pinned: {names}." if names else ""
+    message = (
+        f"{want.work.name} needs {size(needed)}, and what others use leaves {size(available)}.{pins} It has waited as "
+        f"long as it may; try again in {REFUSED_AGAIN_SECONDS:g} s."
+    )
+    return Refused(want.id, INSUFFICIENT_MEMORY, message, needed, available, retry_after=REFUSED_AGAIN_SECONDS)
+
+
+def quarantined(want: Want, seconds: float) -> Refused:
+    """It has failed for want of memory too often."""
+    message = f"{want.work.name} has run out of memory several times; it may be tried again in {seconds:.0f} s."
+    return Refused(want.id, QUARANTINED, message, retry_after=seconds)
+
+
+def full(want: Want) -> Refused:
+    """The queue is full."""
+    message = f"{MAX_WANTS:,} wait for memory, as many as may; try again in {REFUSED_AGAIN_SECONDS:g} s."
+    return Refused(want.id, TOO_MANY_WAITING, message, retry_after=REFUSED_AGAIN_SECONDS)

@@ -1,0 +1,500 @@
+"""Who gets which memory of which device, and when. Decides only; actors/gpu/actor.py does it.
+
+Happenings (actors/gpu/words.py) go in with the time, effects come out. The rules, with their numbers at the branches:
+
+1.  The ceiling first: what fits on no device below its cap is refused at once, with what would fit.
+2.  Never above the cap, what others use counted. Above it nothing is placed; when that lasts, places that nobody has
+    taken up, then idle leases, then preemptible ones are given up until it fits.
+3.  A wish becomes a lease only when it was chosen: wants queue, joined by name, and hear position and ETA. What is
+    there already is joined at once.
+4.  A place that no process takes up in its time, or that nobody waits for any more, is freed.
+5.  Order: the overdue first, then the classes, then age; who was given places lately comes later in its class. Who is
+    behind takes only what nobody ahead needs.
+6.  Room is made by revoking: idle leases first, of those the ones that are worth least; preemptible ones at once for
+    any higher class; busy ones once a want has used up its patience, and with time to finish. All victims of a place or
+    none. Never for its own name.
+7.  What was loaded stays for a time; what is pinned stays; an idle lease of a more urgent class is left alone for a
+    time.
+8.  A revoked holder that has not ended in its time is to be killed.
+9.  Freed memory is granted again once it was seen to be free; after a bound it counts as lost, and what the device
+    shows decides.
+10. Out of memory: planned anew with a larger estimate; after several failures refused for a time, which doubles.
+11. Claimed leases are adopted as they are.
+12. What was measured is charged, remembered, and preferred over the estimate.
+13. A holder that wants more gets all of it or nothing.
+14. What only others or pins keep from its place is refused when its class's bound is over.
+
+Why it is so, and what else was tried: actors/gpu/design.md.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from actors.gpu import refusal
+from actors.gpu.lease import Lease, State, charged
+from actors.gpu.leases import Leases
+from actors.gpu.ledger import Ledger, fits, summed
+from actors.gpu.plan import PLAN_AHEAD, Planner, Step
+from actors.gpu.sentences import joined, placed_at
+from actors.gpu.sizes import Sizes
+from actors.gpu.snapshot import Snapshot
+from actors.gpu.telling import Telling
+from actors.gpu.urgency import (
+    DRAIN_SECONDS,
+    HANDOVER_SECONDS,
+    IDLE_SECONDS,
+    OUT_OF_MEMORY_LIMIT,
+    OVER_SECONDS,
+    OVERDUE_AGAIN_SECONDS,
+    PREEMPT_SECONDS,
+    RESERVATION_SECONDS,
+    SETTLE_SECONDS,
+    VERIFY_SECONDS,
+)
+from actors.gpu.usage import Usage
+from actors.gpu.victims import Tier
+from actors.gpu.wants import MAX_WANTS, Entry, Unit, Want, Wants
+from actors.gpu.words import (
+    Asked,
+    Claimed,
+    Decision,
+    Demanded,
+    DemandEnded,
+    DeviceLost,
+    DeviceSeen,
+    Effect,
+    Granted,
+    GrowAsked,
+    Grown,
+    Happening,
+    Kind,
+    Loaded,
+    OutOfMemory,
+    Overdue,
+    Pinned,
+    Placed,
+    Refused,
+    Released,
+    Revoke,
+    Shares,
+    Told,
+    Used,
+    Verified,
+    Work,
+)
+from bus.priority import Priority
+
+
+class Scheduler:
+    """The memory of one machine's devices and all who want some. Never awaits.
+
+    remembered: bytes by key and kind, as they were told by `Measured` before. Time is any clock in seconds; one that
+    goes back stands still here. Names of demands and of leases are unique for ever and share one set of names.
+    """
+
+    def __init__(self, remembered: Mapping[str, Mapping[Kind, int]] | None = None) -> None:
+        self._now = float("-inf")
+        self._ledger = Ledger()
+        self._leases = Leases(self._ledger)
+        self._sizes = Sizes(remembered or {})
+        self._usage = Usage()
+        self._wants = Wants()
+        self._telling = Telling()
+        self._over_since: dict[str, float] = {}
+        self._plan_due: float | None = None
+        self._reservations = 0
+        self._effects: list[Effect] = []
+
+    def handle(self, happening: Happening, now: float) -> list[Effect]:
+        """Something has happened: what is to be done, in this order. What is unknown or out of turn does nothing."""
+        self._now = now = max(self._now, now)
+        self._effects = []
+        self._take(happening, now)
+        self._end_in_time(now)
+        self._give_up_over_cap(now)
+        self._plan(now)
+        return self._effects
+
+    def next_due(self, now: float) -> float | None:
+        """When a `Ticked` may change something, if nothing happens before; None: never."""
+        dues = [self._plan_due, *(_due(lease) for lease in self._leases.all.values())]
+        dues += [since + OVER_SECONDS for since in self._over_since.values()]
+        dues += [lease.expected_until for lease in self._leases.all.values()]
+        return min((due for due in dues if due is not None and due > now), default=None)
+
+    def snapshot(self, now: float) -> Snapshot:
+        """Everything there is."""
+        order = enumerate(self._wants.order(now), 1)
+        wishes = [self._telling.wish(position, entry, now) for position, entry in order]
+        return Snapshot(self._leases.device_views(), self._leases.views(now), wishes)
+
+    # ---- what happens
+
+    def _take(self, happening: Happening, now: float) -> None:  # noqa: C901, PLR0912 - one line for each word
+        match happening:
+            case DeviceSeen():
+                self._ledger.seen(happening)
+            case DeviceLost(device):
+                self._ledger.lost(device)
+            case Demanded():
+                self._demanded(happening, now)
+            case DemandEnded(demand):
+                self._demand_ended(demand, now)
+            case Asked():
+                self._asked(happening, now)
+            case Claimed():
+                self._claimed(happening, now)
+            case Loaded():
+                self._loaded(happening, now)
+            case Used():
+                self._used(happening, now)
+            case GrowAsked():
+                self._grow_asked(happening)
+            case OutOfMemory(lease):
+                self._out_of_memory(lease, now)
+            case Released(lease, verified):
+                self._released(lease, verified=verified, now=now)
+            case Verified(lease):
+                self._verified(lease)
+            case Pinned(name, pinned):
+                self._leases.pin(name, pinned=pinned)
+
+    def _demanded(self, demanded: Demanded, now: float) -> None:
+        want = Want(demanded.demand, demanded.work, demanded.priority, demanded.principal, now)
+        if want.id in self._wants or self._leases.has(want.id) or self._refuse(want, now):
+            return
+        there = self._leases.there(want.work.name)
+        if there is None:
+            self._wants.add(want)  # 3
+            return
+        self._attach(there, want, now)
+        self._decide("placed", there.name, f"{there.name} is there already.", there.shares, "3")
+
+    def _demand_ended(self, demand: str, now: float) -> None:
+        self._wants.remove(demand)
+        lease = self._leases.end_demand(demand)
+        if lease is None or lease.demands:
+            return
+        lease.expected_until = min(lease.expected_until, now + SETTLE_SECONDS)
+        if lease.state is State.PLACED:  # 4
+            self._give_up(lease, "nobody waits for it any more")
+
+    def _asked(self, asked: Asked, now: float) -> None:
+        want = Want(asked.lease, asked.work, asked.priority, asked.principal, now, asked.holder)
+        if want.id in self._wants or want.id in self._leases.all or self._refuse(want, now):
+            return
+        reserved = self._leases.reserved(want.work.name)
+        shares = None if reserved is None else self._taken_up(reserved, want.work, now)
+        if reserved is None or shares is None:
+            self._wants.add(want)  # 3
+            return
+        self._leases.take_up(reserved, want.id, asked.holder)
+        reserved.work, reserved.shares = want.work, dict(shares)
+        self._load(reserved, "its place was kept", "3", now)
+
+    def _taken_up(self, reserved: Lease, work: Work, now: float) -> Shares | None:
+        """With which shares a process may load where a place was kept; None: with none, and the place is given up."""
+        need, room = self._sizes.need(work, now), self._leases.room()
+        if all(room.get(name, -1) >= 0 for name in reserved.shares):  # 2
+            shares = self._ledger.place(need, dict(reserved.shares))
+            shares = shares or self._ledger.place(need, summed(room, [reserved.shares]))
+            if shares is not None:
+                return shares
+        self._give_up(reserved, "its process needs more, or others have taken the memory")
+        return None
+
+    def _claimed(self, claimed: Claimed, now: float) -> None:
+        self._wants.remove(claimed.lease)
+        known = self._leases.held(claimed.lease)
+        if known is not None:
+            known.holder = claimed.holder
+            if claimed.loaded:
+                self._loaded(Loaded(known.id), now)
+            return
+        # Its class is not told; preemptible work has to give way to those that have one.
+        priority = Priority.TRAINING if claimed.work.preemptible else Priority.INTERACTIVE
+        shares = {name: count for name, count in claimed.shares.items() if count > 0}
+        lease = Lease(claimed.lease, claimed.holder, claimed.work, priority, "", shares, State.LOADING, now, None)
+        lease.used_at = now
+        if claimed.loaded:
+            lease.state, lease.loaded_at = State.READY, now
+        self._leases.add(lease)  # 11
+        self._decide("claimed", lease.name, f"{claimed.holder} has it from before.", lease.shares, "11")
+        self._attach_all(lease, now)
+
+    def _loaded(self, loaded: Loaded, now: float) -> None:
+        lease = self._leases.held(loaded.lease)
+        if lease is None:
+            return
+        lease.measured |= {name: count for name, count in loaded.measured.items() if count > 0}
+        lease.shares |= lease.measured  # 12
+        self._effects += self._sizes.measured(lease.work, lease.measured, self._ledger.devices)
+        if lease.loaded_at is not None:
+            return
+        if lease.granted_at is not None:
+            self._usage.loaded(lease.name, now - lease.granted_at)
+        lease.loaded_at = lease.used_at = now
+        lease.expected_until = now + HANDOVER_SECONDS if lease.demands else now
+        if lease.state is State.LOADING:
+            lease.enter(State.READY, now)
+
+    def _used(self, used: Used, now: float) -> None:
+        lease = self._leases.held(used.lease)
+        if lease is None:
+            return
+        self._usage.used(lease.name, max(0, used.begun - lease.begun), now)
+        was = lease.busy(now)
+        lease.begun, lease.running, lease.waiting = max(used.begun, lease.begun), used.running, used.waiting
+        lease.used_at = now
+        if not lease.demands:
+            lease.expected_until = min(lease.expected_until, now)
+        if lease.state is State.READY and was != lease.busy(now):
+            lease.since = now
+
+    def _grow_asked(self, asked: GrowAsked) -> None:
+        lease = self._leases.held(asked.lease)
+        if lease is None:
+            return
+        sound = lease.alive and all(count >= 0 for count in asked.more.values())
+        allowed = sound and fits(asked.more, self._leases.room())  # 13
+        if allowed:
+            for name, count in asked.more.items():
+                lease.shares[name] = lease.shares.get(name, 0) + count
+        self._effects.append(Grown(lease.id, allowed))
+        reason = f"It asked for {placed_at(asked.more)} more, and there is {'' if allowed else 'no '}room for that."
+        self._decide("grown" if allowed else "refused", lease.name, reason, asked.more if allowed else {}, "13")
+
+    def _out_of_memory(self, name: str, now: float) -> None:
+        lease = self._leases.held(name)
+        if lease is None:
+            return
+        count = self._sizes.failed(lease.work, lease.shares, self._ledger.devices, now)  # 10
+        self._end(lease, now)
+        often = "once" if count == 1 else f"{count} times"
+        reason = f"{placed_at(lease.shares)} were too little, or not really free; it has failed {often} in a row."
+        self._decide("quarantined", lease.name, reason, lease.shares, "10")
+        entry = self._wants.entries.get(lease.name)
+        if count >= OUT_OF_MEMORY_LIMIT and entry is not None:
+            for want in entry.waiting:
+                self._wants.remove(want.id)
+                self._refuse(want, now)
+
+    def _released(self, name: str, *, verified: bool, now: float) -> None:
+        self._wants.remove(name)
+        lease = self._leases.held(name)
+        if lease is not None:
+            if lease.state is State.REVOKED and lease.revoked_busy:
+                self._usage.drained(now - lease.since)
+            self._end(lease, now)
+            self._decide("released", lease.name, "Its holder has ended.", lease.shares, "9")
+        if verified:
+            self._verified(name)
+
+    def _verified(self, name: str) -> None:
+        lease = self._leases.all.get(name)
+        if lease is None or lease.state is not State.RELEASED:
+            return
+        self._leases.remove(lease)  # 9
+        self._ledger.given_back(lease.shares)
+        self._decide("verified", lease.name, "Its memory was seen to be free.", lease.shares, "9")
+
+    # ---- what time brings
+
+    def _end_in_time(self, now: float) -> None:
+        for lease in list(self._leases.all.values()):
+            due = _due(lease)
+            if due is None or now < due:
+                continue
+            if lease.state is State.PLACED:  # 4
+                self._give_up(lease, f"no process took it up within {RESERVATION_SECONDS:g} s")
+            elif lease.state is State.RELEASED:  # 9
+                self._leases.remove(lease)
+                late = f"Its memory was not seen to be free within {VERIFY_SECONDS:g} s"
+                reason = f"{late}; it is taken for lost, and what the device shows decides."
+                self._decide("verified", lease.name, reason, lease.shares, "9")
+            else:  # 8
+                lease.killed_at = now
+                self._effects.append(Overdue(lease.id, lease.holder))
+                self._decide("overdue", lease.name, "It did not end in its time and is to be killed.", rule="8")
+
+    def _give_up_over_cap(self, now: float) -> None:
+        """Rule 2. What is not yet seen to be free counts once: others are seen to use it, or we are."""
+        held = [lease for lease in self._leases.all.values() if lease.state is not State.RELEASED]
+        room = self._ledger.room(charged(held))
+        self._over_since = {name: self._over_since.get(name, now) for name, left in room.items() if left < 0}
+        lasting = [name for name, since in self._over_since.items() if now >= since + OVER_SECONDS]
+        if not lasting:
+            return
+        coming = summed(room, (lease.shares for lease in held if lease.state is State.REVOKED))
+        for tier, lease in self._by_tier([lease for lease in held if lease.alive], now):
+            over = [name for name in lasting if coming[name] < 0 and lease.shares.get(name)]
+            if not over or tier > Tier.PREEMPTIBLE:
+                continue
+            coming = summed(coming, [lease.shares])
+            why = f"{joined(over)} is above its cap"
+            if lease.state is State.PLACED:
+                self._give_up(lease, why)
+            else:
+                self._revoke(lease, tier, why, "2", now)
+
+    def _by_tier(self, leases: Sequence[Lease], now: float) -> list[tuple[Tier, Lease]]:
+        """Leases with how hard it is on them to go, the lightest first."""
+
+        def tier(lease: Lease) -> Tier:
+            if lease.state is State.PLACED:
+                return Tier.IDLE
+            if self._leases.pinned(lease):
+                return Tier.LATER
+            if lease.work.preemptible:
+                return Tier.PREEMPTIBLE
+            return Tier.BUSY if lease.state is State.LOADING or lease.busy(now) else Tier.IDLE
+
+        found = [(tier(lease), lease) for lease in leases]
+        placed_first = (
+            (tier, lease.state is not State.PLACED, self._usage.value(lease, now), lease.id) for tier, lease in found
+        )
+        return [one for _, one in sorted(zip(placed_first, found, strict=True), key=lambda pair: pair[0])]
+
+    # ---- the queue
+
+    def _plan(self, now: float) -> None:
+        self._plan_due = None
+        order = self._wants.order(now)
+        if not order:
+            return
+        planner = Planner(
+            self._ledger, self._leases.all.values(), self._leases.room(), self._usage, self._leases.pinned, now
+        )
+        steps: dict[str, Step | None] = {}
+        for number, unit in enumerate(self._wants.units(order)):
+            if number >= PLAN_AHEAD:
+                break
+            if self._wants.wants(unit):
+                step = planner.step(unit, self._sizes.need(unit.work, now))
+                self._follow(step, now)
+                steps.setdefault(unit.entry.name, step)
+        order = [entry for entry in order if entry.waiting]
+        self._telling.stand(order, steps)
+        self._effects += self._telling.news(order, now)
+        dues = [planner.due, self._wants.next_change(now), *(entry.bound_at for entry in order)]
+        self._plan_due = min((due for due in dues if due is not None and due > now), default=None)
+
+    def _follow(self, step: Step, now: float) -> None:
+        unit, entry = step.unit, step.unit.entry
+        if step.placed:
+            self._place(unit, step.shares, now)
+        elif not step.shares:
+            self._refuse_unplaceable(entry, now)
+        elif step.revoke:  # 6
+            for one in step.victims:
+                assert one.lease is not None
+                self._revoke(one.lease, one.tier, f"{entry.name} waits for its memory", "6", now)
+
+    def _place(self, unit: Unit, shares: Shares, now: float) -> None:
+        first, ask = unit.entry.first, unit.ask
+        self._wants.served(first.principal, now)
+        self._reservations += 1
+        name = f"placed {self._reservations}"
+        lease = Lease(name, "", unit.work, first.priority, first.principal, dict(shares), State.PLACED, now, now)
+        lease.used_at = now
+        if ask is not None:
+            self._wants.remove(ask.id)
+            lease.id, lease.holder, lease.principal = ask.id, ask.holder or "", ask.principal
+        self._leases.add(lease)
+        self._attach_all(lease, now)
+        if ask is not None:
+            self._load(lease, "there is room, and it is its turn", "5", now)
+        else:
+            self._decide("placed", lease.name, "There is room, and it is its turn.", lease.shares, "5")
+
+    def _attach_all(self, lease: Lease, now: float) -> None:
+        """All demands for its name are for this lease."""
+        entry = self._wants.entries.get(lease.name)
+        for want in [] if entry is None else list(entry.members.values()):
+            if want.holder is None:
+                self._wants.remove(want.id)
+                self._attach(lease, want, now)
+
+    def _attach(self, lease: Lease, want: Want, now: float) -> None:
+        if not want.placed:
+            self._effects.append(Placed(want.id, dict(lease.shares)))
+        want.placed = True
+        self._leases.attach(lease, want)
+        if lease.state is State.READY:
+            lease.expected_until = now + HANDOVER_SECONDS
+
+    def _load(self, lease: Lease, why: str, rule: str, now: float) -> None:
+        lease.enter(State.LOADING, now)
+        lease.granted_at = now
+        self._effects.append(Granted(lease.id, dict(lease.shares)))
+        self._decide("granted", lease.name, f"{lease.holder} may load: {why}.", lease.shares, rule)
+
+    def _revoke(self, lease: Lease, tier: Tier, why: str, rule: str, now: float) -> None:
+        seconds = {Tier.IDLE: IDLE_SECONDS, Tier.PREEMPTIBLE: PREEMPT_SECONDS}.get(tier, DRAIN_SECONDS)
+        how = "in use" if lease.busy(now) else "loading" if lease.state is State.LOADING else "idle"
+        reason = f"{why}; {lease.name} was {how} and has {seconds:g} s."
+        lease.revoke(seconds, now)
+        self._effects.append(Revoke(lease.id, seconds, reason))
+        self._decide("revoked", lease.name, reason, lease.shares, rule)
+
+    def _end(self, lease: Lease, now: float) -> None:
+        """Its holder is gone. Demands that were told its place keep their age for the process that comes next."""
+        lease.enter(State.RELEASED, now)
+        for want in self._leases.detach(lease):
+            self._wants.add(want)
+
+    def _give_up(self, lease: Lease, why: str) -> None:
+        """Free a place that no process has."""
+        self._leases.remove(lease)
+        self._decide("released", lease.name, f"Its place is given up: {why}.", lease.shares, "4")
+        for want in self._leases.detach(lease):
+            self._wants.add(want)
+            self._effects.append(Told(want.id, 0, None, f"The place was given up: {why}."))
+
+    # ---- what is said
+
+    def _refuse(self, want: Want, now: float) -> bool:
+        """Whether it was refused at once."""
+        seconds = self._sizes.quarantined(want.work.name, now)
+        need = self._sizes.need(want.work, now)
+        if seconds is not None:  # 10
+            self._refused(refusal.quarantined(want, seconds), want.work.name, "10")
+        elif len(self._wants) + self._leases.attached >= MAX_WANTS:
+            self._refused(refusal.full(want), want.work.name, "3")
+        elif self._ledger.place(need, self._ledger.limits()) is None:  # 1
+            self._refused(refusal.never(want, need, self._ledger, self._sizes), want.work.name, "1")
+        else:
+            return False
+        return True
+
+    def _refuse_unplaceable(self, entry: Entry, now: float) -> None:
+        """Who cannot be placed as things are waits for that to change, unless it cannot or its bound is over."""
+        over = now >= entry.bound_at
+        for want in entry.waiting:
+            need = self._sizes.need(want.work, now)
+            if self._ledger.place(need, self._ledger.limits()) is None:  # 1: it has grown, or its device is lost
+                self._wants.remove(want.id)
+                self._refused(refusal.never(want, need, self._ledger, self._sizes), entry.name, "1")
+            elif over:  # 14
+                self._wants.remove(want.id)
+                refused = refusal.for_now(want, need, self._ledger, self._leases.pinned_names())
+                self._refused(refused, entry.name, "14")
+
+    def _refused(self, refused: Refused, name: str, rule: str) -> None:
+        self._effects.append(refused)
+        self._decide("refused", name, refused.message, rule=rule)
+
+    def _decide(self, what: str, name: str, reason: str, shares: Shares | None = None, rule: str = "") -> None:
+        self._effects.append(Decision(what, name, reason, dict(shares or {}), rule))
+
+
+def _due(lease: Lease) -> float | None:
+    """When time alone ends something about it."""
+    match lease.state:
+        case State.PLACED:
+            return lease.since + RESERVATION_SECONDS
+        case State.RELEASED:
+            return lease.since + VERIFY_SECONDS
+        case State.REVOKED:
+            return lease.deadline if lease.killed_at is None else lease.killed_at + OVERDUE_AGAIN_SECONDS
+        case _:
+            return None
