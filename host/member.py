@@ -119,7 +119,10 @@ class Member:
 
     def _noticed(self, change: Change) -> None:
         if isinstance(change, Lost):
-            self.server.lost(change.seen.process)
+            seen = change.seen
+            self.server.lost(seen.process)
+            others = {service for each in self.presence.processes.values() for service in each.services}
+            self.channel.lost(seen.process, set(seen.services) - others)
 
     def _open_calls(self) -> int:
         return self.server.active_calls + self.channel.open_calls
