@@ -16,16 +16,16 @@ from pathlib import Path
 
 _VERSION = re.compile(r"[0-9][0-9A-Za-z.+!_-]*")
 
-FOLDERS = ("purelib", "platlib", "scripts", "include")
+FOLDERS = ("purelib", "platlib", "scripts")
 
 
 def roots(prefix: Path | None = None) -> list[Path]:
     """The folders that packages are installed into. prefix: of another environment than this one."""
     given = {name: str(prefix) for name in ("base", "platbase")} if prefix else None
     own = {Path(sysconfig.get_path(name, vars=given)) for name in FOLDERS}
-    data = Path(sysconfig.get_path("data", vars=given))
-    if prefix is not None or sys.prefix != sys.base_prefix:  # in the system's own, these belong to others, too
-        own |= {data / "share", data / "etc"}
+    if prefix is not None or sys.prefix != sys.base_prefix:  # the system's own belong to others, too
+        data = Path(sysconfig.get_path("data", vars=given))
+        own |= {data / name for name in ("share", "etc", "include")}
     return sorted(own)
 
 

@@ -5,14 +5,13 @@ The part "sound" brings the package troupe-sound, and this needs troupe-horn; th
 
 import hashlib
 import os
-import re
 import shutil
 import subprocess
 import sys
 import sysconfig
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -37,7 +36,7 @@ class SoundActor(EchoService):
         """See the contract."""
         return EchoResponse(text=troupe_sound.loud(request.text))
 '''
-PART = """
+PART = """\
     "sound": Part(
         "sounds", (Library("troupe-sound", "troupe_sound", 2),), {"sound": ("troupe.echo.v1.EchoService",)}
     ),
@@ -49,16 +48,19 @@ Provides-Extra: sound
 Requires-Dist: troupe-sound; extra == "sound"
 """
 PINS = "troupe-horn==1.0\ntroupe-sound==1.0\n"
+LOUD = b"def loud(text):\n    return text.upper()\n"
 LARGE = 2_000_000
 """Bytes of a file in troupe-sound, which hold hardly anything and are short to fetch."""
+LOCK = ".troupe-add.lock"
+"""Stays, empty, beside the packages."""
 
 
-def wheel(folder: Path, name: str, needs: str = "", **files: bytes) -> Path:
-    """A wheel of version 1.0; files by name, "_" for "."."""
+def wheel(folder: Path, name: str, needs: str, files: Mapping[str, bytes]) -> Path:
+    """A wheel of version 1.0: one package with these files. needs: another distribution, or nothing."""
     module = name.replace("-", "_")
     info = f"{module}-1.0.dist-info"
     told = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n" + (f"Requires-Dist: {needs}\n" if needs else "")
-    contents = {f"{module}/{file.replace('_py', '.py')}": text for file, text in files.items()}
+    contents = {f"{module}/{file}": text for file, text in files.items()}
     contents |= {
         f"{info}/METADATA": told.encode(),
         f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
@@ -73,9 +75,6 @@ def wheel(folder: Path, name: str, needs: str = "", **files: bytes) -> Path:
 
 class Index(SimpleHTTPRequestHandler):
     """Serves the pages and wheels of a folder, as a package index does."""
-
-    stalled: threading.Event | None = None
-    """Set when a wheel is asked for; then nothing is answered."""
 
     def do_GET(self) -> None:
         server = self.server
@@ -120,11 +119,10 @@ class Shop:
     def _tell_registry(self) -> None:
         registry = self.copy / "actors" / "registry.py"
         text = registry.read_text("utf-8")
-        for table, line in (("ACTORS", '\n    "sound": "actors.sound:SoundActor",\n'), ("PARTS", PART)):
-            text, count = re.subn(
-                rf"^({table} = \{{)\n", lambda found, line=line: found[1] + line, text, flags=re.MULTILINE
-            )  # type: ignore[misc]
-            assert count == 1
+        for table, line in (("ACTORS", '    "sound": "actors.sound:SoundActor",\n'), ("PARTS", PART)):
+            before, head, after = text.partition(f"\n{table} = {{\n")
+            assert head
+            text = before + head + line + after
         registry.write_text(text, "utf-8")
         (self.copy / "actors" / "sound.py").write_text(ACTOR)
         (self.copy / "constraints.txt").write_text((ROOT / "constraints.txt").read_text() + PINS)
@@ -143,16 +141,12 @@ class Shop:
     def stock(self, *, digest: str = "") -> None:
         """Put both wheels into the index. digest: what it says of troupe-sound's, instead of the truth."""
         for name, needs, files in (
-            ("troupe-horn", "", {"__init___py": b"HORN = True\n"}),
-            (
-                "troupe-sound",
-                "troupe-horn",
-                {"__init___py": b"def loud(text):\n    return text.upper()\n", "zeros": bytes(LARGE)},
-            ),
+            ("troupe-horn", "", {"__init__.py": b"HORN = True\n"}),
+            ("troupe-sound", "troupe-horn", {"__init__.py": LOUD, "zeros": bytes(LARGE)}),
         ):
             folder = self._packages / "simple" / name
             folder.mkdir(parents=True, exist_ok=True)
-            made = wheel(folder, name, needs, **files)
+            made = wheel(folder, name, needs, files)
             said = digest if digest and name == "troupe-sound" else hashlib.sha256(made.read_bytes()).hexdigest()
             (folder / "index.html").write_text(f'<a href="{made.name}#sha256={said}">{made.name}</a>')
 
@@ -211,6 +205,3 @@ class Shop:
         self.server.over.set()
         self.server.shutdown()
         self.server.server_close()
-
-
-LOCK = ".troupe-add.lock"
