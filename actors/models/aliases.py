@@ -41,10 +41,10 @@ def moved(before: Alias | None, name: str, model: str, by: str, now: float) -> A
     return alias
 
 
-def rolled_back(before: Alias, version: int) -> Alias:
+def rolled_back(before: Alias, version: int, there: Callable[[str], bool]) -> Alias:
     """The alias means again what it meant in a version; 0: in the one before.
 
-    Raises RpcError FAILED_PRECONDITION (ALIAS_HAS_NO_SUCH_VERSION).
+    there: whether there still is such a model. Raises RpcError FAILED_PRECONDITION (ALIAS_HAS_NO_SUCH_VERSION).
     """
     wanted = version or before.version - 1
     found = next((each for each in before.versions if each.number == wanted), None)
@@ -53,6 +53,9 @@ def rolled_back(before: Alias, version: int) -> Alias:
         what = f"version {version}" if version else "version before the present one"
         message = f"The alias {before.name!r} has no {what}; it has {kept}."
         raise RpcError(Code.FAILED_PRECONDITION, message, reason="ALIAS_HAS_NO_SUCH_VERSION", field="version")
+    if not there(found.model):
+        message = f"Version {wanted} of {before.name!r} means {found.model}, which is no more."
+        raise RpcError(Code.FAILED_PRECONDITION, message, reason="ALIAS_HAS_NO_SUCH_VERSION", field="version")
     alias = Alias()
     alias.CopyFrom(before)
     alias.model, alias.version = found.model, found.number
@@ -60,7 +63,7 @@ def rolled_back(before: Alias, version: int) -> Alias:
 
 
 class Aliases:
-    """The table of aliases. `mirror` is to be run by whoever has this; names are read from it, and changed in the table."""
+    """The table of aliases: read from its mirror, which whoever has this runs, and changed in itself."""
 
     def __init__(self, mirror: Mirror[Alias], clock: Callable[[], float] = time.time) -> None:
         self._mirror = mirror
@@ -83,13 +86,16 @@ class Aliases:
             raise RpcError(Code.RESOURCE_EXHAUSTED, message, reason="ALIASES_FULL")
         return await self._change(name, lambda before: moved(before, name, model, by, self._clock()))
 
-    async def roll_back(self, name: str, version: int) -> Alias:
-        """Let it mean what it meant. Raises NOT_FOUND (ALIAS_NOT_FOUND), and as `rolled_back`."""
+    async def roll_back(self, name: str, version: int, there: Callable[[str], bool]) -> Alias:
+        """Let it mean what it meant. there: whether there still is such a model.
+
+        Raises NOT_FOUND (ALIAS_NOT_FOUND), and as `rolled_back`.
+        """
 
         def rule(before: Alias | None) -> Alias:
             if before is None:
                 raise self.not_found(name)
-            return rolled_back(before, version)
+            return rolled_back(before, version, there)
 
         return await self._change(name, rule)
 

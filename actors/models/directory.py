@@ -100,9 +100,10 @@ class Directory:
         """These are all other names, beside the fixed ones, which win."""
         self._aliases = {**aliases, **self._fixed}
 
-    def fixed(self, alias: str) -> bool:
-        """Whether an alias is one of those that cannot change."""
-        return alias in self._fixed
+    @property
+    def fixed(self) -> Mapping[str, str]:
+        """The aliases that cannot change."""
+        return self._fixed
 
     def pin(self, models: Iterable[str]) -> None:
         """These are all models that are pinned, by qualified name."""
@@ -120,6 +121,15 @@ class Directory:
             if target is not None and target[0] == family and alias != target[1]:
                 found.setdefault(target[1], []).append(alias)
         return found
+
+    def follows(self, alias: str) -> bool:
+        """Whether of the models that serve exactly the one that an alias means is served under it."""
+        target = self._target(self._aliases[alias]) if alias in self._aliases else None
+        return all(
+            (alias in model.served_names) == ((family, model.name) == target)
+            for family, model in self._all()
+            if model.state == ModelState.MODEL_STATE_READY and not self.away(family)
+        )
 
     def is_model(self, name: str) -> bool:
         """Whether a model has this name, bare or qualified, whatever aliases say."""
