@@ -11,7 +11,7 @@ from actors.gpu.scheduler import Scheduler
 from actors.gpu.urgency import URGENCY
 from bus.priority import Priority
 from stage_offline import Offline
-from stage_rivals import first_in_first_out, least_frequently_used, least_recently_used
+from stage_rivals import LeastRecentlyUsed, first_in_first_out, least_frequently_used
 from stage_trace import GB, STRETCH, Request, models, requests
 from stage_world import Policy, World
 from table import Table
@@ -48,7 +48,7 @@ def simulate(policy: str, count: int, bandwidth: int, calls: int = REQUESTS, str
     offline = Offline(of, asked, bandwidth, ahead="ahead" in policy)
     chosen: Policy = {
         "troupe": Scheduler,
-        "lru": least_recently_used,
+        "lru": LeastRecentlyUsed,
         "fifo": first_in_first_out,
         "lfu": least_frequently_used,
     }.get(policy, lambda: offline)()

@@ -1,7 +1,7 @@
 """Other ways to decide who gets a device's memory, behind the words of the scheduler.
 
-Each serves first come, first served; they differ in whom they unload, and in whether calls for one model are joined.
-Calls for a model that is loaded go to it and wait for nobody, which is kinder than Ollama itself is.
+Each serves first come, first served; they differ in whom they unload, in whether calls for one model are joined, and in
+whether calls for a model that is loaded wait for those that came before them.
 """
 
 from collections.abc import Callable
@@ -33,6 +33,7 @@ class Held:
     granted: bool = False
     loaded: bool = False
     leaving: bool = False
+    placed: bool = False
     running: int = 0
     came: float = 0.0
     used: float = 0.0
@@ -133,9 +134,41 @@ class FirstCome:
         return revokes or None
 
 
-def least_recently_used() -> FirstCome:
-    """As Ollama does it: each call in its turn; idle models first, of those the one that was used longest ago."""
-    return FirstCome(lambda _: lambda held: held.used, joined=False)
+class LeastRecentlyUsed(FirstCome):
+    """As Ollama does it (server/sched.go): each call in its turn, also those for what is loaded.
+
+    Idle models go first, of those the one that was used longest ago, one at a time. While a call waits for that, all that
+    came later wait. While another model loads, a call that needs room goes to the end of the queue, and one for the model
+    that loads holds up the rest until it is there.
+    """
+
+    gates = True
+
+    def __init__(self) -> None:
+        super().__init__(lambda _: lambda held: held.used, joined=False)
+
+    def _serve(self, now: float) -> list[Effect]:
+        effects: list[Effect] = []
+        for demand, work in list(self._queue.items()):
+            held = self._held.get(work.name)
+            if held is None:
+                free = LIMIT - sum(one.size for one in self._held.values())
+                if Held(work).size > free:
+                    if any(one.leaving for one in self._held.values()):
+                        break
+                    if all(one.loaded for one in self._held.values()):
+                        victim = min(self._held.values(), key=lambda one: (one.running > 0, one.used))
+                        victim.leaving = True
+                        return [*effects, Revoke(victim.lease, 1e9, "next in line")]
+                    self._queue[demand] = self._queue.pop(demand)
+                    continue
+                held = self._held[work.name] = Held(work, came=now, used=now)
+            elif held.leaving or (not held.loaded and held.placed):
+                break
+            held.placed = True
+            del self._queue[demand]
+            effects.append(Placed(demand, {"card": held.size}))
+        return effects
 
 
 def first_in_first_out() -> FirstCome:

@@ -40,7 +40,10 @@ EXIT_SECONDS = 0.3
 
 
 class Policy(Protocol):
-    """Who gets the memory: the scheduler, or one of its rivals."""
+    """Who gets the memory: the scheduler, or one of its rivals.
+
+    One with a true `gates` is asked for every call, also where the model is loaded.
+    """
 
     def handle(self, happening: Happening, now: float) -> list[Effect]: ...
 
@@ -67,6 +70,7 @@ class World:
 
     def __init__(self, policy: Policy, of: Sequence[Model], requests: Sequence[Request], bandwidth: float) -> None:
         self.policy = policy
+        self.gates = getattr(policy, "gates", False)
         self.now = 0.0
         self.bandwidth = bandwidth
         self.processes: dict[str, Process] = {}
@@ -104,7 +108,7 @@ class World:
 
     def _arrive(self, request: Request) -> None:
         process = self._serving(request.model.name)
-        if process is None:
+        if process is None or self.gates:
             name = f"d{request.number}.{next(self._numbers)}"
             self.pending[request.model.name][name] = request
             self._names[name] = request.model.name
@@ -246,7 +250,11 @@ class World:
         if demand in self.pending[process.model.name]:
             request = self._come(demand)
             self._say(DemandEnded(demand))
-            self._arrive(request)
+            if process.leaving:
+                self._arrive(request)
+            else:
+                process.queue.append(request)
+                self._fill(process)
 
     def prefetch(self, name: str) -> str:
         """The name of a demand that nobody made, for a policy that loads ahead."""
