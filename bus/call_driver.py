@@ -186,6 +186,7 @@ class CallDriver(ABC):
         delivered = self._delivered
         return Standing(
             accepted=self.protocol.accepted,
+            heard=self.protocol.incoming.received > self.protocol.opening.preceding,
             answered=self._answered,
             renewed=self._renewed,
             continuable=delivered is not None and not delivered.obstacle,

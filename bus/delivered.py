@@ -37,7 +37,8 @@ class Delivered:
 
     def take(self, pieces: Pieces) -> None:
         """These pieces came, in order and once. A message above MAX_MESSAGE is the reader's to refuse."""
-        self._size += sum(map(len, pieces.pieces))
+        came = list(pieces.pieces)
+        self._size += sum(map(len, came))
         if self._size > MAX_MESSAGE:
             self._messages.clear()
             self._packed.clear()
@@ -46,7 +47,7 @@ class Delivered:
             self._half = pieces.more
             self._messages += [message for message, _ in self._assembler.feed(pieces)]
         else:
-            self._messages += pieces.pieces
+            self._messages += came
         if len(self._messages) > PACK_AFTER:
             self._pack()
 

@@ -76,6 +76,9 @@ ALIKE = 0.5
 NEVER_BEGUN = frozenset({"NO_RESPONDERS", "SHUTTING_DOWN"})
 """Reasons of calls whose method has not begun. They are the bus's own: a handler's error never keeps one of them."""
 
+LOST = frozenset({"BUS_INTERRUPTED", "CALLER_LOST", "ENGINE_CRASHED", "INTERRUPTED", "PEER_LOST", "STREAM_GAP"})
+"""Reasons of calls that may have begun and were not ended by their handler."""
+
 
 class BusyStream(RuntimeError):
     """Two tasks read, or two send, on one side of one call at once: a mistake of the program, told to the second."""
@@ -120,6 +123,11 @@ class RpcError(Exception):
     def never_begun(self) -> bool:
         """The method has certainly not begun, so that the call may be repeated whatever it does."""
         return self.code is Code.UNAVAILABLE and self.reason in NEVER_BEGUN
+
+    @property
+    def lost(self) -> bool:
+        """Whoever served the call, or a part of what was said, was lost; not a handler's own judgement."""
+        return self.code is Code.UNAVAILABLE and self.reason in LOST
 
     def to_status(self) -> Status:
         """The error as it travels, with google.rpc details."""

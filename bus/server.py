@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import cast
 
@@ -54,7 +54,7 @@ class _Binding:
         self.handlers: dict[str, Next] = {
             # Of calls that a server makes the chain sees less than it is given.
             name: chained(interceptors, cast("Next", partial(invoke, getattr(actor, method.python_name))))
-            for name, method in service.methods.items()
+            for name, method in service.methods_under(route).items()
         }
         self.continuing = {
             name for name, method in service.methods.items() if hasattr(getattr(actor, method.python_name), "continues")
@@ -77,7 +77,8 @@ class Server:
 
     interceptors: around every call, the first is the outermost. max_calls: more at once are refused with
     RESOURCE_EXHAUSTED (TOO_MANY_CALLS). stalls: how often a handler had to wait for credit. resumes: how often a caller
-    asked for what it had missed, from where it was or from a new connection.
+    asked for what it had missed, from where it was or from a new connection. on_activity: called when a call has begun
+    or is over; must not block.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Server:
         self.process = transport.process
         self.stalls = 0
         self.resumes = 0
+        self.on_activity: Callable[[], None] = lambda: None
         self.pump = Pump(transport, self._tick)
         self.transport = transport
         self._interceptors = interceptors
@@ -116,12 +118,11 @@ class Server:
         await self._idle.wait()
 
     async def add(self, actor: object, service: ServiceInfo, route: str = "") -> None:
-        """Serve an actor's service; with `route`, its routed methods under that route only.
+        """Serve an actor's service: with `route` its routed methods, under that route only, without it the others.
 
-        Raises INVALID_ARGUMENT for a routed service without a route and for a route of one that has none: nobody could
-        reach it.
+        A service may have both. Raises INVALID_ARGUMENT where there are none of that kind: nobody could reach it.
         """
-        if service.routed != bool(route):
+        if not service.methods_under(route):
             raise errors.invalid(_unreachable(service, route), "route")
         if not self._listening:
             await self._listen()
@@ -213,6 +214,9 @@ class Server:
             )
         service, _, name = frame.open.method.rpartition("/")
         method = binding.service.methods.get(name) if service == binding.service.name else None
+        if method is not None and method.policy.route_by and not binding.route:
+            field = method.policy.route_by
+            raise errors.invalid(f"{method.full_name} is routed by {field!r}, and the request names none.", field)
         if method is None or message.subject != subjects.call(service, name, binding.route):
             close = errors.nearest(name, binding.service.methods)
             hint = f" Did you mean {' or '.join(close)}?" if close else ""
@@ -237,6 +241,7 @@ class Server:
             loop = asyncio.get_running_loop()
             call.deadline = loop.call_later(call.seconds, call.fail, errors.deadline_exceeded())
         call.settle()
+        self.on_activity()
 
     def _controlled(self, message: Message) -> None:
         if len(message.payload) > MAX_FRAME:
@@ -371,6 +376,7 @@ class Server:
             call.on_retired(call)
         if not self._calls and not self._superseded:
             self._idle.set()
+        self.on_activity()
 
     def _keep(self, call: ServerCall) -> None:
         call.ended_at = time.monotonic()

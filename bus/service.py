@@ -147,5 +147,9 @@ class ServiceInfo:
 
     @property
     def routed(self) -> bool:
-        """Some of its methods are routed; then each member serves one route."""
+        """Some of its methods are routed; a member serves them for each of its routes."""
         return any(method.policy.route_by for method in self.methods.values())
+
+    def methods_under(self, route: str) -> dict[str, MethodInfo]:
+        """Those that are served under a route, or, if it is empty, those that are not routed; by name."""
+        return {name: each for name, each in self.methods.items() if bool(each.policy.route_by) == bool(route)}

@@ -11,8 +11,9 @@ Channels and doors decide by the same rules:
    d. Who was asked to have the route served, and could not, is asked again for a while if somebody had taken this call
       before: what served a moment ago is being started again, with whoever starts it.
 3. What may have begun is opened again only where the method is idempotent, or goes on, and its requests are still here:
-   a. REPEATS times in all; where it goes on, as often as something new was delivered, and CONTINUATIONS times in all;
-   b. once if the peer did not even accept, since it may be the same one that hangs; not where the bus was away.
+   a. after Progress, or to go on, only when the responder was lost, and not when it judged so after it had looked;
+   b. REPEATS times in all; where it goes on, as often as something new was delivered, and CONTINUATIONS times in all;
+   c. once if the peer did not even accept, since it may be the same one that hangs; not where the bus was away.
 4. Everything else is the caller's to know.
 """
 
@@ -83,13 +84,14 @@ Verdict = Again | Resolve | GiveUp
 class Standing:
     """How a call stood when it ended.
 
-    accepted: a responder had taken it. answered: something of the answer had come, and not only Progress. renewed: some
-    of it from this attempt. continuable: all of it is here, in a form that the request takes. obstacle: why it is not,
-    as a sentence, where the method would go on. expected: somebody who serves it may come; False: nobody of this hub;
-    None: nobody knows. told: somebody hears Progress.
+    accepted: a responder had taken it. heard: something had come from this attempt, and be it Progress. answered: part
+    of the answer had come. renewed: some of that from this attempt. continuable: all of it is here, in a form that the
+    request takes. obstacle: why it is not, as a sentence, where the method would go on. expected: somebody who serves
+    it may come; False: nobody of this hub; None: nobody knows. told: somebody hears Progress.
     """
 
     accepted: bool = False
+    heard: bool = False
     answered: bool = False
     renewed: bool = False
     continuable: bool = False
@@ -170,12 +172,14 @@ class Waiting:
 
     def _begun(self, error: RpcError, standing: Standing) -> Verdict:
         policy = self._method.policy
-        again = error.code is Code.UNAVAILABLE and (policy.idempotent or bool(policy.continued_by))
+        again = policy.idempotent or bool(policy.continued_by)
+        if standing.heard or not policy.idempotent:  # 3a
+            again = again and error.lost
         kept = not (self._method.client_streaming and standing.accepted)
         spent = self._tries >= REPEATS or self._continuations >= CONTINUATIONS
-        if not again or not kept or spent:  # 3a, 4
+        if error.code is not Code.UNAVAILABLE or not again or not kept or spent:  # 3b, 4
             return GiveUp(error)
-        if not standing.accepted and error.reason != "BUS_INTERRUPTED":  # 3b
+        if not standing.accepted and error.reason != "BUS_INTERRUPTED":  # 3c
             self._unaccepted += 1
             if self._unaccepted > 1:
                 return GiveUp(error)

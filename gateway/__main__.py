@@ -63,7 +63,7 @@ async def serve(member: Member, settings: DoorSettings, locations: RememberedLoc
     keys = KeyFile(settings.auth, settings.source) if settings.auth.keys else None
     access, limits = Access(settings.auth, keys), Limits(settings.limits)
     hub = Hub(settings, member.transport, channel, Catalog(), access, limits, locations)
-    http = HttpServer(uvicorn_config(hub, create_app(hub)))
+    http = HttpServer(uvicorn_config(hub, create_app(hub, member.presence)))
     hub.doors.tell(member.metrics)
     member.heart.calls = lambda: limits.calls.in_use  # of clients; the gateway's own questions keep nobody waiting
     rpc = GrpcServer(hub)

@@ -52,21 +52,26 @@ KEEP_ALIVE_SECONDS = 65
 log = structlog.get_logger(__name__)
 
 
-def create_app(hub: Hub) -> Starlette:
-    """The app of one gateway. Raises SettingsError for keys with unknown scopes."""
+def create_app(hub: Hub, heard: Presence | None = None) -> Starlette:
+    """The app of one gateway. heard: who is there, where the process listens already, as a member does.
+
+    Raises SettingsError for keys with unknown scopes.
+    """
     check_scopes(hub.settings.auth, hub.catalog.scopes, hub.settings.source)
-    presence = Presence(hub.transport)
+    presence = heard or Presence(hub.transport)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        hub.channel.outlook = Expectation(presence)
-        await presence.start()
+        if heard is None:
+            hub.channel.outlook = Expectation(presence)
+            await presence.start()
         watching = [asyncio.create_task(hub.access.watch()), asyncio.create_task(hub.names.watch(hub.channel))]
         yield
         for task in watching:
             task.cancel()
         await asyncio.gather(*watching, return_exceptions=True)
-        await presence.stop()
+        if heard is None:
+            await presence.stop()
 
     async def websocket(socket: WebSocket) -> None:
         await serve_websocket(socket, hub)

@@ -85,7 +85,7 @@ class Announcement:
                 "metadata": {"method": method.full_name, "route": route},
             }
             for service, route in self._served
-            for method in service.methods.values()
+            for method in service.methods_under(route).values()
         ]
 
     def _statistics(self) -> list[dict[str, Any]]:

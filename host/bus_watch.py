@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import structlog
 
-from host.driver import Driver
+from host.driver import Driver, Ending, ended_by
 from host.embedded import EmbeddedServer, ServerError
 from host.settings import SupervisorSettings
 from host.supervision import Child, State, Supervision
@@ -35,9 +35,9 @@ class _Server:
     def pid(self) -> int:
         return self._server.pid
 
-    async def ended(self) -> str:
+    async def ended(self) -> Ending:
         status = await self._server.wait()
-        return f"ended with status {status}"
+        return ended_by(-status) if status < 0 else Ending(f"ended with status {status}")
 
     def terminate(self) -> None:
         pass

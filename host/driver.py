@@ -6,9 +6,11 @@ which becomes a part of its name there.
 
 import asyncio
 import secrets
+import signal
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -24,6 +26,27 @@ TICK_SECONDS = 0.2
 log = structlog.get_logger(__name__)
 
 
+FAULTS = frozenset({"SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV", "SIGSYS", "SIGTRAP"})
+"""Signals by which a process ends because of what it did itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a process ended. why: for people. struck: by a signal that others send."""
+
+    why: str
+    struck: bool = False
+
+
+def ended_by(number: int, words: str = "ended by") -> Ending:
+    """The end by a signal of this number."""
+    name = signal.Signals(number).name if number in _SIGNALS else f"signal {number}"
+    return Ending(f"{words} {name}", name not in FAULTS)
+
+
+_SIGNALS = frozenset(signal.Signals)
+
+
 class Process(Protocol):
     """A process that was started."""
 
@@ -31,8 +54,8 @@ class Process(Protocol):
     def pid(self) -> int:
         """The operating system's number of it."""
 
-    async def ended(self) -> str:
-        """Wait for its end; how it ended, for people."""
+    async def ended(self) -> Ending:
+        """Wait for its end; how it ended."""
 
     def terminate(self) -> None:
         """Ask it to finish its calls and end; harmless when it has ended."""
@@ -165,18 +188,18 @@ class Driver:
     async def _live(self, name: str) -> None:
         """One process's life."""
         try:
-            why = await self._run_to_end(name)
+            ending = await self._run_to_end(name)
         except OSError as error:
-            why = f"could not be started: {error.strerror or error}"
+            ending = Ending(f"could not be started: {error.strerror or error}")
         was = self.supervision.children[name].process
-        self.do(self.supervision.exited(name, why, time.monotonic()))
+        self.do(self.supervision.exited(name, ending.why, time.monotonic(), struck=ending.struck))
         if was and self._gone is not None:
             try:
                 await self._gone(was)
             except RpcError as error:
                 log.warning("end.not_reported", ended=was, error=repr(error))
 
-    async def _run_to_end(self, name: str) -> str:
+    async def _run_to_end(self, name: str) -> Ending:
         instance = secrets.token_hex(3)
         running = await self._launch(name, instance)
         self._running[name] = (instance, running)

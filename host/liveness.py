@@ -253,9 +253,10 @@ class Presence:
         told = (name for seen in self._roll.processes.values() if seen.state == "serving" for name in seen.services)
         return sorted({name[len(start) : -1] for name in told if name.startswith(start)})
 
-    def subscribe(self, listener: Callable[[Change], None]) -> None:
-        """Hear of each change; must not block."""
+    def subscribe(self, listener: Callable[[Change], None]) -> Callable[[], None]:
+        """Hear of each change; must not block. What is returned ends it."""
         self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
 
     def listen(self, listener: Callable[[Heartbeat], None]) -> Callable[[], None]:
         """Hear every beat, also one that changes nothing; must not block. What is returned ends it."""
@@ -295,7 +296,7 @@ class Presence:
         self._tell(self._roll.gone(message.subject.rpartition(".")[2]))
 
     def _tell(self, change: Change | None) -> None:
-        for listener in self._listeners if change else ():
+        for listener in list(self._listeners) if change else ():
             assert change is not None
             listener(change)
 

@@ -1,4 +1,4 @@
-"""A process on the bus with everything that belongs around it: heartbeats, metrics, traces, announcement."""
+"""A process on the bus with everything that belongs around it: heartbeats, who else is there, metrics, traces."""
 
 import asyncio
 from typing import Self
@@ -15,8 +15,9 @@ from bus.transports import Transport
 from host.announcement import Announcement
 from host.blobs import Blobs
 from host.embedded import connect
-from host.liveness import Heart
+from host.liveness import Change, Heart, Lost, Presence
 from host.metrics import Metrics
+from host.outlook import Expectation
 from host.settings import Settings
 from host.telemetry import Telemetry
 from store import store_of
@@ -33,7 +34,8 @@ class Member:
     actor: as in the registry, or "gateway". process: first part of its name on the bus, the actor's unless given.
     transport: a connection to use instead of the settings'; it is closed at the end as well. Joining raises RpcError
     with the reasons of `NatsTransport.connect`. Leaving drains within the settings' time. store: the way to what lasts,
-    where the transport's bus keeps it.
+    where the transport's bus keeps it. presence: who is there; by it calls know whom to wait for (host/outlook.py), and
+    calls that end with their caller do so when it is missed.
     """
 
     def __init__(
@@ -55,6 +57,9 @@ class Member:
         self.channel = Channel(self.transport, stamps=(self.telemetry.stamp,))
         self.channel.trace = self.telemetry.trace
         self.channel.resolver = resolver(self.channel, method_of)
+        self.presence = Presence(self.transport)
+        self.presence.subscribe(self._noticed)
+        self.channel.outlook = Expectation(self.presence)
         self.blobs = Blobs(self.channel)
         interceptors = (*self.metrics.interceptors, *self.telemetry.interceptors)
         self.server = Server(self.transport, interceptors=interceptors)
@@ -66,6 +71,7 @@ class Member:
             "troupe_events_quarantined", "Events that readers here could not take.", lambda: self.store.quarantined
         )
         await self.metrics.serve(self.transport)
+        await self.presence.start()
         self.heart.start()
         return self
 
@@ -75,6 +81,7 @@ class Member:
             async with asyncio.timeout(LEAVE_SECONDS):
                 await self.store.close()
                 await self.channel.close()
+                await self.presence.stop()
                 await self.heart.stop()
                 await self.transport.close()
         except (RpcError, TimeoutError) as error:
@@ -106,6 +113,10 @@ class Member:
         await self._announcement.start()
         self.heart.state = "serving"
         log.info("process.serving", name=self.transport.process, services=self._served)
+
+    def _noticed(self, change: Change) -> None:
+        if isinstance(change, Lost):
+            self.server.lost(change.seen.process)
 
     def _open_calls(self) -> int:
         return self.server.active_calls + self.channel.open_calls

@@ -10,7 +10,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import TYPE_CHECKING
 
 import structlog
@@ -33,6 +33,9 @@ INTERVAL_BOUNDS = (0.0001, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 
 
 MAX_ANSWERS = 1024
 """Processes whose metrics are merged at most."""
+
+MAX_SERIES = 2000
+"""Samples that one collector tells at most; more are left out, and the log says so."""
 
 MAX_REASONS = 200
 """Different combinations of method, code and reason that are counted apart; actors make reasons up."""
@@ -122,6 +125,16 @@ class Metrics:
             gauge = self._gauges[name] = Gauge(name, text, sorted(labels), registry=self.registry)
         (gauge.labels(**labels) if labels else gauge).set_function(value)
 
+    def collect(self, families: Callable[[], Iterable[Metric]]) -> Callable[[], None]:
+        """Tell whole families of metrics, made anew at each scrape: counters, and labels that come and go.
+
+        families: reads a snapshot and must not block; at most MAX_SERIES samples in all. Where it raises, the log says
+        so and its metrics are left out of that page. What is returned ends it.
+        """
+        collected = _Collected(families)
+        self.registry.register(collected)
+        return lambda: self.registry.unregister(collected)
+
     def totals(self, method: str) -> Totals:
         """What a method has done so far, by its full name."""
         measured = self._methods.get(method)
@@ -202,6 +215,27 @@ class _Labelled(Collector):
     def collect(self) -> Iterator[Metric]:
         for family in self._registry.collect():
             family.samples = [each._replace(labels={**each.labels, **self._labels}) for each in family.samples]
+            yield family
+
+
+class _Collected(Collector):
+    """Families of metrics that an actor makes at each scrape."""
+
+    def __init__(self, families: Callable[[], Iterable[Metric]]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterator[Metric]:
+        try:
+            found = list(islice(self._families(), MAX_SERIES))
+        except Exception:
+            log.exception("metrics.failed")
+            return
+        room = MAX_SERIES
+        for family in found:
+            if len(family.samples) > room:
+                log.warning("metrics.cut", metric=family.name, samples=len(family.samples), kept=room)
+                family.samples = family.samples[:room]
+            room -= len(family.samples)
             yield family
 
 

@@ -103,14 +103,15 @@ async def _serve(member: Member, actor: Any, service: ServiceInfo) -> None:
     """What is routed under the actor's routes, what is not for all."""
     for route in actor.routes(service) if service.routed else ():
         await member.serve(actor, service, route)
-    if not all(method.policy.route_by for method in service.methods.values()):
+    if service.methods_under(""):
         await member.serve(actor, service)
 
 
 def _arguments(kind: type[object], name: str, settings: Settings, member: Member) -> dict[str, Any]:
     """What the constructor asks for by name: settings, and what is offered here.
 
-    events, table and queue open what lasts, as `store.Store` has them; blobs is the way to large content.
+    events, table and queue open what lasts, as `store.Store` has them; blobs is the way to large content; presence
+    hears who is there, and listens already.
     """
     offered = {
         "hub_settings": settings,
@@ -118,6 +119,7 @@ def _arguments(kind: type[object], name: str, settings: Settings, member: Member
         "transport": member.transport,
         "home": settings.home,
         "member": member,
+        "presence": member.presence,
         "store": member.store,
         "events": member.store.events,
         "table": member.store.table,

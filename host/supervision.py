@@ -6,9 +6,12 @@ Things that happen go in with the time, what to do comes out. The rules, with th
 2. A process that ends is started again after a pause that doubles with each restart within the window, with jitter, so
    that processes that fell together do not come back together.
 3. More restarts within the window than the budget allows, and it has failed: it is left alone, and that is told once.
+   What has served for a while and is then ended from outside (a kill, a stop) spends another budget, a far larger one:
+   that says nothing of whether it can serve. Its pauses grow all the same.
 4. A process that hangs is killed; what then happens is rule 2. Who hangs is told by host/watchdog.py.
 5. Stopping goes group by group: the doors first, so that nothing new comes in, then the actors. Whoever has not ended
-   when its time is over is killed. Nothing is started any more.
+   when its time is over is killed; what has not served yet has no calls to end, and none of that time. Nothing is
+   started any more.
 6. A watcher whose own clock stood still, or who does not hear itself, accuses nobody: all start anew.
 7. Where a start may be in vain (`must_serve`), a process that ends before it has ever served has failed at once; so has
    one that says it cannot serve, and one that does not serve in its time (`start_within`). Time in which it says that
@@ -35,6 +38,12 @@ GAP_SECONDS = 0.5
 DEAF_SECONDS = 0.95
 """A watcher that has not heard itself for so long hears nobody: more than a beat, and with one so much less than the
 time after which others would be accused."""
+
+STEADY_SECONDS = 1.0
+"""What has served for so long can serve."""
+
+STRUCK_FACTOR = 20
+"""So many times the restarts of one that fails by itself has one that is ended from outside."""
 
 KILL_SECONDS = 3.0
 """Beyond the time to drain, until a process is killed."""
@@ -71,10 +80,15 @@ class Child:
     """Why another start would not help."""
     killed: str = ""
     """Why this life of it was ended from here."""
+    halted: bool = False
+    """It was ended from here because somebody had stopped it by a signal."""
     watchdog: Watchdog | None = None
     trouble: str = ""
     """What is not right with it though it serves, as it says."""
     ended: deque[float] = field(default_factory=deque)
+    """When it ended by itself or failed to start, within the window."""
+    struck: deque[float] = field(default_factory=deque)
+    """When it was ended from outside while it served, within the window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +150,12 @@ class Budget:
         self._window = window
         self._jitter = jitter
 
-    def pause(self, ended: deque[float], now: float) -> float | None:
-        """Seconds until the next start after an end at `now`; None: the budget is used up."""
+    def pause(self, ended: deque[float], now: float, factor: int = 1) -> float | None:
+        """Seconds until the next start after an end at `now`; None: the budget, `factor` times as large, is used up."""
         while ended and now - ended[0] > self._window:
             ended.popleft()
         ended.append(now)
-        if len(ended) > self._max_restarts:
+        if len(ended) > self._max_restarts * factor:
             return None
         pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** (len(ended) - 1))
         return pause * (1 + JITTER * self._jitter.random())
@@ -245,15 +259,17 @@ class Supervision:
         """A process says that it cannot serve, and why; it is about to end."""
         self.children[name].doomed = why
 
-    def exited(self, name: str, why: str, now: float) -> list[Effect]:
-        """A process has ended."""
+    def exited(self, name: str, why: str, now: float, *, struck: bool = False) -> list[Effect]:
+        """A process has ended. struck: by a signal that others send, and not by a fault of its own."""
         child = self.children[name]
+        struck = (child.halted or (struck and not child.killed)) and _steady(child, now)
         child.last_exit = f"killed: {child.killed}" if child.killed else why
-        child.pid, child.process, child.killed, child.trouble = 0, "", "", ""
+        child.pid, child.process, child.killed, child.halted, child.trouble = 0, "", "", False, ""
         child.kill_at = child.watchdog = None
         if self._stopping is not None:
             return [*self._enter(child, State.STOPPED, now), *self._stop_next(now)]
-        pause = self._budget.pause(child.ended, now)
+        spent, factor = (child.struck, STRUCK_FACTOR) if struck else (child.ended, 1)
+        pause = self._budget.pause(spent, now, factor)
         if pause is None or child.doomed or (self._must_serve and not child.served):  # 3, 7
             return [*self._enter(child, State.FAILED, now), GiveUp(name)]
         child.start_at = now + pause  # 2
@@ -271,7 +287,7 @@ class Supervision:
                 effects += self._spawn(child, now)
             if child.kill_at is not None and now >= child.kill_at:  # 5
                 child.kill_at = None
-                effects += self._kill(child, f"it did not end within {self._drain:g} s")
+                effects += self._kill(child, "it did not end in its time")
             elif child.watchdog is not None and not child.killed:
                 effects += self._watch(child, child.watchdog, now)
         return effects
@@ -282,6 +298,7 @@ class Supervision:
         for child in self.children.values():
             if child.state is State.FAILED and self._stopping is None:
                 child.ended.clear()
+                child.struck.clear()
                 child.doomed = ""
                 effects += self._spawn(child, now)
         return effects
@@ -316,6 +333,7 @@ class Supervision:
             child.doomed = f"it did not serve within {self._start_within:g} s"
             return self._kill(child, child.doomed)
         if child.state in (State.STARTING, State.SERVING) and (why := watchdog.verdict(now)):  # 4
+            child.halted = watchdog.stopped
             return self._kill(child, why)
         return [Look(child.name)] if watchdog.wants_look(now) else []
 
@@ -350,7 +368,8 @@ class Supervision:
         effects: list[Effect] = []
         for child in (self.children[name] for name in self._groups[group]):
             if child.state is not State.STOPPED:
-                child.kill_at = now + self._drain + KILL_SECONDS
+                drain = 0.0 if child.state is State.STARTING else self._drain
+                child.kill_at = now + drain + KILL_SECONDS
                 effects += [*self._enter(child, State.DRAINING, now), Terminate(child.name)]
         return effects
 
@@ -359,3 +378,8 @@ class Supervision:
             return []
         self._finished = True
         return [Finished()]
+
+
+def _steady(child: Child, now: float) -> bool:
+    """It has served for a while in this life."""
+    return child.state is State.SERVING and now - child.since >= STEADY_SECONDS

@@ -20,7 +20,7 @@ import structlog
 from bus import RpcError
 from host import process, registry
 from host.bus_watch import BusWatch
-from host.driver import Driver
+from host.driver import Driver, Ending, ended_by
 from host.embedded import EmbeddedServer
 from host.health import HealthActor, described
 from host.liveness import DisconnectRelay, Presence, ends_with
@@ -145,7 +145,7 @@ class _Subprocess:
     def pid(self) -> int:
         return self._child.pid
 
-    async def ended(self) -> str:
+    async def ended(self) -> Ending:
         with self.output:
             return _ending(await self._child.wait(), self.output.last_line())
 
@@ -231,10 +231,8 @@ class Supervisor:
         stack.push_async_callback(self._relay.stop)
         self._driver = Driver(self.supervision, self._launch, changed=self._tell, failed=self._give_up, gone=self._gone)
         self._driver.failure.add_done_callback(self._watched)
-        presence = self._presence = Presence(self._member.transport)
-        presence.listen(self._heard)
-        await presence.start()
-        stack.push_async_callback(presence.stop)
+        self._presence = self._member.presence
+        stack.callback(self._presence.listen(self._heard))
         self._health = HealthActor(self.supervision.children)
         self._member.heart.awaits = self.supervision.awaits
         await self._member.serve(self._health, HealthService.INFO)
@@ -387,11 +385,12 @@ class Supervisor:
         return self.settings.home / "logs" / f"{name}.log"
 
 
-def _ending(status: int, last_line: str) -> str:
-    """How a process ended, for people."""
+def _ending(status: int, last_line: str) -> Ending:
+    """How a process ended; one that failed, with what it said last."""
     if status < 0:
-        return f"ended by {signal.Signals(-status).name}"
-    return f"ended with status {status}: {last_line[:300]}" if status and last_line else f"ended with status {status}"
+        return ended_by(-status)
+    said = f": {last_line[:300]}" if status and last_line else ""
+    return Ending(f"ended with status {status}{said}")
 
 
 def _reachable(host: str) -> str:

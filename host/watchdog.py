@@ -126,6 +126,11 @@ class Watchdog:
         elif self._stopped is None:
             self._stopped = now
 
+    @property
+    def stopped(self) -> bool:
+        """It was last seen stopped by a signal."""
+        return self._stopped is not None
+
     def verdict(self, now: float) -> str:
         """Why the process is to be ended, for people; empty: it may go on."""
         if self._stopped is not None and now - self._beat.since >= SILENT_SECONDS:  # 2, 3

@@ -27,4 +27,4 @@ class LlamaActor(Family[Entry]):
     async def __aexit__(self, *_: object) -> None:
         await super().__aexit__()
         if self._watch is not None:
-            await self._watch.stop()
+            self._watch.stop()

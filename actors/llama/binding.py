@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bus import Code, RpcError
+from bus.errors import cancelled
 
 FloatArray = npt.NDArray[np.float32]
 LOG_ERROR = 4
@@ -55,17 +56,22 @@ def last_error() -> str:
 class NativeModel:
     """A model's weights."""
 
-    def __init__(self, path: Path, gpu_layers: int, progress: Callable[[float], None] | None = None) -> None:
-        """Load a file; `progress` hears shares from 0 to 1, in this thread. Raises RpcError MODEL_LOAD_FAILED."""
+    def __init__(self, path: Path, gpu_layers: int, progress: Callable[[float], bool] | None = None) -> None:
+        """Load a file; `progress` hears shares from 0 to 1, in this thread, and says whether to go on.
+
+        Raises RpcError MODEL_LOAD_FAILED, and CANCELLED where it was not to go on; then nothing is left of it.
+        """
         parameters = llama.llama_model_default_params()
         parameters.n_gpu_layers = gpu_layers
         parameters.use_extra_bufts = not has_tile_kernels()
         self.offloaded = gpu_layers != 0 and bool(llama.llama_supports_gpu_offload())
         """Whether a part of it is on a GPU."""
-        if progress is not None:
-            parameters.progress_callback = llama.llama_progress_callback(_continuing(progress))
+        heard = _Heard(progress)
+        parameters.progress_callback = heard.callback
         last_error()
         handle = llama.llama_model_load_from_file(str(path).encode(), parameters)
+        if not handle and heard.ended:
+            raise cancelled(f"Loading {path.name} was given up.")
         if not handle:
             raise load_failed(f"llama.cpp cannot load {path.name}: {last_error() or 'it gives no reason'}.")
         self.handle: Any = handle
@@ -109,14 +115,17 @@ def has_tile_kernels() -> bool:
     return b"AMX_INT8 = 1" in llama.llama_print_system_info()
 
 
-def _continuing(progress: Callable[[float], None]) -> Callable[[float, object], bool]:
-    """As the library wants it: the answer says whether to go on."""
+class _Heard:
+    """What the library calls while it loads, and which must live as long; `ended` once it was told not to go on."""
 
-    def heard(share: float, _: object) -> bool:
-        progress(share)
-        return True
+    def __init__(self, progress: Callable[[float], bool] | None) -> None:
+        self.ended = False
+        self._progress = progress
+        self.callback: Any = llama.llama_progress_callback(self._hear)
 
-    return heard
+    def _hear(self, share: float, _: object) -> bool:
+        self.ended = self.ended or (self._progress is not None and not self._progress(share))
+        return not self.ended
 
 
 def load_failed(message: str) -> RpcError:

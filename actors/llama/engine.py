@@ -5,7 +5,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -81,10 +81,25 @@ class LlamaEngine:
 
     @classmethod
     async def open(cls, path: Path, settings: LlamaSettings, progress: Callable[[float], None] | None = None) -> Self:
-        """Load a model and start; `progress` hears shares from 0 to 1 on the event loop. Raises MODEL_LOAD_FAILED."""
-        loop = asyncio.get_running_loop()
-        tell = None if progress is None else lambda share: _tell(loop, progress, share)
-        engine = await asyncio.to_thread(cls.load, path, settings, loop, tell)
+        """Load a model and start; `progress` hears shares from 0 to 1 on the event loop. Raises MODEL_LOAD_FAILED.
+
+        If this is cancelled, loading ends within a step, and when this returns its memory is free.
+        """
+        loop, wanted = asyncio.get_running_loop(), threading.Event()
+        wanted.set()
+
+        def tell(share: float) -> bool:
+            if progress is not None:
+                _tell(loop, progress, share)
+            return wanted.is_set()
+
+        loading = asyncio.ensure_future(asyncio.to_thread(cls.load, path, settings, loop, tell))
+        try:
+            engine = await asyncio.shield(loading)
+        except asyncio.CancelledError:
+            wanted.clear()
+            await _unloaded(loading)
+            raise
         engine.start()
         return engine
 
@@ -94,9 +109,12 @@ class LlamaEngine:
         path: Path,
         settings: LlamaSettings,
         loop: asyncio.AbstractEventLoop,
-        tell: Callable[[float], None] | None = None,
+        tell: Callable[[float], bool] | None = None,
     ) -> Self:
-        """Load a model without starting: it computes when `step` is called, or after `start`."""
+        """Load a model without starting: it computes when `step` is called, or after `start`.
+
+        tell: hears shares in this thread, and says whether to go on; where not, this raises CANCELLED.
+        """
         header = read_header(path)
         sampling = sampling_of(path, header)
         start_library()
@@ -152,9 +170,9 @@ class LlamaEngine:
         key = self._adapter_key(job.adapter)
         grammar = self._grammar(job)
         stream: EventStream[Event] = EventStream(self._stepper.wake)
-        running = RunningJob(job, stream, key, grammar, unfinished=job.choices)
-        choices = [Choice(running, number, self._sampler(running, number)) for number in range(job.choices)]
-        running.first = choices[0]
+        open_choices = [number for number in range(job.choices) if not (job.said and job.said[number].ended)]
+        running = RunningJob(job, stream, key, grammar, unfinished=len(open_choices))
+        choices = [Choice(running, number, self._sampler(running, number)) for number in open_choices]
         self._post(lambda: self._stepper.accept(running, choices))
         self._unfinished.append(stream)
         return stream
@@ -285,12 +303,20 @@ def describe(
         embeds=header.embeds,
         sampling=sampling,
         obeys=OBEYS,
+        continues=True,
     )
 
 
 def _unloading() -> RpcError:
     message = "The model is being unloaded."
     return RpcError(Code.UNAVAILABLE, message, reason="SHUTTING_DOWN", retry_after=1.0)
+
+
+async def _unloaded(loading: "asyncio.Future[Any]") -> None:
+    """Return when a load that nobody wants has ended; an engine that came of it all the same is closed."""
+    await asyncio.wait([loading])
+    if loading.exception() is None:
+        await loading.result().close()
 
 
 def _tell(loop: asyncio.AbstractEventLoop, progress: Callable[[float], None], share: float) -> None:

@@ -6,7 +6,9 @@ the whole vocabulary only after a rejection.
 """
 
 import ctypes
+import hashlib
 import secrets
+import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -17,6 +19,7 @@ from actors.llama.binding import FloatArray, NativeContext
 from actors.llama.vocabulary import Vocabulary
 from actors.model.interface import SamplingSettings
 from bus import Code, RpcError
+from bus.errors import continuation_unsupported
 
 REPEAT_WINDOW = 64
 """Tokens that the repeat penalty looks back on, those of the prompt included."""
@@ -24,6 +27,10 @@ EVERYTHING = 1 << 16
 """Window of frequency and presence: in practice the whole answer."""
 CANDIDATE = np.dtype([("id", "<i4"), ("logit", "<f4"), ("p", "<f4")])
 """llama_token_data."""
+
+
+SEEDED = struct.Struct("<QQ")
+"""Seed and place of a token."""
 
 
 class Gate(Protocol):
@@ -117,15 +124,43 @@ class Sampler:
         self._candidates = candidates
         self._gate = gate
         plain = settings.temperature <= 0 and not settings.logit_bias and not _penalises(settings)
-        self._chain = None if plain else build_chain(settings, vocabulary.size, choice, prompt)
+        self._chain = None if plain else build_chain(settings, vocabulary.size, prompt)
+        self._seed = settings.seed + choice if settings.seed is not None and settings.temperature > 0 else None
+        self._position = 0
 
     def choose(self, context: NativeContext, place: int) -> int:
         """The next token, from the logits at a place of the last batch. Raises RpcError if the grammar leaves none."""
+        if self._seed is not None:
+            self._draw_by(self._seed)
+        self._position += 1
         if self._gate is not None:
             return self._choose_gated(context.logits(place), self._gate)
         if self._chain is None:
             return int(context.logits(place).argmax())
         return int(llama.llama_sampler_sample(self._chain, context.handle, place))
+
+    def accept(self, token: int) -> None:
+        """Take a token that another process chose here, as if it had been chosen now.
+
+        Raises RpcError CONTINUATION_UNSUPPORTED if the grammar forbids it: the library would end the process.
+        """
+        self._position += 1
+        if self._gate is not None:
+            if not self._gate.allows(self._candidates, token):
+                raise continuation_unsupported("what was said before breaks the requested format.")
+            self._gate.accept(token, self._vocabulary.piece(token))
+        if self._chain is not None:
+            llama.llama_sampler_accept(self._chain, token)
+
+    def _draw_by(self, seed: int) -> None:
+        """Draw the next token by a seed of its own, so that an answer that goes on elsewhere draws as it would here.
+
+        How many numbers a draw takes depends on the logits, so nobody can wind a generator forward to a later token.
+        """
+        last = llama.llama_sampler_chain_n(self._chain) - 1
+        llama.llama_sampler_free(llama.llama_sampler_chain_remove(self._chain, last))
+        drawn = llama.llama_sampler_init_dist(seed_of(seed, self._position))
+        llama.llama_sampler_chain_add(self._chain, drawn)
 
     def close(self) -> None:
         """Free the chain and the grammar. May be called again."""
@@ -169,7 +204,13 @@ def _penalises(settings: SamplingSettings) -> bool:
     return bool(settings.frequency_penalty or settings.presence_penalty or settings.repeat_penalty != 1.0)
 
 
-def build_chain(settings: SamplingSettings, vocabulary: int, choice: int, prompt: Sequence[int]) -> Any:
+def seed_of(seed: int, position: int) -> int:
+    """The seed by which one token is drawn: 31 bits, since llama.cpp takes 2^32 - 1 for "any"."""
+    mixed = hashlib.blake2b(SEEDED.pack(seed, position), digest_size=4).digest()
+    return int.from_bytes(mixed, "little") & 0x7FFFFFFF
+
+
+def build_chain(settings: SamplingSettings, vocabulary: int, prompt: Sequence[int]) -> Any:
     """llama.cpp's chain for a request, in the order bias, penalties, top-k, top-p, min-p, temperature, draw."""
     parameters = llama.llama_sampler_chain_default_params()
     parameters.no_perf = True
@@ -178,7 +219,7 @@ def build_chain(settings: SamplingSettings, vocabulary: int, choice: int, prompt
         llama.llama_sampler_chain_add(chain, _bias(settings.logit_bias, vocabulary))
     for penalty in _penalties(settings, vocabulary, prompt):
         llama.llama_sampler_chain_add(chain, penalty)
-    for sampler in _draws(settings, choice):
+    for sampler in _draws(settings):
         llama.llama_sampler_chain_add(chain, sampler)
     return chain
 
@@ -201,10 +242,9 @@ def _penalties(settings: SamplingSettings, vocabulary: int, prompt: Sequence[int
     return found
 
 
-def _draws(settings: SamplingSettings, choice: int) -> list[Any]:
+def _draws(settings: SamplingSettings) -> list[Any]:
     if settings.temperature <= 0:
         return [llama.llama_sampler_init_greedy()]
-    seed = secrets.randbits(32) if settings.seed is None else (settings.seed + choice) & 0xFFFFFFFF
     found = []
     if settings.top_k > 0:
         found.append(llama.llama_sampler_init_top_k(settings.top_k))
@@ -212,4 +252,6 @@ def _draws(settings: SamplingSettings, choice: int) -> list[Any]:
         found.append(llama.llama_sampler_init_top_p(settings.top_p, 1))
     if settings.min_p > 0:
         found.append(llama.llama_sampler_init_min_p(settings.min_p, 1))
-    return [*found, llama.llama_sampler_init_temp(settings.temperature), llama.llama_sampler_init_dist(seed)]
+    # Any draw, until a seed says which (`Sampler._draw_by`).
+    drawn = llama.llama_sampler_init_dist(secrets.randbits(31))
+    return [*found, llama.llama_sampler_init_temp(settings.temperature), drawn]

@@ -30,27 +30,28 @@ class RunningJob:
     unfinished: int = 0
     """Choices that have not ended."""
     first: "Sequence | None" = None
-    """Choice 0, whose prompt the others share."""
+    """The first choice that has not ended, whose prompt the others share."""
     position: int = 0
     """In the queue, as last told to the caller."""
 
     def cost(self, now: float) -> Cost:
         """What the job has cost when its last choice ends."""
         first_token = self.first_token or now
+        admitted = self.admitted or first_token
         return Cost(
             prompt_tokens=len(self.job.prompt),
             cached_tokens=self.cached_tokens,
             completion_tokens=self.completion_tokens,
-            queue_seconds=self.admitted - self.submitted,
-            prefill_seconds=first_token - self.admitted,
+            queue_seconds=admitted - self.submitted,
+            prefill_seconds=first_token - admitted,
             decode_seconds=now - first_token,
         )
 
 
 class Sequence:
-    """One choice of a job: its tokens, its sampler and its text so far."""
+    """One choice of a job: its tokens, its sampler and its text so far. What was said before it came here is there."""
 
-    __slots__ = ("_buffer", "choice", "generated", "length", "limit", "prefilled", "running", "sampler", "slot", "text")
+    __slots__ = ("_buffer", "choice", "length", "limit", "prefilled", "running", "sampler", "slot", "text")
 
     def __init__(self, running: RunningJob, choice: int, sampler: Sampler) -> None:
         job = running.job
@@ -58,13 +59,14 @@ class Sequence:
         self.choice = choice
         self.sampler = sampler
         self.text = TextStream(job.stop)
-        self.length = len(job.prompt)
-        self.limit = self.length + job.max_tokens
-        self.generated = 0
+        said = job.said[choice].ids if job.said else ()
+        self.length = len(job.prompt) + len(said)
+        self.limit = len(job.prompt) + job.max_tokens
         self.prefilled = False
         self.slot: Slot | None = None
         self._buffer: TokenArray = np.empty(self.limit, np.int32)
-        self._buffer[: self.length] = job.prompt
+        self._buffer[: len(job.prompt)] = job.prompt
+        self._buffer[len(job.prompt) : self.length] = said
 
     @property
     def adapter(self) -> str:
@@ -100,4 +102,3 @@ class Sequence:
         """Take a generated token."""
         self._buffer[self.length] = token
         self.length += 1
-        self.generated += 1

@@ -19,6 +19,7 @@ from actors.llama.schedule import AdapterRotation, PrefillBudget, Row, RowGroupi
 from actors.llama.sequence import RunningJob, Sequence
 from actors.llama.settings import LlamaSettings
 from actors.llama.slots import Placement, SlotTable
+from actors.llama.taking_up import is_over, said_again
 from actors.llama.vocabulary import Vocabulary
 from actors.model.interface import Ended, EndReason, Event, Prefilling, Tokens, TokenScore
 from actors.model.stream import Outbox
@@ -138,7 +139,25 @@ class Stepper:
             self._fail(running, problem)
             return
         self.shelf.touch(running.adapter)
-        self.line.add(running, sequences)
+        going_on = self._taken_up(running, sequences) if running.job.said else sequences
+        if going_on:
+            running.first = going_on[0]
+            self.line.add(running, going_on)
+
+    def _taken_up(self, running: RunningJob, sequences: list[Sequence]) -> list[Sequence]:
+        """Say again what was said before, and end what that has brought to its end; the sequences that are left."""
+        try:
+            for tokens in said_again(running, sequences, self._vocabulary):
+                self._emit(running, tokens)
+        except RpcError as problem:
+            self.line.add(running, sequences)
+            self._fail(running, problem)
+            return []
+        for sequence in filter(is_over, sequences):
+            self._finish(sequence, EndReason.LENGTH)
+        if not sequences:
+            self._complete(running)
+        return [sequence for sequence in sequences if not is_over(sequence)]
 
     def adapters_in_use(self) -> set[str]:
         """Keys of adapters that waiting or placed sequences need."""
@@ -189,7 +208,7 @@ class Stepper:
         running = sequence.running
         if not running.admitted:
             running.admitted = time.perf_counter()
-            running.cached_tokens = cached
+            running.cached_tokens = min(cached, len(running.job.prompt))
             self._emit(running, Prefilling(cached, sequence.length))
 
     # ---- computing
@@ -304,16 +323,12 @@ class Stepper:
             return
         sequence.append(token)
         running.completion_tokens += 1
-        self._emit(running, Tokens(sequence.choice, sequence.text.feed(self._visible(token, job.markers)), 1, scores))
+        shown = sequence.text.feed(self._vocabulary.visible(token, job.markers))
+        self._emit(running, Tokens(sequence.choice, shown, 1, scores, (token,)))
         if sequence.text.stopped:
             self._finish(sequence, EndReason.STOP)
         elif sequence.length >= sequence.limit:
             self._finish(sequence, EndReason.LENGTH)
-
-    def _visible(self, token: int, markers: frozenset[str]) -> bytes:
-        if self._vocabulary.is_control(token) and self._vocabulary.spelling(token) not in markers:
-            return b""
-        return self._vocabulary.piece(token)
 
     # ---- ending
 
@@ -328,10 +343,14 @@ class Stepper:
         sequence.sampler.close()
         running.unfinished -= 1
         if not running.unfinished:
-            now = time.perf_counter()
+            self._complete(running)
+
+    def _complete(self, running: RunningJob) -> None:
+        now = time.perf_counter()
+        if running.admitted:
             self.line.note_duration(now - running.admitted)
-            self._emit(running, running.cost(now))
-            self._close(running, None)
+        self._emit(running, running.cost(now))
+        self._close(running, None)
 
     def _fail(self, running: RunningJob, problem: RpcError) -> None:
         for sequence in [placed for placed in self._placed if placed.running is running]:
@@ -348,8 +367,8 @@ class Stepper:
         self._outbox.add(lambda: running.stream.end(problem))
 
     def _leave(self, sequence: Sequence) -> None:
-        self._placed.remove(sequence)
         if sequence.slot is not None:
+            self._placed.remove(sequence)
             self._table.release(sequence.slot)
             sequence.slot = None
 

@@ -1,6 +1,7 @@
 """A model's tokens: text to ids, ids to bytes, and what the special ones are."""
 
 import ctypes
+from collections.abc import Collection
 from typing import Any
 
 import llama_cpp.llama_cpp as llama
@@ -42,6 +43,12 @@ class Vocabulary:
         if piece is None:
             piece = self._pieces[token] = self._read_piece(token)
         return piece
+
+    def visible(self, token: int, markers: Collection[str]) -> bytes:
+        """What a token adds to an answer's text: of the control tokens only `markers` do, by their spelling."""
+        if self.is_control(token) and self.spelling(token) not in markers:
+            return b""
+        return self.piece(token)
 
     def is_control(self, token: int) -> bool:
         """Whether the token steers the conversation and is no text."""

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from typing import Generic, TypeVar
 
+from actors.model.continuation import Choice
 from actors.model.interface import Cost, Ended, EndReason, Event, Prefilling, Queued, Tokens, TokenScore
 from actors.model.reply import Piece, ReplyParser
 from troupe.chat.v1 import (
@@ -27,8 +28,18 @@ class AnswerWriter(Generic[Response]):
     tokens: what the call cost, once it is done.
     """
 
-    def __init__(self, response: type[Response], parsers: Sequence[ReplyParser], stops: Collection[str] = ()) -> None:
-        """`stops`: the request's; an end before another text was the model's own, and is told without it."""
+    def __init__(
+        self,
+        response: type[Response],
+        parsers: Sequence[ReplyParser],
+        stops: Collection[str] = (),
+        delivered: Sequence[Choice] = (),
+    ) -> None:
+        """`stops`: the request's; an end before another text was the model's own, and is told without it.
+
+        `delivered`: of each choice of a call that goes on; it is not written again. Used up here.
+        """
+        self._delivered = delivered
         self._stops = frozenset(stops)
         self._response: type[Response] = response
         self._parsers = parsers
@@ -48,18 +59,32 @@ class AnswerWriter(Generic[Response]):
                 case Queued() | Prefilling():
                     yield self._response(progress=progress_of(event))
 
+    def echo(self, choice: int, prompt: str) -> Iterator[Response]:
+        """The prompt, ahead of a choice's text."""
+        if pieces := self._new(choice, [Piece(text=prompt)]):
+            yield self._response(delta=delta_of(choice, pieces))
+
+    def _new(self, choice: int, pieces: list[Piece]) -> list[Piece]:
+        return self._delivered[choice].rest(pieces) if self._delivered else pieces
+
     def _tokens(self, event: Tokens) -> Iterator[Response]:
         parser = self._parsers[event.choice]
         if parser.thinking:
             self._reasoning_tokens += event.count
-        delta = delta_of(event.choice, parser.feed(event.text))
+        pieces = self._new(event.choice, parser.feed(event.text))
+        if event.again:
+            if pieces:
+                yield self._response(delta=delta_of(event.choice, pieces))
+            return
+        delta = delta_of(event.choice, pieces)
         delta.tokens = event.count
+        delta.token_ids.extend(event.ids)
         delta.logprobs.extend(logprob_of(score) for score in event.scores)
         yield self._response(delta=delta)
 
     def _ended(self, event: Ended) -> Iterator[Response]:
         parser = self._parsers[event.choice]
-        rest = parser.finish(cut=event.reason is EndReason.LENGTH)
+        rest = self._new(event.choice, parser.finish(cut=event.reason is EndReason.LENGTH))
         if rest:
             yield self._response(delta=delta_of(event.choice, rest))
         stop = event.stop if event.stop in self._stops else ""
@@ -78,10 +103,13 @@ class AnswerWriter(Generic[Response]):
 
 
 def gathered(events: Sequence[Event]) -> Iterator[Event]:
-    """The events with neighbouring tokens of one choice joined. Choices that take turns are neighbours all the same."""
+    """The events with neighbouring tokens of one choice joined. Choices that take turns are neighbours all the same.
+
+    What is said again stays apart: it is counted token by token.
+    """
     open_tokens: dict[int, list[Tokens]] = {}
     for event in events:
-        if isinstance(event, Tokens):
+        if isinstance(event, Tokens) and not event.again:
             open_tokens.setdefault(event.choice, []).append(event)
             continue
         yield from map(_joined, open_tokens.values())
@@ -95,7 +123,8 @@ def _joined(tokens: list[Tokens]) -> Tokens:
         return tokens[0]
     text = "".join(each.text for each in tokens)
     scores = tuple(score for each in tokens for score in each.scores)
-    return Tokens(tokens[0].choice, text, sum(each.count for each in tokens), scores)
+    ids = tuple(token for each in tokens for token in each.ids)
+    return Tokens(tokens[0].choice, text, sum(each.count for each in tokens), scores, ids)
 
 
 def delta_of(choice: int, pieces: Sequence[Piece]) -> Delta:

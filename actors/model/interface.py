@@ -24,8 +24,18 @@ class SamplingSettings:
     presence_penalty: float = 0.0
     repeat_penalty: float = 1.0
     seed: int | None = None
-    """None draws one. Choice number n of a job uses seed + n."""
+    """None draws one. Choice number n of a job uses seed + n, and each token is drawn by that and its place."""
     logit_bias: Mapping[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What one choice of a job has said already, in another process."""
+
+    ids: Sequence[int] = ()
+    """Its tokens, as `Tokens.ids` told them; none that ends a turn."""
+    ended: bool = False
+    """It was complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +58,11 @@ class Job:
     """An adapter that `Engine.load_adapter` has loaded; empty: none."""
     ignore_end: bool = False
     """Go on after the model's end-of-turn token; for measurements."""
+    said: Sequence[Said] = ()
+    """One for each choice where the job goes on, at most `max_tokens` each; empty: it begins.
+
+    Only for engines whose info says `continues`.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +110,10 @@ class Tokens:
     text: str
     count: int
     scores: tuple[TokenScore, ...] = ()
+    ids: tuple[int, ...] = ()
+    """The tokens by their numbers, `count` of them; empty: the engine cannot go on."""
+    again: bool = False
+    """They are of `Job.said`. Those of all choices come first, one by one and without scores, before anything new."""
 
 
 class EndReason(enum.Enum):
@@ -115,7 +134,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """The job is complete: the last event."""
+    """The job is complete: the last event. What was said before counts as completion, the times are this process's."""
 
     prompt_tokens: int
     cached_tokens: int
@@ -181,6 +200,8 @@ class EngineInfo:
     """How tokens are chosen where the caller does not say; a model's file may set its own."""
     obeys: frozenset[str] = frozenset()
     """Kinds of constraints that the engine can hold an answer to: see `Constraint.kinds`. Others never reach it."""
+    continues: bool = False
+    """It takes up what another process of the same model has said (`Job.said`). False: such a job never reaches it."""
 
     @property
     def chats(self) -> bool:

@@ -9,7 +9,6 @@ the kernel sees to that on Linux, elsewhere only the closed input does.
 import asyncio
 import contextlib
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ import msgspec
 from google.protobuf.message import DecodeError
 
 from bus import RpcError
-from host.driver import Process
+from host.driver import Ending, Process, ended_by
 from host.liveness import within
 from host.process import dying_with_parent
 from host.settings import INSTANCE
@@ -148,12 +147,10 @@ class Subprocess:
             if report is not None:
                 yield report
 
-    async def ended(self) -> str:
+    async def ended(self) -> Ending:
         """See `driver.Process`."""
         code = await self._process.wait()
-        if code < 0:
-            return f"it was ended by {signal.Signals(-code).name}"
-        return f"it ended with code {code}"
+        return ended_by(-code, "it was ended by") if code < 0 else Ending(f"it ended with code {code}")
 
     def terminate(self) -> None:
         """See `driver.Process`."""

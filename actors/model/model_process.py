@@ -16,7 +16,7 @@ from actors.model.launcher import Launcher, Report, WorkerProcess
 from actors.model.process_watch import ProcessWatch
 from actors.model.refusals import load_failed, lost
 from bus import RpcError
-from host.driver import Driver, Process
+from host.driver import Driver, Ending, Process
 from host.supervision import Child, State, Supervision
 from troupe.model.v1 import ModelState
 from troupe.rpc.v1 import Progress
@@ -125,7 +125,7 @@ class ModelProcess:
         )
         gone: Callable[[str], Awaitable[None]] | None = None
         if self._watch is not None:
-            await self._watch.start()
+            self._watch.start()
             gone = self._watch.gone
         driver = Driver(
             supervision, self._launch, changed=self._take_state, failed=self._give_up, gone=gone, kind="model"
@@ -257,7 +257,7 @@ class _Reporting:
     def pid(self) -> int:
         return self._process.pid
 
-    async def ended(self) -> str:
+    async def ended(self) -> Ending:
         async for report in self._process.reports():
             self._take(report)
         return await self._process.ended()

@@ -6,31 +6,29 @@ from collections.abc import Callable
 from bus import subjects
 from bus.transports import Transport
 from host.driver import Driver
-from host.liveness import Presence
 from host.member import Member
 from troupe.rpc.v1 import Heartbeat
 
 
 class ProcessWatch:
-    """Hands every beat to the drivers that follow. An async context, within the member's."""
+    """Hands every beat that a member hears to the drivers that follow."""
 
     def __init__(self, member: Member) -> None:
         self._transport: Transport = member.transport
-        self._presence = Presence(member.transport)
+        self._presence = member.presence
         self._followed: set[Driver] = set()
-        self._started = False
+        self._leave: Callable[[], None] | None = None
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Begin to listen. Starting twice does nothing."""
-        if not self._started:
-            self._started = True
-            self._presence.listen(self._heard)
-            await self._presence.start()
+        if self._leave is None:
+            self._leave = self._presence.listen(self._heard)
 
-    async def stop(self) -> None:
-        """Listen no longer."""
-        if self._started:
-            await self._presence.stop()
+    def stop(self) -> None:
+        """Listen no longer. Stopping twice does nothing."""
+        if self._leave is not None:
+            self._leave()
+            self._leave = None
 
     def follow(self, driver: Driver) -> Callable[[], None]:
         """Let a driver hear every beat; what is returned ends it."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from actors.model.answers import AnswerWriter
 from actors.model.constraint import TOOLS, Constraint, ToolUse
+from actors.model.continuation import Continuation
 from actors.model.interface import Engine, Job, Stream
 from actors.model.prompt import ChatTemplate, starts_thinking, turn_marks
 from actors.model.reply import THINK_END, ReplyParser
@@ -22,7 +23,7 @@ from actors.model.validation import (
     stop_strings,
     template_tools,
 )
-from bus import Code, Context, RpcError, invalid
+from bus import Code, Context, RpcError, continues, invalid
 from bus.behalf import TOKENS
 from troupe.chat.v1 import (
     ChatService,
@@ -30,7 +31,6 @@ from troupe.chat.v1 import (
     CompleteResponse,
     CountTokensRequest,
     CountTokensResponse,
-    Delta,
     GenerateRequest,
     GenerateResponse,
     ToolChoice,
@@ -71,28 +71,42 @@ class ServedModel(ChatService, EmbeddingService):
         self._adapters = adapters
         self._chat = ChatTemplate(engine.info) if engine.info.chats else None
 
+    @continues
     async def generate(self, request: GenerateRequest, ctx: Context) -> AsyncIterator[GenerateResponse]:
         """See the contract. Cancelling frees the call's slots within one engine step."""
         turn = self._turn(request)
         job = self._chat_job(request, turn)
+        before = Continuation(request.delivered, job.choices, self._engine.info)
+        if before.whole:
+            _account(ctx, before.tokens)
+            return
+        job = before.taken_up_by(job)
         await self._ensure_adapter(request.adapter)
         calls_only = request.tool_choice.mode == ToolChoice.Mode.MODE_REQUIRED
         parsers = [self._parser(turn, calls_only) for _ in range(job.choices)]
-        writer = AnswerWriter(GenerateResponse, parsers, request.stop)
+        writer = AnswerWriter(GenerateResponse, parsers, request.stop, before.choices)
         with _cancelling(self._engine.submit(job)) as generation:
             async for events in generation:
                 for response in writer.write(events):
                     yield response
         _account(ctx, writer.tokens)
 
+    @continues
     async def complete(self, request: CompleteRequest, ctx: Context) -> AsyncIterator[CompleteResponse]:
         """See the contract. Cancelling frees the call's slots within one engine step."""
         job = self._completion_job(request)
+        before = Continuation(request.delivered, job.choices, self._engine.info)
+        if before.whole:
+            _account(ctx, before.tokens)
+            return
+        job = before.taken_up_by(job)
         await self._ensure_adapter(request.adapter)
-        writer = AnswerWriter(CompleteResponse, [ReplyParser() for _ in range(job.choices)], request.stop)
+        parsers = [ReplyParser() for _ in range(job.choices)]
+        writer = AnswerWriter(CompleteResponse, parsers, request.stop, before.choices)
         with _cancelling(self._engine.submit(job)) as generation:
             for choice in range(job.choices if request.echo else 0):
-                yield CompleteResponse(delta=Delta(choice=choice, text=request.prompt))
+                for response in writer.echo(choice, request.prompt):
+                    yield response
             async for events in generation:
                 for response in writer.write(events):
                     yield response

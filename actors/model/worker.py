@@ -12,11 +12,12 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from actors.model.attendance import Attendance, offers
 from actors.model.interface import Engine
 from actors.model.launcher import Report
+from actors.model.memory_lease import Memory
 from actors.model.service import AdapterSource
 from bus import Code, RpcError
 from bus.subjects import escape
@@ -27,6 +28,7 @@ from host.settings import Settings, load
 from host.watchdog import Pulse
 from troupe.rpc.v1 import Progress
 
+T = TypeVar("T")
 Tell = Callable[[Report], None]
 PROGRESS_STEP = 0.02
 """Loading is told of in steps of this share."""
@@ -54,8 +56,8 @@ class Work:
     """What a process is for: one model.
 
     family, name: the model's. open_engine: makes the engine, and is given what to call with the share that is loaded, 0
-    to 1; raises RpcError, for example MODEL_LOAD_FAILED. adapters: what can be loaded into it. load_seconds: how long
-    loading may stand still. drain_seconds: for running calls, when it ends.
+    to 1; raises RpcError, for example MODEL_LOAD_FAILED; cancelled, it leaves nothing behind. adapters: what can be
+    loaded into it. load_seconds: how long loading may stand still. drain_seconds: for running calls, when it ends.
     """
 
     family: str
@@ -75,20 +77,48 @@ async def serve(member: Member, work: Work, tell: Tell, stop: asyncio.Event) -> 
     """
     loading = Loading(tell, work.load_seconds)
     member.heart.pulse = loading.pulse
-    with refusing(tell):
-        engine = await work.open_engine(loading.progress)
+    memory = Memory(member, work.family, work.name, loading.waits, lambda why: _leave(why, tell, stop))
     try:
-        member.heart.pulse = engine.pulse
         with refusing(tell):
-            offered = offers(engine, work.adapters)
-        member.metrics.queue_depth(lambda: engine.waiting, work.name)
-        async with Attendance(member, work.family, work.name, offered, work.drain_seconds):
-            await member.ready()
-            tell(Report.ready())
-            await _until_stopped(engine, stop)
-            await member.drain(work.drain_seconds)
+            granted = await unless(stop, memory.take())
+            engine = await unless(stop, work.open_engine(loading.progress)) if granted else None
+        if engine is None:
+            return
+        try:
+            member.heart.pulse = engine.pulse
+            with refusing(tell):
+                offered = offers(engine, work.adapters)
+            member.metrics.queue_depth(lambda: engine.waiting, work.name)
+            async with Attendance(member, work.family, work.name, offered, work.drain_seconds):
+                await member.ready()
+                tell(Report.ready())
+                memory.loaded(lambda: engine.waiting)
+                await _until_stopped(engine, stop)
+                await member.drain(work.drain_seconds)
+        finally:
+            await engine.close()
     finally:
-        await engine.close()
+        await memory.give_back()
+
+
+def _leave(why: RpcError, tell: Tell, stop: asyncio.Event) -> None:
+    if not stop.is_set():
+        tell(Report.leaving(why))
+        stop.set()
+
+
+async def unless(stop: asyncio.Event, work: Awaitable[T]) -> T | None:
+    """What work comes to; None where `stop` was set before: then it was cancelled, and has ended."""
+    running, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if not running.done():
+            running.cancel()
+            await asyncio.wait([running])
+        return None if running.cancelled() else running.result()
+    finally:
+        stopping.cancel()
+        running.cancel()
 
 
 async def _until_stopped(engine: WorkingEngine, stop: asyncio.Event) -> None:

@@ -157,7 +157,16 @@ def test_2d_what_is_not_there_any_more_is_not_asked_for_again() -> None:
     assert waiting.unresolved(gone, Standing(told=True), 0.0) == GiveUp(gone)
 
 
-def test_3a_what_goes_on_is_tried_anew_whenever_something_new_was_delivered() -> None:
+def test_3a_who_looked_and_could_not_is_not_asked_the_same_again() -> None:
+    judged = RpcError(Code.UNAVAILABLE, "The family is away.", reason="FAMILY_UNAVAILABLE")
+    told = Standing(accepted=True, heard=True, continuable=True, expected=True)
+    for policy in (Policy(idempotent=True), CONTINUED):
+        assert Waiting(method(policy), "").refused(judged, told, 0.0) == GiveUp(judged)
+        assert isinstance(Waiting(method(policy), "").refused(interrupted(), told, 0.0), Again)
+    assert isinstance(Waiting(method(Policy(idempotent=True)), "").refused(judged, Standing(accepted=True), 0.0), Again)
+
+
+def test_3b_what_goes_on_is_tried_anew_whenever_something_new_was_delivered() -> None:
     waiting, lost = Waiting(method(CONTINUED), ""), peer_lost("p", "has ended")
     stuck = Standing(accepted=True, answered=True, continuable=True)
     renewed = Standing(accepted=True, answered=True, continuable=True, renewed=True)
@@ -168,7 +177,7 @@ def test_3a_what_goes_on_is_tried_anew_whenever_something_new_was_delivered() ->
     assert waiting.refused(lost, stuck, 0.0) == GiveUp(lost)
 
 
-def test_3a_what_loses_every_responder_comes_to_an_end_however_much_it_says() -> None:
+def test_3b_what_loses_every_responder_comes_to_an_end_however_much_it_says() -> None:
     waiting, lost = Waiting(method(CONTINUED), ""), peer_lost("p", "has ended")
     renewed = Standing(accepted=True, answered=True, continuable=True, renewed=True)
     for _ in range(CONTINUATIONS):
@@ -176,7 +185,7 @@ def test_3a_what_loses_every_responder_comes_to_an_end_however_much_it_says() ->
     assert waiting.refused(lost, renewed, 0.0) == GiveUp(lost)
 
 
-def test_3a_of_which_only_progress_was_told_is_opened_again_from_its_beginning() -> None:
+def test_3b_of_which_only_progress_was_told_is_opened_again_from_its_beginning() -> None:
     waiting, lost = Waiting(method(CONTINUED), ""), peer_lost("p", "has ended")
     for _ in range(REPEATS - 1):
         verdict = waiting.refused(lost, Standing(accepted=True, continuable=True), 0.0)
@@ -185,7 +194,7 @@ def test_3a_of_which_only_progress_was_told_is_opened_again_from_its_beginning()
     assert waiting.refused(lost, Standing(accepted=True), 0.0) == GiveUp(lost)
 
 
-def test_3a_what_may_be_done_twice_is_tried_a_few_times() -> None:
+def test_3b_what_may_be_done_twice_is_tried_a_few_times() -> None:
     waiting = Waiting(method(Policy(idempotent=True)), "")
     error = interrupted()
     standing = Standing(accepted=True, expected=True)
@@ -193,12 +202,12 @@ def test_3a_what_may_be_done_twice_is_tried_a_few_times() -> None:
     assert [type(verdict) for verdict in verdicts] == [Again] * (REPEATS - 1) + [GiveUp]
 
 
-def test_3a_a_stream_of_requests_that_was_accepted_is_not_all_here_any_more() -> None:
+def test_3b_a_stream_of_requests_that_was_accepted_is_not_all_here_any_more() -> None:
     waiting = Waiting(method(Policy(idempotent=True), client=True), "")
     assert isinstance(waiting.refused(interrupted(), Standing(accepted=True), 0.0), GiveUp)
 
 
-def test_3b_a_peer_that_did_not_accept_is_not_asked_three_times() -> None:
+def test_3c_a_peer_that_did_not_accept_is_not_asked_three_times() -> None:
     waiting = Waiting(method(Policy(idempotent=True)), "")
     lost = peer_lost("", "did not accept the call")
     assert isinstance(waiting.refused(lost, Standing(), 4.0), Again)
@@ -233,7 +242,7 @@ def test_every_series_of_failures_comes_to_an_end(
     assert now < 2 * (REPEATS + 1) * RETURN_SECONDS
 
 
-def test_3b_a_bus_that_was_away_makes_nobody_suspect() -> None:
+def test_3c_a_bus_that_was_away_makes_nobody_suspect() -> None:
     waiting = Waiting(method(Policy(idempotent=True)), "")
     for _ in range(REPEATS - 1):
         assert isinstance(waiting.refused(bus_interrupted(), Standing(expected=True), 0.0), Again)

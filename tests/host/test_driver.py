@@ -9,7 +9,7 @@ import structlog
 
 from bus import Code, RpcError
 from host import driver as module
-from host.driver import Driver
+from host.driver import Driver, Ending
 from host.supervision import Child, State, Supervision
 from troupe.rpc.v1 import Heartbeat
 
@@ -22,14 +22,14 @@ class Played:
         self.instance = instance
         self.pid = pid
         self.told: list[str] = []
-        self._end: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._end: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
 
-    async def ended(self) -> str:
+    async def ended(self) -> Ending:
         return await asyncio.shield(self._end)
 
     def end(self, why: str) -> None:
         if not self._end.done():
-            self._end.set_result(why)
+            self._end.set_result(Ending(why, why == "it was killed"))
 
     def terminate(self) -> None:
         self.told.append("terminate")

@@ -7,14 +7,17 @@ from typing import Any
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.wrappers_pb2 import StringValue
 
 from actors.echo import EchoActor
 from bus import RpcError, ServiceInfo, subjects
 from bus.channel import Channel
+from bus.testing.hall import LEND, PROBE, SAY, Probe
 from bus.transports import Message
 from bus.transports.memory import MemoryBroker, MemoryTransport
+from bus.waiting import STRANGER_SECONDS
 from host.embedded import connect
-from host.liveness import Presence
+from host.liveness import LOST_SECONDS, Presence
 from host.member import Member
 from host.metrics import gather
 from host.questions import respond
@@ -102,6 +105,53 @@ async def test_statistics_count_calls_errors_and_time(broker: MemoryBroker, tmp_
             (fail,) = [entry for entry in answer["endpoints"] if entry["subject"].endswith(".Fail")]
             assert (fail["num_requests"], fail["num_errors"], fail["last_error"]) == (1, 1, "LOST_IT")
             await channel.close()
+
+
+async def test_a_member_waits_for_what_is_being_started_and_not_for_what_nobody_serves(
+    broker: MemoryBroker, member: Member, tmp_path: Path
+) -> None:
+    settings = Settings(home=tmp_path, supervisor=SupervisorSettings(drain_seconds=0))
+    echo, heard = EchoServiceClient(member.channel), asyncio.Event()
+    member.presence.subscribe(lambda change: heard.set() if change.seen.actor == "supervisor" else None)
+    await member.ready()
+    async with Member(settings, "supervisor", transport=MemoryTransport(broker, "supervisor-1")) as supervisor:
+        awaited = ["late"]
+        supervisor.heart.awaits = lambda: awaited
+        await supervisor.ready()
+        await heard.wait()
+        waiting = asyncio.create_task(echo.echo(EchoRequest(text="chào")))
+        await asyncio.wait([waiting], timeout=STRANGER_SECONDS * 1.5)
+        assert not waiting.done()
+        async with Member(settings, "late", transport=MemoryTransport(broker, "late-1")) as late:
+            await late.serve(EchoActor(), EchoService.INFO)
+            await late.ready()
+            assert (await waiting).text == "chào"
+            awaited.clear()
+            heard.clear()
+            supervisor.heart.tell()
+            await heard.wait()
+            with pytest.raises(RpcError, match="No actor of this hub serves ProbeService"):
+                await member.channel.unary(SAY, StringValue())
+
+
+async def test_a_call_that_ends_with_its_caller_ends_when_its_heartbeats_are_missed(
+    broker: MemoryBroker, tmp_path: Path
+) -> None:
+    settings = Settings(home=tmp_path, supervisor=SupervisorSettings(drain_seconds=0))
+    lender = Probe()
+    async with asyncio.timeout(20), Member(settings, "gpu", transport=MemoryTransport(broker, "gpu-1")) as member:
+        await member.serve(lender, PROBE)
+        async with Member(settings, "llama", transport=MemoryTransport(broker, "llama-1")) as holder:
+            call = await holder.channel.open(LEND)
+            await call.send(StringValue().SerializeToString())
+            await anext(call)
+            assert lender.contexts[0].peer == "llama-1"
+            assert not lender.cancelled.is_set()
+            assert holder.heart._task is not None
+            holder.heart._task.cancel()  # it hangs
+            began = asyncio.get_running_loop().time()
+            await lender.cancelled.wait()
+            assert asyncio.get_running_loop().time() - began < 2 * LOST_SECONDS
 
 
 async def test_leaving_ends_what_runs_within_its_time(broker: MemoryBroker, tmp_path: Path) -> None:

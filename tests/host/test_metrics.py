@@ -1,10 +1,11 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
-from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from actors.echo import EchoActor
@@ -184,3 +185,47 @@ def test_merging_keeps_the_samples_of_a_metric_together() -> None:
     one = b'# HELP a A.\n# TYPE a gauge\na{p="1"} 1\n# HELP b B.\n# TYPE b gauge\nb{p="1"} 1\n'
     two = b'# HELP a A.\n# TYPE a gauge\na{p="2"} 2\n'
     assert merge([one, two]).splitlines()[:4] == [b"# HELP a A.", b"# TYPE a gauge", b'a{p="1"} 1', b'a{p="2"} 2']
+
+
+async def test_families_of_an_actors_own_are_made_anew_for_each_page() -> None:
+    own, leases = Metrics("gpu-1", "gpu"), {"card-0": 3, "card-1": 5}
+
+    def families() -> Iterator[Metric]:
+        memory = GaugeMetricFamily("leased_bytes", "Memory that is leased.", labels=["device"])
+        for device, amount in leases.items():
+            memory.add_metric([device], amount)
+        loads = CounterMetricFamily("loads", "Loads so far.", labels=["reason"])
+        loads.add_metric(["asked"], sum(leases.values()))
+        yield from (memory, loads)
+
+    leave = own.collect(families)
+    assert value(own.text(), "leased_bytes", device="card-1", process="gpu-1", actor="gpu") == 5
+    assert value(own.text(), "loads_total", reason="asked") == 8
+    del leases["card-1"]
+    assert value(own.text(), "leased_bytes", device="card-1") is None
+    assert value(merge([own.text(), Metrics("gpu-2", "gpu").text()]), "leased_bytes", device="card-0") == 3
+    leave()
+    assert b"leased_bytes" not in own.text()
+
+
+async def test_families_that_fail_or_grow_without_end_leave_the_rest_of_the_page(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(metrics, "MAX_SERIES", 10)
+    own = Metrics("gpu-1", "gpu")
+
+    def failing() -> Iterator[Metric]:
+        yield GaugeMetricFamily("half", "It is told by nobody.", 1.0)
+        raise ValueError
+
+    def endless() -> Iterator[Metric]:
+        family = GaugeMetricFamily("many", "Too many.", labels=["number"])
+        for number in range(50):
+            family.add_metric([str(number)], number)
+        yield family
+
+    own.collect(failing)
+    own.collect(endless)
+    page = own.text().decode()
+    assert "half" not in page and "process_cpu_seconds_total" in page
+    assert page.count("many{") == 10

@@ -11,6 +11,8 @@ from host.supervision import (
     JITTER,
     KILL_SECONDS,
     LONGEST_PAUSE_SECONDS,
+    STEADY_SECONDS,
+    STRUCK_FACTOR,
     Budget,
     Effect,
     Finished,
@@ -46,6 +48,77 @@ def running(max_restarts: int = 3) -> Supervision:
         own.spawned(name, number, 0)
         own.heard(name, f"{name}-a", "serving", 0)
     return own
+
+
+def steady(own: Supervision, name: str, now: float) -> float:
+    """It is started when its pause is over, serves, and has done so for a while; when that is."""
+    start_at = own.children[name].start_at
+    if start_at is not None:
+        now = start_at
+        own.tick(now)
+    own.spawned(name, 100, now)
+    own.heard(name, f"{name}-{now}", "serving", now)
+    return now + STEADY_SECONDS
+
+
+def test_one_that_served_and_is_ended_from_outside_is_started_again_and_again_after_growing_pauses() -> None:
+    own, now, pauses = running(max_restarts=3), STEADY_SECONDS, list[float]()
+    for _ in range(40):
+        assert own.exited("echo", "ended by SIGKILL", now, struck=True) == [Tell("echo")]
+        pauses.append((own.children["echo"].start_at or 0.0) - now)
+        now = steady(own, "echo", now)
+    assert pauses[:6] == sorted(pauses[:6]) and pauses[-1] >= LONGEST_PAUSE_SECONDS / 2
+    assert own.children["echo"].state is State.SERVING
+
+
+def test_that_budget_too_has_an_end() -> None:
+    budget, ended = Budget(3, 1000, random.Random(7)), deque[float]()
+    assert all(budget.pause(ended, 0, STRUCK_FACTOR) for _ in range(3 * STRUCK_FACTOR))
+    assert budget.pause(ended, 0, STRUCK_FACTOR) is None
+
+
+def test_neither_budget_is_spent_by_the_other() -> None:
+    own, now = running(max_restarts=2), STEADY_SECONDS
+    for _ in range(10):
+        own.exited("echo", "ended by SIGKILL", now, struck=True)
+        now = steady(own, "echo", now)
+    for _ in range(2):
+        own.exited("echo", "ended by SIGSEGV", now)
+        now = steady(own, "echo", now)
+    own.exited("echo", "ended by SIGKILL", now, struck=True)
+    now = steady(own, "echo", now)
+    assert without_tells(own.exited("echo", "ended by SIGSEGV", now)) == [GiveUp("echo")]
+
+
+def test_one_that_is_killed_before_it_has_served_for_a_while_spends_the_small_budget() -> None:
+    own, now = running(max_restarts=1), STEADY_SECONDS / 2
+    own.exited("echo", "ended by SIGKILL", now, struck=True)
+    now = steady(own, "echo", now) - STEADY_SECONDS / 2
+    assert without_tells(own.exited("echo", "ended by SIGKILL", now, struck=True)) == [GiveUp("echo")]
+
+
+def test_a_hang_is_a_fault_of_its_own_and_a_stop_by_a_signal_is_not() -> None:
+    for stopped, left in ((True, "struck"), (False, "ended")):
+        own = running(max_restarts=3)
+        effects: list[Effect] = []
+        for now in (0.3, 0.6, 0.9, 1.2, 1.5, 1.8):
+            own.looked("echo", Sight(100, {100: 0.0}, stopped=stopped), now)
+            effects += own.tick(now)
+        assert [each.name for each in effects if isinstance(each, Kill) and each.name == "echo"] == ["echo"]
+        own.exited("echo", "ended by SIGKILL", 1.9, struck=True)
+        child = own.children["echo"]
+        assert {"struck": list(child.struck), "ended": list(child.ended)} == {"struck": [], "ended": [], left: [1.9]}
+
+
+def test_what_has_not_served_yet_has_no_time_to_drain() -> None:
+    own = running()
+    own.exited("llama", "ended", 1)
+    own.tick(own.children["llama"].start_at or 0.0)
+    own.spawned("llama", 200, 2)
+    own.stop(3)
+    own.exited("gateway", "ended with status 0", 3)
+    assert own.children["llama"].kill_at == 3 + KILL_SECONDS
+    assert own.children["echo"].kill_at == 3 + DRAIN + KILL_SECONDS
 
 
 def test_waiting_for_others_is_no_part_of_the_time_to_start_and_what_begins_has_all_of_it() -> None:
@@ -269,7 +342,7 @@ def test_a_process_that_does_not_end_in_its_time_is_killed() -> None:
     own = running()
     own.stop(5)
     assert own.tick(5 + DRAIN) == []
-    assert own.tick(5 + DRAIN + KILL_SECONDS) == [Kill("gateway", "it did not end within 10 s")]
+    assert own.tick(5 + DRAIN + KILL_SECONDS) == [Kill("gateway", "it did not end in its time")]
     assert own.tick(5 + DRAIN + KILL_SECONDS + 1) == []
 
 

@@ -1,7 +1,7 @@
 """A hub whose processes are there to be killed: run as `python company.py HOME`, prints its doors as one JSON line.
 
 Besides the usual ones there is an actor that calls others: `chained` answers the model of that name with what
-EchoService or the model troupe-tiny say. Restarts are not limited, so that the number of faults is the test's.
+EchoService or the model troupe-tiny say.
 """
 
 import json
@@ -29,10 +29,6 @@ def environment(home: Path, http: int, grpc: int) -> dict[str, str]:
         "NATS_URL": "",
         "TROUPE_HTTP_PORT": str(http),
         "TROUPE_GRPC_PORT": str(grpc),
-        "TROUPE_SUPERVISOR_MAX_RESTARTS": "1000",
-        "TROUPE_SUPERVISOR_RESTART_WINDOW_SECONDS": "1",
-        "TROUPE_ACTORS_LLAMA_MAX_RESTARTS": "1000",
-        "TROUPE_ACTORS_LLAMA_RESTART_WINDOW_SECONDS": "1",
         "TROUPE_ACTORS_LLAMA_THREADS": "1",
     }
 

@@ -10,7 +10,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 from bus import subjects
 from bus.errors import Code, RpcError
 from bus.protocol import PROTOCOL_VERSION
-from bus.service import Metadata, MethodInfo
+from bus.service import Metadata, MethodInfo, Policy, ServiceInfo
 from bus.stream import MAX_MESSAGE
 from bus.testing.hall import (
     COUNT,
@@ -208,6 +208,30 @@ async def what_was_taken_back_can_be_served_again_and_taking_back_twice_does_not
         assert (await within(channel.unary(ROUTED, say("a")))).value == "second:a"
 
 
+async def a_service_may_have_routed_methods_and_others(make: Make) -> None:
+    async with Hall(make) as hall:
+        one, two = Probe("one:"), Probe("two:")
+        server = await hall.serve(one, MIXED_SERVICE, "a")
+        await server.add(one, MIXED_SERVICE)
+        await hall.serve(two, MIXED_SERVICE, "b")
+        channel = await hall.channel()
+        one.released.set()
+        for _ in range(4):  # only one of them serves what is not routed
+            assert (await within(channel.unary(MIXED_HOLD, say("a")))).value == "one:"
+        for route, name in (("a", "one:"), ("b", "two:")):
+            assert (await within(channel.unary(MIXED_SAY, say(route)))).value == f"{name}{route}"
+        error = await failure(channel.unary(MIXED_SAY, say("")))
+        assert (error.code, error.field) == (Code.INVALID_ARGUMENT, "value")
+        await within(server.remove(MIXED_SERVICE))
+        assert (await failure(channel.unary(MIXED_HOLD, say("")))).reason == "NO_RESPONDERS"
+        assert (await within(channel.unary(MIXED_SAY, say("a")))).value == "one:a"
+
+
+MIXED = "troupe.testing.v1.MixedService"
+MIXED_SAY = MethodInfo("Say", "say", MIXED, StringValue, StringValue, False, False, Policy(route_by="value"))
+MIXED_HOLD = MethodInfo("Hold", "hold", MIXED, StringValue, StringValue, False, False)
+MIXED_SERVICE = ServiceInfo(MIXED, [MIXED_SAY, MIXED_HOLD])
+
 ROUTED_HOLD = MethodInfo(
     "Hold", "hold", "troupe.testing.v1.RoutedHold", StringValue, StringValue, False, False, ROUTED.policy
 )
@@ -228,4 +252,5 @@ SERVING: list[Clause] = [
     what_outlasts_its_grace_on_a_route_that_is_taken_back_is_interrupted,
     a_call_that_is_on_its_way_to_a_route_that_is_taken_back_finds_its_replica,
     what_was_taken_back_can_be_served_again_and_taking_back_twice_does_nothing,
+    a_service_may_have_routed_methods_and_others,
 ]

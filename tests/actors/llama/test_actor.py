@@ -16,6 +16,7 @@ from bus import RpcError
 from bus.channel import Channel
 from bus.server import Server
 from bus.transports.memory import MemoryBroker, MemoryTransport
+from host.driver import Ending
 from troupe.family.v1 import (
     DescribeModelRequest,
     FamilyService,
@@ -53,8 +54,8 @@ class FakeProcess:
         while (report := await self.said.get()) is not None:
             yield report
 
-    async def ended(self) -> str:
-        return self.ending
+    async def ended(self) -> Ending:
+        return Ending(self.ending, "SIGKILL" in self.ending)
 
     def terminate(self) -> None:
         self.stopped = True

@@ -11,7 +11,7 @@ import pytest
 from actors.llama import binding
 from actors.llama.binding import Batch, NativeContext, NativeModel, last_error, start_library
 from actors.llama.vocabulary import Vocabulary
-from bus import RpcError
+from bus import Code, RpcError
 
 
 @pytest.fixture
@@ -62,9 +62,29 @@ def test_a_batch_shares_its_memory_with_the_library() -> None:
 def test_progress_of_loading_goes_from_zero_to_one(models: Path) -> None:
     start_library()
     heard: list[float] = []
-    NativeModel(models / "fixture.gguf", 0, heard.append).close()
+
+    def progress(share: float) -> bool:
+        heard.append(share)
+        return True
+
+    NativeModel(models / "fixture.gguf", 0, progress).close()
     assert heard == sorted(heard)
     assert heard[-1] == 1.0
+
+
+def test_a_load_that_is_given_up_ends_with_the_next_step_and_another_can_follow(models: Path) -> None:
+    start_library()
+    heard: list[float] = []
+
+    def progress(share: float) -> bool:
+        heard.append(share)
+        return len(heard) < 3
+
+    with pytest.raises(RpcError) as given_up:
+        NativeModel(models / "fixture.gguf", 0, progress)
+    assert given_up.value.code is Code.CANCELLED
+    assert len(heard) == 3 and heard[-1] < 1.0
+    NativeModel(models / "fixture.gguf", 0).close()
 
 
 def test_what_the_library_complains_about_becomes_the_sentence(tmp_path: Path) -> None:

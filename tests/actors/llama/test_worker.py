@@ -100,7 +100,7 @@ async def test_a_model_that_was_unloaded_is_gone_until_the_next_call_for_it(hub:
     assert await hub.load("fixture") == ModelState.MODEL_STATE_READY
     assert await hub.complete("fixture")
     await hub.models.unload_model(UnloadModelRequest(name="fixture"))
-    assert await hub.launcher.processes[0].ended() == "it ended with code 0"
+    assert (await hub.launcher.processes[0].ended()).why == "it ended with code 0"
     told = await hub.models.get_model(GetModelRequest(name="fixture"))
     assert told.model.state == ModelState.MODEL_STATE_AVAILABLE
     assert await hub.complete("fixture")
@@ -137,14 +137,14 @@ async def test_a_process_ends_when_its_parent_closes_its_input(hub: Hub) -> None
             if report.state == "ready":
                 process.terminate()
     assert said[-1] == "ready"
-    assert await process.ended() == "it ended with code 0"
+    assert (await process.ended()).why == "it ended with code 0"
 
 
 async def test_a_process_without_a_bus_ends_with_a_sentence(models: Path, tmp_path: Path) -> None:
     process = await RememberingLauncher(tmp_path).launch("fixture", models / "fixture.gguf", "abc")
     async with asyncio.timeout(30):
         assert [report async for report in process.reports()] == []
-    assert await process.ended() == "it ended with code 1"
+    assert (await process.ended()).why == "it ended with code 1"
 
 
 async def test_a_process_that_was_stopped_is_replaced_in_three_seconds_and_its_callers_are_told(hub: Hub) -> None:

@@ -41,4 +41,4 @@ async def test_what_a_library_prints_between_reports_is_left_out(
     environment = {"PYTHONPATH": str(tmp_path)}
     process = await SubprocessLauncher("chatty", environment).launch("small", Path("small.gguf"), "abc")
     assert [report async for report in process.reports()] == [Report.ready()]
-    assert await process.ended() == "it ended with code 0"
+    assert (await process.ended()).why == "it ended with code 0"

@@ -15,6 +15,7 @@ from actors.model.process_watch import ProcessWatch
 from bus import Code, RpcError, subjects
 from bus.transports import Message
 from bus.transports.memory import MemoryBroker, MemoryTransport
+from host.driver import Ending
 from host.liveness import Heart
 from host.member import Member
 from host.settings import Settings
@@ -57,8 +58,8 @@ class Played:
         while (report := await self.said.get()) is not None:
             yield report
 
-    async def ended(self) -> str:
-        return self.ending
+    async def ended(self) -> Ending:
+        return Ending(self.ending, "SIGKILL" in self.ending)
 
     def terminate(self) -> None:
         self.told.append("terminate")
@@ -333,4 +334,4 @@ async def test_a_process_that_falls_silent_is_killed_and_its_loss_is_told_to_all
     assert (await asyncio.wait_for(gone.get(), 10)).subject == subjects.gone(transport.process)
     await hall.model.stop()
     assert hall.model.trouble() == ""
-    await watch.stop()
+    watch.stop()

@@ -46,10 +46,15 @@ class Worker:
         self.let = asyncio.Event()
         self.engine: LoneEngine | None = None
         self.error: RpcError | None = None
+        self.given_up = False
 
     async def open_engine(self, progress: Callable[[float], None]) -> WorkingEngine:
         progress(0.5)
-        await self.let.wait()
+        try:
+            await self.let.wait()
+        except asyncio.CancelledError:
+            self.given_up = True
+            raise
         if self.error is not None:
             raise self.error
         self.engine = LoneEngine()
@@ -91,6 +96,15 @@ async def test_an_engine_that_fails_ends_it_with_the_engines_error(worker: Worke
     with pytest.raises(RpcError, match="It broke"):
         await serving
     assert worker.engine.closed
+
+
+async def test_one_that_is_told_to_stop_while_it_loads_gives_up_and_ends_in_order(worker: Worker) -> None:
+    serving = worker.start()
+    assert (await worker.said.get()).state == "loading"
+    worker.stop.set()
+    await serving
+    assert worker.given_up
+    assert worker.said.empty() and worker.member.server.services == []
 
 
 async def test_what_cannot_be_loaded_is_served_by_nobody(worker: Worker) -> None:

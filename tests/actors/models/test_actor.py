@@ -323,6 +323,23 @@ async def test_one_family_ends_and_the_other_goes_on_answering(company: Company)
     assert await company.says("primes", "2", tokens=1) == "3"
 
 
+async def test_an_answer_goes_on_when_its_family_is_started_again(company: Company) -> None:
+    company.words("colours", warm=COLOURS)
+    await company.family("colours", preload=("warm",))
+    await company.front("colours")
+    await company.until(lambda listed: "warm" in listed["warm"].served_names)
+    whole = await company.says("warm", "green", 400)
+    request = GenerateRequest(model="warm", max_tokens=400)
+    request.messages.add(role=Role.ROLE_USER).parts.add(text="green")
+    call = company.chat.generate(request)
+    heard = [await anext(call) for _ in range(3)]
+    await company.end("colours")
+    await company.family("colours", preload=("warm",))
+    heard += [response async for response in call]
+    assert "".join(response.delta.text for response in heard) == whole
+    assert [response.usage.completion_tokens for response in heard if response.HasField("usage")] == [400]
+
+
 async def test_a_family_that_serves_and_does_not_answer_is_trouble_that_readiness_shows(
     company: Company, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from actors.model.family import Family, Life
 from actors.model.hosted import HostedModel
-from actors.model.interface import Cost, Embedding, Ended, EndReason, EngineInfo, Event, Job, Tokens
+from actors.model.interface import Cost, Embedding, Ended, EndReason, EngineInfo, Event, Job, Said, Tokens
 from actors.model.stream import EventStream
 from actors.model.text import TextStream
 from bus import Code, RpcError
@@ -43,6 +43,7 @@ class WordEngine:
             begins=False,
             control_texts=frozenset(),
             infill=None,
+            continues=True,
         )
 
     def tokenize(self, text: str, *, control: bool, begin: bool = False) -> list[int]:
@@ -75,18 +76,31 @@ class WordEngine:
         for stream in self._streams:
             stream.end(interrupted())
 
+    def _spelled(self, number: int, token: int) -> bytes:
+        return (" " * bool(number) + self.words[token]).encode()
+
     async def _say(self, job: Job, stream: EventStream[Event]) -> None:
         said = 0
-        for choice in range(job.choices):
-            text, token, reason = TextStream(job.stop), job.prompt[-1] + (job.sampling.seed or 0), EndReason.LENGTH
-            for number in range(job.max_tokens):
+        before = job.said or [Said()] * job.choices
+        texts = [TextStream(job.stop) for _ in before]
+        for choice, known in enumerate(before):
+            for number, token in enumerate(known.ids):
+                shown = texts[choice].feed(self._spelled(number, token))
+                stream.push(Tokens(choice, shown, 1, ids=(token,), again=True))
+            said += len(known.ids)
+        for choice, known in enumerate(before):
+            if known.ended:
+                continue
+            text, token, reason = texts[choice], job.prompt[-1] + (job.sampling.seed or 0), EndReason.LENGTH
+            token += len(known.ids)
+            for number in range(len(known.ids), job.max_tokens):
                 await asyncio.sleep(0)  # a step of the engine
                 if stream.cancelled:
                     stream.end()
                     return
                 token = (token + 1) % len(self.words)
-                shown = text.feed((" " * bool(number) + self.words[token]).encode())
-                stream.push(Tokens(choice, shown, 1))
+                shown = text.feed(self._spelled(number, token))
+                stream.push(Tokens(choice, shown, 1, ids=(token,)))
                 said += 1
                 if text.stopped:
                     reason = EndReason.STOP

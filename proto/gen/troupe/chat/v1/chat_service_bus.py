@@ -18,8 +18,8 @@ class ChatService(Protocol):
     INFO: ClassVar[ServiceInfo] = ServiceInfo(
         'troupe.chat.v1.ChatService',
         [
-            MethodInfo('Generate', 'generate', 'troupe.chat.v1.ChatService', GenerateRequest, GenerateResponse, False, True, Policy(route_by='model', public=True, scope='chat', resolved_by=Resolution('troupe.model.v1.ModelService/LoadModel', 'name', 'method'))),
-            MethodInfo('Complete', 'complete', 'troupe.chat.v1.ChatService', CompleteRequest, CompleteResponse, False, True, Policy(route_by='model', public=True, scope='chat', resolved_by=Resolution('troupe.model.v1.ModelService/LoadModel', 'name', 'method'))),
+            MethodInfo('Generate', 'generate', 'troupe.chat.v1.ChatService', GenerateRequest, GenerateResponse, False, True, Policy(route_by='model', public=True, scope='chat', resolved_by=Resolution('troupe.model.v1.ModelService/LoadModel', 'name', 'method'), continued_by='delivered')),
+            MethodInfo('Complete', 'complete', 'troupe.chat.v1.ChatService', CompleteRequest, CompleteResponse, False, True, Policy(route_by='model', public=True, scope='chat', resolved_by=Resolution('troupe.model.v1.ModelService/LoadModel', 'name', 'method'), continued_by='delivered')),
             MethodInfo('CountTokens', 'count_tokens', 'troupe.chat.v1.ChatService', CountTokensRequest, CountTokensResponse, False, False, Policy(route_by='model', public=True, scope='chat', idempotent=True, resolved_by=Resolution('troupe.model.v1.ModelService/LoadModel', 'name', 'method'))),
         ],
     )
