@@ -1,10 +1,11 @@
 """A way to decide that knows all arrivals and how long each call will run.
 
-For each model that is wanted it tries every smallest set of models that would make room, and every moment at which these could be
-told to go: now, whenever one of their calls ends, and, `ahead`, so that the model is there when its next call comes. From the
-known future it computes what the exchange costs in waiting, and what the way back costs those that had to go, and takes
-the cheapest. What is further away than a minute counts less. It looks one exchange ahead, so a cleverer one could still do
-better: it bounds what choosing victims and moments with perfect foresight gives, not every schedule.
+For each model that is wanted it tries every smallest set of models that would make room, and every moment at which
+these could be told to go: now, whenever one of their calls ends, and, `ahead`, so that the model is there when its
+next call comes. From the known future it computes what the exchange costs in waiting, and what the way back costs
+those that had to go, and takes the cheapest. What is further away than a minute counts less. It looks one exchange
+ahead, so a cleverer one could still do better: it bounds what choosing victims and moments with perfect foresight
+gives, not every schedule.
 """
 
 import bisect

@@ -137,9 +137,9 @@ class FirstCome:
 class LeastRecentlyUsed(FirstCome):
     """As Ollama does it (server/sched.go): each call in its turn, also those for what is loaded.
 
-    Idle models go first, of those the one that was used longest ago, one at a time. While a call waits for that, all that
-    came later wait. While another model loads, a call that needs room goes to the end of the queue, and one for the model
-    that loads holds up the rest until it is there.
+    Idle models go first, of those the one that was used longest ago, one at a time. While a call waits for that, all
+    that came later wait. While another model loads, a call that needs room goes to the end of the queue, and one for
+    the model that loads holds up the rest until it is there.
     """
 
     gates = True

@@ -1,4 +1,4 @@
-"""One device, processes and callers under a discrete clock, round anything that hears and answers as the scheduler does."""
+"""One device, processes and callers under a discrete clock, round whatever hears and answers as the scheduler does."""
 
 import heapq
 import itertools
