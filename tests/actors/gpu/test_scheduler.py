@@ -365,7 +365,7 @@ def test_who_was_given_places_lately_comes_later() -> None:
     own.wait(1)
     own.demand("2", work("b"), by="bob")
     assert own.queue() == ["b", "a"]
-    own.wait(120)
+    own.wait(URGENCY[Priority.INTERACTIVE].bound)
     own.demand("3", work("c"), by="ann")
     own.wait(1)
     own.demand("4", work("d"), by="bob")
