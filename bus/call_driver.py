@@ -18,6 +18,7 @@ from bus.kept import Kept
 from bus.mailbox import Bell
 from bus.protocol import CallerProtocol, Closed, Event, Headed, Received
 from bus.pump import Pump
+from bus.reminder import Reminder
 from bus.resolver import Resolver
 from bus.service import Metadata, MethodInfo
 from bus.stream import REQUEST_WINDOW, Outgoing, Pieces
@@ -239,10 +240,12 @@ class CallDriver(ABC):
     async def _resolve(self) -> None:
         assert self._owner.resolver is not None
         progress = self._owner.resolver(self.method, self.route, dict(self.protocol.opening.metadata))
+        reminder = Reminder(self.tell)
         try:
             async for told in progress:
-                self.tell(told)
+                reminder.tell(told)
         finally:
+            reminder.stop()
             await progress.aclose()
 
     def tell(self, progress: Progress) -> None:
