@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import cast
 
@@ -77,7 +77,8 @@ class Server:
 
     interceptors: around every call, the first is the outermost. max_calls: more at once are refused with
     RESOURCE_EXHAUSTED (TOO_MANY_CALLS). stalls: how often a handler had to wait for credit. resumes: how often a caller
-    asked for what it had missed, from where it was or from a new connection.
+    asked for what it had missed, from where it was or from a new connection. on_activity: called when a call has begun
+    or is over; must not block.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Server:
         self.process = transport.process
         self.stalls = 0
         self.resumes = 0
+        self.on_activity: Callable[[], None] = lambda: None
         self.pump = Pump(transport, self._tick)
         self.transport = transport
         self._interceptors = interceptors
@@ -239,6 +241,7 @@ class Server:
             loop = asyncio.get_running_loop()
             call.deadline = loop.call_later(call.seconds, call.fail, errors.deadline_exceeded())
         call.settle()
+        self.on_activity()
 
     def _controlled(self, message: Message) -> None:
         if len(message.payload) > MAX_FRAME:
@@ -373,6 +376,7 @@ class Server:
             call.on_retired(call)
         if not self._calls and not self._superseded:
             self._idle.set()
+        self.on_activity()
 
     def _keep(self, call: ServerCall) -> None:
         call.ended_at = time.monotonic()

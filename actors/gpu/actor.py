@@ -26,7 +26,6 @@ from actors.gpu.stage_metrics import StageMetrics
 from actors.gpu.tenure import Tenures
 from actors.gpu.words import Demanded, DemandEnded, Overdue, Pinned, Placed, Refused, Told
 from bus import Code, Context, RpcError, ServiceInfo, invalid
-from host.liveness import Presence
 from host.member import Member
 from store import Events, Tables
 from troupe.gpu.v1 import (
@@ -64,7 +63,6 @@ class GpuActor(GpuService):
         self._settings = settings
         self._member = member
         self._given = sources
-        self._presence = Presence(member.transport)
         self._book = Book(settings.machine, table, events)
         self._record = Record()
         self._counts = Counts()
@@ -108,15 +106,15 @@ class GpuActor(GpuService):
             freed=lambda tenure: self._book.ended(tenure.lease),
             active=self._active,
         )
-        self._leases = Leasing(self._stage, self._tenures, self._measuring, self._book, self._presence, self._counts)
+        presence = self._member.presence
+        self._leases = Leasing(self._stage, self._tenures, self._measuring, self._book, presence, self._counts)
         self._opened = True
         # Before the first look, so that what they use is not taken for others'.
         self._leases.adopt(kept)
         await self._measuring.start()
-        await self._presence.start()
         self._leases.start()
         metrics = StageMetrics(self._snapshot, self._measuring.readings, self._counts)
-        self._member.metrics.registry.register(metrics)
+        self._member.metrics.collect(metrics.families)
         log.info("stage.open", machine=self._settings.machine, devices=list(self._measuring.readings), kept=len(kept))
 
     def leave(self) -> None:
@@ -134,7 +132,6 @@ class GpuActor(GpuService):
             return
         self.leave()
         await self._leases.stop()
-        await self._presence.stop()
         await self._measuring.stop()
         await self._book.close()
 

@@ -71,6 +71,10 @@ class Leasing:
                 log.warning("lease.unreadable", lease=lease, error=error.message)
                 self._book.ended(lease)
                 continue
+            if tenure.gone():  # the machine's own word; no need to wait for who may claim it
+                log.info("lease.lost", lease=lease, work=tenure.work.name, why="its process has ended meanwhile")
+                self._book.ended(lease)
+                continue
             self._tenures.add(tenure)
             self._unclaimed.add(lease)
             self._stage.tell(

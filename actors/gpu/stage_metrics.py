@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
 
 from actors.gpu.counts import Counts
 from actors.gpu.reading import Reading
@@ -26,7 +25,7 @@ MEASURED: Sequence[tuple[str, str, Callable[[Reading], float | None]]] = (
 )
 
 
-class StageMetrics(Collector):
+class StageMetrics:
     """snapshot: of now. readings: of each device that answers, by name."""
 
     def __init__(self, snapshot: Callable[[], Snapshot], readings: Mapping[str, Reading], counts: Counts) -> None:
@@ -34,7 +33,7 @@ class StageMetrics(Collector):
         self._readings = readings
         self._counts = counts
 
-    def collect(self) -> Iterator[Metric]:
+    def families(self) -> Iterator[Metric]:
         """All of it, from one snapshot."""
         snapshot = self._snapshot()
         yield from _devices(snapshot.devices, self._readings)

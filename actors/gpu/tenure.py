@@ -46,9 +46,13 @@ class Tenure:
         """Of the holder, where it can be looked at from here and is still that process; else 0."""
         return self.holder.pid if self.started else 0
 
+    def gone(self) -> bool:
+        """Its process is known to have ended."""
+        return bool(self.started) and processes.began(self.holder.pid) != self.started
+
     def ended(self) -> bool:
         """Its process is known to have ended, or is none that could be looked at from here."""
-        return not self.started or processes.began(self.holder.pid) != self.started
+        return not self.started or self.gone()
 
     def record(self, shares: Shares) -> v1.LeaseRecord:
         """As it is kept, with these shares."""
@@ -77,7 +81,7 @@ def kept(lease: str, record: v1.LeaseRecord) -> Tenure:
         record.process,
         work_of(record.work),
         record.holder,
-        record.started,
+        record.started if record.holder.pid_namespace == processes.namespace() else 0,
         shares_of(record.shares),
         loaded=record.loaded,
     )

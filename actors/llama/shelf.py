@@ -5,6 +5,7 @@ from pathlib import Path
 
 from actors.llama.catalog import Catalog, Entry, adapter_folders, model_folders
 from actors.llama.engine_limits import cache_bytes
+from actors.llama.offload import offloads
 from actors.llama.settings import LlamaSettings
 from actors.model.family import Life
 from actors.model.launcher import Launcher
@@ -45,7 +46,7 @@ class LlamaShelf:
         return Needs(
             weights_bytes=entry.header.size_bytes,
             cache_bytes=cache_bytes(entry.header, self._settings),
-            accelerator=self._settings.gpu_layers != 0,
+            accelerator=self._settings.gpu_layers != 0 and offloads(),
         )
 
     def life(self, entry: Entry) -> Life:

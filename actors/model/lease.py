@@ -116,10 +116,13 @@ class Lease:
         self._dirty.set()
 
     async def keep(self) -> None:
-        """Hold the lease until `close`. Raises RpcError where it is refused, or the stage stays away before a grant."""
+        """Hold the lease until `close`, and until the stage has heard of that.
+
+        Raises RpcError where it is refused, or the stage stays away before a grant.
+        """
         loop = asyncio.get_running_loop()
         lost, pause = loop.time(), FIRST_AGAIN_SECONDS
-        while not self._closing.is_set():
+        while self.shares or not self._closing.is_set():
             heard = False
             try:
                 async with self._client.lease(self._requests()) as responses:
@@ -135,7 +138,7 @@ class Lease:
                 self._check(error, loop.time() - lost)
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
-                    await self._closing.wait()
+                    await (asyncio.sleep(pause) if self._closing.is_set() else self._closing.wait())
             pause = min(LONGEST_AGAIN_SECONDS, 2 * pause)
 
     def _check(self, error: RpcError, away: float) -> None:

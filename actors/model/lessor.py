@@ -1,28 +1,19 @@
 """Takes leases of a machine's memory for a process, and keeps them whatever becomes of the stage meanwhile."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import structlog
 
 from actors.model.lease import Lease, own_holder
+from actors.model.stage_watch import StageWatch, machine_of
 from bus.behalf import Behalf
 from bus.context import detached
 from bus.priority import Priority
 from host.member import Member
-from host.settings import SUPERVISED, Settings
-from troupe.gpu.v1 import GpuService, GpuServiceClient, Holder, Revoke, Work
+from troupe.gpu.v1 import GpuServiceClient, Holder, Revoke, Work
 from troupe.rpc.v1 import Progress
-
-ACTOR = "gpu"
-"""Who serves the stage, by its name in the registry."""
-
-HEAR_SECONDS = 1.5
-"""Who has listened for so long has heard everybody who lives."""
-
-LOOK_SECONDS = 0.1
 
 LEAVE_SECONDS = 2.0
 """For the word that a lease has ended; after it the stage sees by itself that its holder is gone."""
@@ -39,10 +30,9 @@ class Lessor:
 
     def __init__(self, member: Member, machine: str = "", *, holder: Holder | None = None) -> None:
         self.machine = machine or machine_of(member.settings)
-        self._member = member
         self._holder = holder if holder is not None else own_holder()
         self._client = GpuServiceClient(member.channel)
-        self._began = asyncio.get_running_loop().time()
+        self._watch = StageWatch(member.settings, member.presence, self.machine)
 
     @asynccontextmanager
     async def lease(
@@ -82,25 +72,5 @@ class Lessor:
             await asyncio.gather(keeping, return_exceptions=True)
 
     async def has_stage(self) -> bool:
-        """Whether memory is to be asked for in this hub, be the stage there now or away for the moment.
-
-        A supervisor's settings say which actors run. Without one, whoever was heard decides, within HEAR_SECONDS of
-        this lessor's start.
-        """
-        method = GpuService.INFO.methods["Lease"]
-        loop = asyncio.get_running_loop()
-        while True:
-            expected = self._member.channel.outlook(method, self.machine) if self._member.channel.outlook else None
-            if expected:
-                return True
-            if os.environ.get(SUPERVISED):
-                wanted = self._member.settings.supervisor.actors
-                return not wanted or ACTOR in wanted
-            if loop.time() - self._began >= HEAR_SECONDS:
-                return False
-            await asyncio.sleep(LOOK_SECONDS)
-
-
-def machine_of(settings: Settings) -> str:
-    """The name of this hub's machine, as the section [actors.gpu] has it."""
-    return str(settings.actors.get(ACTOR, {}).get("machine", "local"))
+        """Whether memory is to be asked for at all; see `StageWatch`."""
+        return await self._watch.has_stage()

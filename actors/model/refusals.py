@@ -28,6 +28,12 @@ def unloaded(name: str) -> RpcError:
     return RpcError(Code.UNAVAILABLE, message, reason="MODEL_UNLOADED", metadata={"model": name}, retry_after=1.0)
 
 
+def revoked(name: str, reason: str) -> RpcError:
+    """A model had to give its memory back. `reason` is the stage's, a sentence."""
+    message = f"{name} has made room: {reason} It is loaded again when it is asked for."
+    return RpcError(Code.UNAVAILABLE, message, reason="MODEL_UNLOADED", metadata={"model": name}, retry_after=1.0)
+
+
 def lost(name: str, how: str) -> RpcError:
     """A model's process has ended and is started again. `how` is no sentence: "it was ended by SIGKILL"."""
     return RpcError(Code.UNAVAILABLE, how, reason="ENGINE_LOST", metadata={"model": name}, retry_after=1.0)

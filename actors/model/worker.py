@@ -17,6 +17,7 @@ from typing import Protocol, TypeVar
 from actors.model.attendance import Attendance, offers
 from actors.model.interface import Engine
 from actors.model.launcher import Report
+from actors.model.memory_lease import Memory
 from actors.model.service import AdapterSource
 from bus import Code, RpcError
 from bus.subjects import escape
@@ -76,22 +77,34 @@ async def serve(member: Member, work: Work, tell: Tell, stop: asyncio.Event) -> 
     """
     loading = Loading(tell, work.load_seconds)
     member.heart.pulse = loading.pulse
-    with refusing(tell):
-        engine = await unless(stop, work.open_engine(loading.progress))
-    if engine is None:
-        return
+    memory = Memory(member, work.family, work.name, loading.waits, lambda why: _leave(why, tell, stop))
     try:
-        member.heart.pulse = engine.pulse
         with refusing(tell):
-            offered = offers(engine, work.adapters)
-        member.metrics.queue_depth(lambda: engine.waiting, work.name)
-        async with Attendance(member, work.family, work.name, offered, work.drain_seconds):
-            await member.ready()
-            tell(Report.ready())
-            await _until_stopped(engine, stop)
-            await member.drain(work.drain_seconds)
+            granted = await unless(stop, memory.take())
+            engine = await unless(stop, work.open_engine(loading.progress)) if granted else None
+        if engine is None:
+            return
+        try:
+            member.heart.pulse = engine.pulse
+            with refusing(tell):
+                offered = offers(engine, work.adapters)
+            member.metrics.queue_depth(lambda: engine.waiting, work.name)
+            async with Attendance(member, work.family, work.name, offered, work.drain_seconds):
+                await member.ready()
+                tell(Report.ready())
+                memory.loaded(lambda: engine.waiting)
+                await _until_stopped(engine, stop)
+                await member.drain(work.drain_seconds)
+        finally:
+            await engine.close()
     finally:
-        await engine.close()
+        await memory.give_back()
+
+
+def _leave(why: RpcError, tell: Tell, stop: asyncio.Event) -> None:
+    if not stop.is_set():
+        tell(Report.leaving(why))
+        stop.set()
 
 
 async def unless(stop: asyncio.Event, work: Awaitable[T]) -> T | None:

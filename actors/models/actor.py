@@ -4,20 +4,25 @@ It holds nothing that is loaded, so its end and its return disturb nobody.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing
 
 import msgspec
 import structlog
 
+from actors.model.needs import work_of
+from actors.model.stage_watch import StageWatch, machine_of
 from actors.models.coming import reworded, weights_of
 from actors.models.directory import Directory, family_unavailable
+from actors.models.placing import Placing
 from actors.models.suitability import check_method
 from bus import Code, Context, RpcError
 from bus.channel import Channel
 from bus.transports import Transport
 from host.liveness import BEAT_SECONDS, Change, Lost, Presence
-from host.settings import ModelSettings, Settings
+from host.settings import Settings
 from troupe.family import v1 as families
+from troupe.gpu.v1 import GpuServiceClient, Work
 from troupe.model.v1 import (
     GetModelRequest,
     GetModelResponse,
@@ -27,6 +32,7 @@ from troupe.model.v1 import (
     LoadModelResponse,
     Model,
     ModelService,
+    ModelState,
     UnloadModelRequest,
     UnloadModelResponse,
 )
@@ -71,7 +77,11 @@ class ModelsActor(ModelService):
         self._channel = channel
         self._client = families.FamilyServiceClient(channel)
         self._presence = Presence(transport)
-        names = hub_settings.models if hub_settings is not None else ModelSettings()
+        self._hub_settings = hub_settings if hub_settings is not None else Settings()
+        self._gpu = GpuServiceClient(channel)
+        self._machine = machine_of(self._hub_settings)
+        self._stage: StageWatch
+        names = self._hub_settings.models
         chosen = names.aliases.get(names.default, names.default)
         self._directory = Directory(settings.families, _defaults(chosen), names.aliases)
         self._following: dict[str, asyncio.Task[None]] = {}
@@ -81,6 +91,7 @@ class ModelsActor(ModelService):
 
     async def start(self) -> None:
         """Find the families; those that answer are known when this returns."""
+        self._stage = StageWatch(self._hub_settings, self._presence, self._machine)
         self._presence.subscribe(self._noticed)
         await self._presence.start()
         for family in self._settings.families:
@@ -118,9 +129,28 @@ class ModelsActor(ModelService):
         family, model = await self._find_or_coming(request.name, request.method)
         self._directory.check_offers(family, model, request.method)
         await self._tell_names()
-        starting = families.StartModelRequest(family=family, model=model.name)
+        async with AsyncExitStack() as stack:
+            if (work := await self._work(family, model)) is not None:
+                place = await stack.enter_async_context(Placing(self._gpu, self._machine, work))
+                async for progress in await stack.enter_async_context(aclosing(place.waiting())):
+                    yield LoadModelResponse(progress=progress)
+            async for response in await stack.enter_async_context(aclosing(self._start(family, model))):
+                yield response
+
+    async def _work(self, family: str, model: Model) -> Work | None:
+        """What is to be placed before the model is started; None: nothing, since it is there or there is no stage."""
+        if model.state == ModelState.MODEL_STATE_READY or not await self._stage.has_stage():
+            return None
         try:
-            async for response in self._client.start_model(starting):
+            request = families.DescribeModelRequest(family=family, model=model.name)
+            needs = (await self._client.describe_model(request, timeout=LIST_SECONDS)).needs
+        except RpcError as error:
+            raise _of_family(family, error) from error
+        return work_of(family, model.name, needs) if needs.weights_bytes else None
+
+    async def _start(self, family: str, model: Model) -> AsyncGenerator[LoadModelResponse, None]:
+        try:
+            async for response in self._client.start_model(families.StartModelRequest(family=family, model=model.name)):
                 if response.HasField("progress"):
                     yield LoadModelResponse(progress=response.progress)
                 else:

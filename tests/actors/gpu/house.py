@@ -161,7 +161,6 @@ class House:
         self._stack.push_async_callback(process.stop)
         await process.start()
         process.member.heart.state = "serving"
-        process.member.channel.outlook = lambda method, route: True
         return Holding(process)
 
     async def picture(self) -> WatchResponse:

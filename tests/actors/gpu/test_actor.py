@@ -280,13 +280,15 @@ async def test_a_stage_that_is_stopped_ends_its_calls_and_keeps_its_leases() -> 
         await anext(demand)
         async with asyncio.timeout(5):
             await place.stage.stop()
-        for call in (responses, watch, demand):
+        for call in (responses, watch):
             with pytest.raises(RpcError) as lost:
                 async for _ in call:
                     pass
             assert lost.value.code is Code.UNAVAILABLE
         await place.open_stage()
         assert leases(await place.picture()) == ["a"]
+        assert (await anext(demand)).progress.note  # which waits in the next one
+        await demand.aclose()
 
 
 async def test_each_decision_is_an_event_with_its_reason() -> None:

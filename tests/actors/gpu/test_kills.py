@@ -93,7 +93,8 @@ async def test_leases_are_rebuilt_after_every_kill_and_nothing_is_granted_twice(
             await taken.granted.acquire()
         for task in lives:
             task.cancel()
-        await asyncio.gather(*lives, return_exceptions=True)
+        ends = await asyncio.gather(*lives, return_exceptions=True)
+        assert [type(end) for end in ends] == [asyncio.CancelledError] * len(lives)
         await place.until(lambda picture: not picture.leases and not picture.devices[0].unverified_bytes)
     assert over == []
     assert taken.most <= TOTAL

@@ -1,0 +1,81 @@
+"""The lease of a model's process: from before it loads until it has freed everything."""
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+from actors.model.lease import Lease
+from actors.model.lessor import Lessor
+from actors.model.needs import work_of
+from actors.model.refusals import revoked
+from bus import RpcError
+from host.member import Member
+from troupe.family.v1 import DescribeModelRequest, FamilyServiceClient
+from troupe.gpu.v1 import Revoke, Work
+from troupe.rpc.v1 import Progress
+
+ASK_SECONDS = 5.0
+"""How long the family may take to say what its model needs."""
+
+
+class Memory:
+    """tell: hears what is waited for. leave: hears, once, that the model has to end and why."""
+
+    def __init__(
+        self,
+        member: Member,
+        family: str,
+        name: str,
+        tell: Callable[[Progress], None],
+        leave: Callable[[RpcError], None],
+    ) -> None:
+        self._member = member
+        self._family = family
+        self._name = name
+        self._tell = tell
+        self._leave = leave
+        self._lessor = Lessor(member)
+        self._stack = AsyncExitStack()
+        self._lease: Lease | None = None
+        self._begun = 0
+        self._active = 0
+
+    async def take(self) -> bool:
+        """Wait until the model may be loaded; True. Cancelled, it takes nothing.
+
+        Raises RpcError as `Lessor.lease`, and what keeps the family from saying what its model needs.
+        """
+        if await self._lessor.has_stage():
+            self._lease = await self._stack.enter_async_context(
+                self._lessor.lease(await self._work(), tell=self._tell, on_revoke=self._revoked)
+            )
+        return True
+
+    async def _work(self) -> Work:
+        client = FamilyServiceClient(self._member.channel)
+        request = DescribeModelRequest(family=self._family, model=self._name)
+        answer = await client.describe_model(request, timeout=ASK_SECONDS)
+        return work_of(self._family, self._name, answer.needs)
+
+    def loaded(self, waiting: Callable[[], int]) -> None:
+        """The model is ready; from now on the stage hears how it is used. waiting: calls that wait in its engine."""
+        if self._lease is None:
+            return
+        self._lease.loaded()
+        self._member.server.on_activity = lambda: self._used(waiting())
+        self._used(waiting())
+
+    def _used(self, waiting: int) -> None:
+        active = self._member.server.active_calls
+        self._begun += max(0, active - self._active)
+        self._active = active
+        waiting = min(waiting, active)
+        if self._lease is not None:
+            self._lease.used(active - waiting, waiting, self._begun)
+
+    def _revoked(self, revoke: Revoke) -> None:
+        self._leave(revoked(self._name, revoke.reason))
+
+    async def give_back(self) -> None:
+        """Everything has been freed."""
+        self._member.server.on_activity = lambda: None
+        await self._stack.aclose()
