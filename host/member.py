@@ -18,7 +18,7 @@ from host.embedded import connect
 from host.jobs import Jobs
 from host.liveness import Change, Heart, Lost, Presence
 from host.metrics import Metrics
-from host.outlook import Expectation
+from host.outlook import watch
 from host.settings import Settings
 from host.telemetry import Telemetry
 from store import store_of
@@ -61,7 +61,7 @@ class Member:
         self.channel.resolver = resolver(self.channel, method_of)
         self.presence = Presence(self.transport)
         self.presence.subscribe(self._noticed)
-        self.channel.outlook = Expectation(self.presence)
+        watch(self.channel, self.presence)
         self.blobs = Blobs(self.channel)
         interceptors = (*self.metrics.interceptors, *self.telemetry.interceptors)
         self.server = Server(self.transport, interceptors=interceptors)
@@ -119,7 +119,10 @@ class Member:
 
     def _noticed(self, change: Change) -> None:
         if isinstance(change, Lost):
-            self.server.lost(change.seen.process)
+            seen = change.seen
+            self.server.lost(seen.process)
+            others = {service for each in self.presence.processes.values() for service in each.services}
+            self.channel.lost(seen.process, set(seen.services) - others)
 
     def _open_calls(self) -> int:
         return self.server.active_calls + self.channel.open_calls

@@ -12,6 +12,7 @@ import structlog
 
 from actors.model.needs import work_of
 from actors.model.stage_watch import StageWatch, machine_of
+from actors.models.absent import lacking_families, of_absent
 from actors.models.coming import reworded, weights_of
 from actors.models.directory import Directory, family_unavailable
 from actors.models.placing import Placing
@@ -121,7 +122,7 @@ class ModelsActor(ModelService):
     async def get_model(self, request: GetModelRequest, ctx: Context) -> GetModelResponse:
         """See the contract."""
         await self._refresh()
-        return GetModelResponse(model=self._directory.shown(*self._directory.find(request.name)))
+        return GetModelResponse(model=self._directory.shown(*self._found(request.name)))
 
     async def load_model(self, request: LoadModelRequest, ctx: Context) -> AsyncIterator[LoadModelResponse]:
         """See the contract."""
@@ -145,7 +146,9 @@ class ModelsActor(ModelService):
             request = families.DescribeModelRequest(family=family, model=model.name)
             needs = (await self._client.describe_model(request, timeout=LIST_SECONDS)).needs
         except RpcError as error:
-            raise _of_family(family, error) from error
+            if error.code is Code.DEADLINE_EXCEEDED or _is_gone(error):
+                return None  # `_start` waits for the family and says so; then the model's process asks for the place
+            raise
         return work_of(family, model.name, needs) if needs.weights_bytes else None
 
     async def _start(self, family: str, model: Model) -> AsyncGenerator[LoadModelResponse, None]:
@@ -174,7 +177,14 @@ class ModelsActor(ModelService):
             return self._directory.find(name)
         except RpcError:
             await self._refresh()  # it may have come a moment ago
+            return self._found(name)
+
+    def _found(self, name: str) -> tuple[str, Model]:
+        """As the directory finds it; where its family is not installed, that is what is said."""
+        try:
             return self._directory.find(name)
+        except RpcError as error:
+            raise of_absent(error, name, lacking_families(self._presence.processes.values())) from error
 
     async def _find_or_coming(self, name: str, method: str) -> tuple[str, Model]:
         """As `_find`; a model that the hub fetches is UNAVAILABLE (MODEL_BEING_FETCHED) until it is there.
@@ -284,5 +294,8 @@ def _why(family: str, error: RpcError) -> str:
 
 def _of_family(family: str, error: RpcError) -> RpcError:
     """A family's error as the caller gets it; that nobody serves the family is no word for callers."""
-    gone = error.code is Code.UNAVAILABLE and error.reason in GONE
-    return family_unavailable(family, "Its process does not answer.") if gone else error
+    return family_unavailable(family, "Its process does not answer.") if _is_gone(error) else error
+
+
+def _is_gone(error: RpcError) -> bool:
+    return error.code is Code.UNAVAILABLE and error.reason in GONE
