@@ -61,9 +61,9 @@ def install(name: str, part: "Part", settings: "PartsSettings", *, yes: bool, ag
 
 
 def constraints() -> Path:
-    """The pins: beside this file where Troupe is installed, else at the top of its sources."""
-    beside = Path(__file__).with_name("constraints.txt")
-    return beside if beside.exists() else Path(__file__).parents[1] / "constraints.txt"
+    """The pins: at the top of the sources that this runs from, else where the installation has put them."""
+    top = Path(__file__).parents[1] / "constraints.txt"
+    return top if top.exists() else Path(sys.prefix) / "share" / "troupe" / "constraints.txt"
 
 
 def steps(name: str, libraries: "Sequence[Library]", settings: "PartsSettings", *, again: bool) -> list[Step]:
