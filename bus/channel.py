@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, MutableMapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, MutableMapping
 from contextlib import aclosing
 from typing import Any
 
@@ -327,6 +327,18 @@ class Channel:
         for call in [call for call in self._calls.values() if call.peer.startswith(prefix)]:
             call.protocol.peer_gone(process)
             call.settle()
+
+    def lost(self, process: str, served: Collection[str]) -> None:
+        """A process is gone, and with it calls that it may have had and not accepted yet: nobody else took them.
+
+        served: what it alone served, as heartbeats tell it. Whoever hears who is there calls this; without, such calls
+        are given up when nothing has come of them for a while.
+        """
+        for call in [call for call in self._calls.values() if not call.protocol.accepted]:
+            name = f"{call.method.service}[{call.route}]" if call.route else call.method.service
+            if name in served and call.protocol.opened:
+                call.protocol.peer_gone(process)
+                call.settle()
 
     def _reconnected(self) -> None:
         now = time.monotonic()

@@ -310,6 +310,11 @@ class CallerProtocol:
         elif self._missing is None:
             self._missing = now
 
+    @property
+    def opened(self) -> bool:
+        """The OPEN has gone out."""
+        return self._open is None
+
     def peer_gone(self, process: str) -> None:
         """The responder's process has lost its connection for good."""
         if not self.closed:

@@ -145,7 +145,9 @@ class ModelsActor(ModelService):
             request = families.DescribeModelRequest(family=family, model=model.name)
             needs = (await self._client.describe_model(request, timeout=LIST_SECONDS)).needs
         except RpcError as error:
-            raise _of_family(family, error) from error
+            if error.code is Code.DEADLINE_EXCEEDED or _is_gone(error):
+                return None  # `_start` waits for the family and says so; then the model's process asks for the place
+            raise
         return work_of(family, model.name, needs) if needs.weights_bytes else None
 
     async def _start(self, family: str, model: Model) -> AsyncGenerator[LoadModelResponse, None]:
@@ -284,5 +286,8 @@ def _why(family: str, error: RpcError) -> str:
 
 def _of_family(family: str, error: RpcError) -> RpcError:
     """A family's error as the caller gets it; that nobody serves the family is no word for callers."""
-    gone = error.code is Code.UNAVAILABLE and error.reason in GONE
-    return family_unavailable(family, "Its process does not answer.") if gone else error
+    return family_unavailable(family, "Its process does not answer.") if _is_gone(error) else error
+
+
+def _is_gone(error: RpcError) -> bool:
+    return error.code is Code.UNAVAILABLE and error.reason in GONE

@@ -10,15 +10,18 @@ from typing import Any, ClassVar, Self
 import msgspec
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.wrappers_pb2 import StringValue
 
 from actors.echo import EchoActor
 from bus import RpcError, ServiceInfo, subjects
 from bus.channel import Channel
+from bus.testing.call_contract.serving import MIXED_HOLD, MIXED_SAY, MIXED_SERVICE
 from bus.transports import Message, Transport
 from bus.transports.memory import MemoryBroker, MemoryTransport
 from host import registry, runner
 from host.blobs import Blobs
 from host.embedded import EmbeddedServer, connect
+from host.jobs import Jobs
 from host.liveness import Appeared, Change, Changed, Lost, Presence
 from host.member import Member
 from host.runner import UnfitActor
@@ -51,10 +54,13 @@ class PickyActor(EchoActor):
         table: Tables,
         queue: Queues,
         blobs: Blobs,
+        jobs: Jobs,
+        presence: Presence,
         spare: int = 7,
     ) -> None:
         self.got = (settings, hub_settings, channel, transport, home, member, spare)
-        self.lasting = (store, events, table, queue, blobs)
+        self.presence = presence
+        self.lasting = (store, events, table, queue, blobs, jobs)
         self.life: list[str] = []
         self.made.append(self)
 
@@ -123,9 +129,24 @@ class Routed(Unrouted):
         yield EmbedResponse(tokens=len(request.model))
 
 
+class MixedService:
+    INFO: ClassVar[ServiceInfo] = MIXED_SERVICE
+
+
+class Mixed(EchoActor, MixedService):
+    def routes(self, service: ServiceInfo) -> list[str]:
+        return ["small"]
+
+    async def say(self, request: StringValue, ctx: Any) -> StringValue:
+        return StringValue(value=f"routed {request.value}")
+
+    async def hold(self, request: StringValue, ctx: Any) -> StringValue:
+        return StringValue(value=f"not routed {request.value}")
+
+
 HERE = {
     kind.__name__.lower(): kind
-    for kind in (PickyActor, ContextActor, TwoServices, Nothing, Greedy, Bare, Endless, Unrouted, Routed)
+    for kind in (PickyActor, ContextActor, TwoServices, Nothing, Greedy, Bare, Endless, Unrouted, Routed, Mixed)
 }
 
 
@@ -186,9 +207,9 @@ async def test_an_actor_gets_what_its_constructor_asks_for_by_name(settings: Set
         own, hub, channel, transport, home, member, spare = actor.got
         assert own == PickySettings("xin chào")
         assert (hub, home, spare) == (settings, settings.home, 7)
-        assert (channel, transport) == (member.channel, member.transport)
+        assert (channel, transport, actor.presence) == (member.channel, member.transport, member.presence)
         store = member.store
-        assert actor.lasting == (store, store.events, store.table, store.queue, member.blobs)
+        assert actor.lasting == (store, store.events, store.table, store.queue, member.blobs, member.jobs)
         assert actor.life == ["started"]
     assert actor.life == ["started", "stopped"]
 
@@ -208,6 +229,15 @@ async def test_an_actor_serves_a_routed_service_under_the_routes_it_says(setting
             assert [answer.tokens for answer in answers] == [5]
         assert run.presence.routes(EmbeddingService.INFO.name) == ["large", "small"]
         assert (await EchoServiceClient(run.channel).echo(EchoRequest(text="x"))).text == "x"
+
+
+async def test_an_actor_serves_what_is_routed_under_its_routes_and_the_rest_for_all(settings: Settings) -> None:
+    async with Run(settings, "mixed") as run:
+        small = StringValue(value="small")
+        assert (await run.channel.unary(MIXED_SAY, small)).value == "routed small"
+        assert (await run.channel.unary(MIXED_HOLD, small)).value == "not routed small"
+        with pytest.raises(RpcError, match="NO_RESPONDERS"):
+            await run.channel.unary(MIXED_SAY, StringValue(value="large"))
 
 
 async def test_presence_sees_it_start_serve_drain_and_leave(settings: Settings) -> None:
