@@ -43,6 +43,9 @@ class CallOwner(Protocol):
     def expected(self, method: MethodInfo, route: str) -> bool | None:
         """Somebody who serves this may come; see Outlook."""
 
+    def lacks(self, method: MethodInfo, route: str) -> str:
+        """The part that would serve this and is not installed; see Lacking."""
+
 
 class CallDriver(ABC):
     """One call of this process: the protocol, where its responder is, and who waits for it.
@@ -192,6 +195,7 @@ class CallDriver(ABC):
             continuable=delivered is not None and not delivered.obstacle,
             obstacle=delivered.obstacle if delivered is not None else "",
             expected=self._met or self._owner.expected(self.method, self.route),
+            lacks=self._owner.lacks(self.method, self.route),
             told=self.method.server_streaming or self.on_progress is not None,
         )
 

@@ -12,6 +12,7 @@ import structlog
 
 from actors.model.needs import work_of
 from actors.model.stage_watch import StageWatch, machine_of
+from actors.models.absent import lacking_families, of_absent
 from actors.models.coming import reworded, weights_of
 from actors.models.directory import Directory, family_unavailable
 from actors.models.placing import Placing
@@ -121,7 +122,7 @@ class ModelsActor(ModelService):
     async def get_model(self, request: GetModelRequest, ctx: Context) -> GetModelResponse:
         """See the contract."""
         await self._refresh()
-        return GetModelResponse(model=self._directory.shown(*self._directory.find(request.name)))
+        return GetModelResponse(model=self._directory.shown(*self._found(request.name)))
 
     async def load_model(self, request: LoadModelRequest, ctx: Context) -> AsyncIterator[LoadModelResponse]:
         """See the contract."""
@@ -176,7 +177,14 @@ class ModelsActor(ModelService):
             return self._directory.find(name)
         except RpcError:
             await self._refresh()  # it may have come a moment ago
+            return self._found(name)
+
+    def _found(self, name: str) -> tuple[str, Model]:
+        """As the directory finds it; where its family is not installed, that is what is said."""
+        try:
             return self._directory.find(name)
+        except RpcError as error:
+            raise of_absent(error, name, lacking_families(self._presence.processes.values())) from error
 
     async def _find_or_coming(self, name: str, method: str) -> tuple[str, Model]:
         """As `_find`; a model that the hub fetches is UNAVAILABLE (MODEL_BEING_FETCHED) until it is there.
