@@ -57,7 +57,7 @@ class Client:
 
 async def main() -> None:
     freed, steps = [], []
-    async with hub_processes("llama") as running:
+    async with hub_processes("llama", "models") as running:
         async with asyncio.timeout(60):
             url = f"ws://127.0.0.1:{running.http_port}/ws"
             while True:
