@@ -15,9 +15,10 @@ from bus.transports import Transport
 from host.announcement import Announcement
 from host.blobs import Blobs
 from host.embedded import connect
+from host.jobs import Jobs
 from host.liveness import Change, Heart, Lost, Presence
 from host.metrics import Metrics
-from host.outlook import Expectation
+from host.outlook import watch
 from host.settings import Settings
 from host.telemetry import Telemetry
 from store import store_of
@@ -34,8 +35,8 @@ class Member:
     actor: as in the registry, or "gateway". process: first part of its name on the bus, the actor's unless given.
     transport: a connection to use instead of the settings'; it is closed at the end as well. Joining raises RpcError
     with the reasons of `NatsTransport.connect`. Leaving drains within the settings' time. store: the way to what lasts,
-    where the transport's bus keeps it. presence: who is there; by it calls know whom to wait for (host/outlook.py), and
-    calls that end with their caller do so when it is missed.
+    where the transport's bus keeps it. jobs: work that outlives its call. presence: who is there; by it calls know whom
+    to wait for (host/outlook.py), and calls that end with their caller do so when it is missed.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Member:
         self.transport: Transport = self._given or await connect(self.settings, self._process)
         self.store = store_of(self.transport)
         process = self.transport.process
+        self.jobs = Jobs(self.store, process)
         self.metrics = Metrics(process, self.actor)
         self.telemetry = Telemetry(self.settings.telemetry, process)
         self.channel = Channel(self.transport, stamps=(self.telemetry.stamp,))
@@ -59,7 +61,7 @@ class Member:
         self.channel.resolver = resolver(self.channel, method_of)
         self.presence = Presence(self.transport)
         self.presence.subscribe(self._noticed)
-        self.channel.outlook = Expectation(self.presence)
+        watch(self.channel, self.presence)
         self.blobs = Blobs(self.channel)
         interceptors = (*self.metrics.interceptors, *self.telemetry.interceptors)
         self.server = Server(self.transport, interceptors=interceptors)
@@ -79,6 +81,7 @@ class Member:
         try:
             await self.drain(self.settings.supervisor.drain_seconds)
             async with asyncio.timeout(LEAVE_SECONDS):
+                await self.jobs.close()
                 await self.store.close()
                 await self.channel.close()
                 await self.presence.stop()
@@ -116,7 +119,10 @@ class Member:
 
     def _noticed(self, change: Change) -> None:
         if isinstance(change, Lost):
-            self.server.lost(change.seen.process)
+            seen = change.seen
+            self.server.lost(seen.process)
+            others = {service for each in self.presence.processes.values() for service in each.services}
+            self.channel.lost(seen.process, set(seen.services) - others)
 
     def _open_calls(self) -> int:
         return self.server.active_calls + self.channel.open_calls

@@ -110,8 +110,8 @@ async def _serve(member: Member, actor: Any, service: ServiceInfo) -> None:
 def _arguments(kind: type[object], name: str, settings: Settings, member: Member) -> dict[str, Any]:
     """What the constructor asks for by name: settings, and what is offered here.
 
-    events, table and queue open what lasts, as `store.Store` has them; blobs is the way to large content; presence
-    hears who is there, and listens already.
+    events, table and queue open what lasts, as `store.Store` has them; blobs is the way to large content, jobs to work
+    that outlives its call; presence hears who is there, and listens already.
     """
     offered = {
         "hub_settings": settings,
@@ -125,6 +125,7 @@ def _arguments(kind: type[object], name: str, settings: Settings, member: Member
         "table": member.store.table,
         "queue": member.store.queue,
         "blobs": member.blobs,
+        "jobs": member.jobs,
     }
     given: dict[str, Any] = {}
     for parameter in inspect.signature(kind).parameters.values():

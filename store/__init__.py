@@ -11,6 +11,7 @@ from store.events import Delivery, Event, EventLog, Page, Quarantine, Unreadable
 from store.jetstream import JetStream
 from store.locations import Locations, MemoryLocations, TableLocations
 from store.memory_events import MemoryEventLog, MemoryEventStream
+from store.mirror import Mirror, Sighted
 from store.stores import Events, JetStreamStore, MemoryStore, Queues, Store, Tables, store_of
 from store.table import Change, Entry, JetStreamTable, MemoryTable, Table
 from store.work_queue import DeadLetter, JetStreamWorkQueue, Job, MemoryWorkQueue, WorkQueue
@@ -30,6 +31,8 @@ __all__ = [
     "Entry",
     "JetStreamTable",
     "MemoryTable",
+    "Mirror",
+    "Sighted",
     "Table",
     # Where calls live
     "Locations",

@@ -67,6 +67,11 @@ class JetStream:
         """Events that readers of this process have set aside."""
         self._patience = patience
 
+    @property
+    def reconnects(self) -> int:
+        """How often the connection was lost and came back."""
+        return int(self.client.stats["reconnects"])
+
     async def publish(
         self, subject: str, payload: bytes, headers: Mapping[str, str] | None = None, message_id: str = ""
     ) -> tuple[int, bool]:

@@ -15,12 +15,14 @@ from nats.js.kv import KV_DEL, KV_PURGE, KeyValue
 
 from bus import errors, subjects
 from bus.errors import Code, RpcError
-from store.jetstream import JetStream, WrongRevisionError, decoded
+from store.jetstream import JetStream, WrongRevisionError, decoded, unavailable
 
 MAX_KEY_BYTES = 200
 MAX_VALUE_BYTES = 512 * 1024
 MAX_TABLE_BYTES = 64 * 1024 * 1024
 REPEATED_SECONDS = 120.0
+LOOK_SECONDS = 1.0
+"""A watch that hears nothing looks so often whether its connection was another meanwhile."""
 WATCH_EVENTS = 1024
 """Changes that wait for a watcher; one that is slower is told so with an error, never skipped in silence."""
 
@@ -69,7 +71,10 @@ class Table(Protocol[M]):
         """All keys, in no order."""
 
     def watch(self) -> AsyncGenerator[Change[M] | None, None]:
-        """What is there now, then None, then every change as it comes. Values that cannot be read are left out."""
+        """What is there now, then None, then every change as it comes. Values that cannot be read are left out.
+
+        Raises UNAVAILABLE (STORE_UNAVAILABLE) after an interruption: watch again.
+        """
 
 
 class JetStreamTable(Generic[M]):
@@ -177,9 +182,18 @@ class JetStreamTable(Generic[M]):
 
     async def _changes(self, *, meta_only: bool) -> AsyncGenerator[KeyValue.Entry | None, None]:
         watcher = await self._jetstream.repeat(lambda: self._bucket.watchall(meta_only=meta_only))
-        first, held = True, False
+        first, held, reconnects = True, False, self._jetstream.reconnects
         try:
-            async for change in watcher:
+            while True:
+                try:
+                    # Not `watcher.updates`: its wait_for may keep a cancelling to itself.
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        change = await anext(watcher)
+                except TimeoutError as error:
+                    # The server may have lost this watch with its connection, which nats-py would notice in 20 s.
+                    if self._jetstream.reconnects != reconnects:
+                        raise unavailable(error) from error
+                    continue
                 # nats-py takes a value that is still under way for an empty bucket, and says None before it.
                 if first and change is None and (await self._jetstream.repeat(self._bucket.status)).values:
                     first, held = False, True

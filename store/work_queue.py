@@ -25,6 +25,7 @@ BUSY_SECONDS = 30.0
 """A worker that says nothing for so long has lost its job to another."""
 
 REPEATED_SECONDS = 120.0
+"""The same id within this time is the same job, done or not."""
 
 M = TypeVar("M", bound=Message)
 
@@ -62,7 +63,10 @@ class WorkQueue(Protocol[M]):
     """Everything raises UNAVAILABLE (STORE_UNAVAILABLE) if the store does not answer in time."""
 
     async def publish(self, job: M, job_id: str = "") -> None:
-        """Add a job. The same id within two minutes is one job. Raises RESOURCE_EXHAUSTED (STORE_FULL)."""
+        """Add a job. The same id within two minutes is one job, also one that is done.
+
+        Raises RESOURCE_EXHAUSTED (STORE_FULL).
+        """
 
     async def take(self, timeout: float = 5.0) -> Job[M] | None:
         """The next job; None if there is none within `timeout` seconds."""
@@ -120,11 +124,13 @@ class JetStreamWorkQueue(Generic[M]):
         attempts: int = ATTEMPTS,
         max_jobs: int = MAX_JOBS,
         busy_seconds: float = BUSY_SECONDS,
+        repeated_seconds: float = REPEATED_SECONDS,
     ) -> "JetStreamWorkQueue[M]":
         """The queue of this name, made if there is none.
 
         attempts: after so many a job becomes a dead letter. busy_seconds: a worker that says nothing for so long has
-        lost its job. Raises FAILED_PRECONDITION (STORED_TYPE_DIFFERS) if its jobs are of another type.
+        lost its job. repeated_seconds: for so long the same id is the same job. Raises FAILED_PRECONDITION
+        (STORED_TYPE_DIFFERS) if its jobs are of another type.
         """
         stream = f"WORK_{name}"
         await jetstream.ensure(
@@ -135,7 +141,7 @@ class JetStreamWorkQueue(Generic[M]):
                 storage=StorageType.FILE,
                 discard=DiscardPolicy.NEW,
                 max_msgs=max_jobs,
-                duplicate_window=REPEATED_SECONDS,
+                duplicate_window=repeated_seconds,
             ),
             kind,
         )
@@ -253,6 +259,7 @@ class MemoryWorkQueue(Generic[M]):
         attempts: int = ATTEMPTS,
         max_jobs: int = MAX_JOBS,
         busy_seconds: float = BUSY_SECONDS,
+        repeated_seconds: float = REPEATED_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.attempts = attempts
@@ -261,7 +268,8 @@ class MemoryWorkQueue(Generic[M]):
         self._busy_seconds = busy_seconds
         self._clock = clock
         self._jobs: deque[_Waiting] = deque()
-        self._ids: set[str] = set()
+        self._repeated_seconds = repeated_seconds
+        self._ids: dict[str, float] = {}
         self._dead: list[DeadLetter] = []
         self._added = asyncio.Event()
 
@@ -270,15 +278,23 @@ class MemoryWorkQueue(Generic[M]):
 
     async def publish_bytes(self, data: bytes, job_id: str = "") -> None:
         """Add bytes that may be no job, as another version of the program might."""
-        if job_id and job_id in self._ids:
+        if self._is_repeated(job_id):
             return
         if len(self._jobs) >= self._max_jobs:
             raise RpcError(
                 Code.RESOURCE_EXHAUSTED, f"The queue holds {self._max_jobs:,} jobs already.", reason="STORE_FULL"
             )
-        self._ids.add(job_id)
+        if job_id:
+            self._ids[job_id] = self._clock()
         self._jobs.append(_Waiting(data))
         self._added.set()
+
+    def _is_repeated(self, job_id: str) -> bool:
+        """Ids are in the order of their publishing, and forgotten after their time."""
+        limit = self._clock() - self._repeated_seconds
+        while self._ids and next(iter(self._ids.values())) <= limit:
+            del self._ids[next(iter(self._ids))]
+        return job_id in self._ids
 
     async def take(self, timeout: float = 5.0) -> Job[M] | None:
         ends = self._clock() + timeout

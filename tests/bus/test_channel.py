@@ -254,6 +254,26 @@ def test_a_peer_that_hangs_is_asked_once_or_twice_and_nobody_waits_for_it_five_s
     assert waited < 5.0
 
 
+async def test_a_call_that_was_on_its_way_to_a_process_that_is_gone_does_not_wait_for_it() -> None:
+    async with Hall(OneBus()) as hall:
+        hung, opened = await hall.transport(), asyncio.Event()
+
+        listening = await hung.subscribe(subjects.calls_of(SERVICE), lambda _: opened.set(), subjects.ACTORS_QUEUE)
+        channel = await hall.channel()
+        once = asyncio.create_task(failure(channel.unary(HOLD, StringValue())))
+        await within(opened.wait())
+        channel.lost("elsewhere", {"another.Service"})
+        assert not once.done()
+        opened.clear()
+        repeated = asyncio.create_task(channel.unary(SAY_AGAIN, StringValue(value="x")))
+        await within(opened.wait())
+        await listening.unsubscribe()
+        await hall.serve(Probe())
+        channel.lost("gone", {SERVICE})
+        assert (await within(once)).reason == "PEER_LOST"
+        assert (await within(repeated)).value == "x"
+
+
 def test_nobody_waits_five_seconds_without_a_word() -> None:
     async def main() -> tuple[RpcError, float, list[Progress | None], float]:
         async with Hall(OneBus()) as hall:

@@ -1,11 +1,13 @@
 """Follows docs/add-an-actor.md to the letter, in a copy of the repository."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from .walk_through import Page
+from .walk_through import Command, Page
 
 PARTS = {
     "the gateway": ["tests/gateway"],
@@ -37,10 +39,18 @@ def test_its_files_are_well_formed_and_import_what_they_may(page: Page) -> None:
     page.run("lint-imports", "--no-cache")
 
 
+@pytest.fixture(scope="module")
+def suites(page: Page) -> Iterator[dict[str, Command]]:
+    """All parts of the fast tests, begun at once, since they mostly wait."""
+    command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "fast")
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(page.begin(*command, *which)) for name, which in PARTS.items()}
+
+
 @pytest.mark.parametrize("part", PARTS)
-def test_nothing_else_has_to_be_told_of_the_new_actor(page: Page, part: str) -> None:
+def test_nothing_else_has_to_be_told_of_the_new_actor(suites: dict[str, Command], part: str) -> None:
     """The fast tests know no list that it would have to be in."""
-    page.run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "fast", *PARTS[part])
+    suites[part].ended()
 
 
 def test_the_new_actor_answers_through_the_door(page: Page, tmp_path: Path) -> None:

@@ -11,11 +11,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import pytest
@@ -32,6 +33,32 @@ RUN_SECONDS = 280
 """What a loaded machine may take for what is otherwise a matter of seconds, of a minute for the fast tests."""
 BLOCK = re.compile(r"<!-- (?P<kind>[a-z]+)(?:: (?P<what>.*?))? -->\n```[a-z]*\n(?P<text>.*?)```", re.DOTALL)
 READY_SECONDS = 60
+
+
+class Command:
+    """A command that runs; a context at whose end it does not any more."""
+
+    def __init__(self, command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
+        self._out, self._error = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")  # noqa: SIM115  # see __exit__
+        self._process = subprocess.Popen(command, cwd=folder, env=environment, stdout=self._out, stderr=self._error)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._out.close()
+        self._error.close()
+
+    def ended(self) -> str:
+        """What it has printed, once it has ended; it must succeed."""
+        code = self._process.wait(RUN_SECONDS)
+        self._out.seek(0)
+        self._error.seek(0)
+        printed = self._out.read()
+        assert code == 0, printed + self._error.read()
+        return printed
 
 
 class Page:
@@ -60,13 +87,14 @@ class Page:
 
     def run(self, *command: str, **environment: str) -> str:
         """What a command prints in the copy; it must succeed."""
+        with self.begin(*command, **environment) as running:
+            return running.ended()
+
+    def begin(self, *command: str, **environment: str) -> "Command":
+        """Start a command in the copy."""
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         env = {**os.environ, "PATH": path, "PYTHONPATH": self._python_path, **environment}
-        done = subprocess.run(
-            command, cwd=self.copy, env=env, capture_output=True, text=True, timeout=RUN_SECONDS, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return Command(command, self.copy, env)
 
     def call(self, **environment: str) -> list[dict[str, Any]]:
         """What the page's call prints, a message per line, but for what tells that it waits."""

@@ -21,6 +21,7 @@ from bus.transports.memory import MemoryBroker, MemoryTransport
 from host import registry, runner
 from host.blobs import Blobs
 from host.embedded import EmbeddedServer, connect
+from host.jobs import Jobs
 from host.liveness import Appeared, Change, Changed, Lost, Presence
 from host.member import Member
 from host.runner import UnfitActor
@@ -53,12 +54,13 @@ class PickyActor(EchoActor):
         table: Tables,
         queue: Queues,
         blobs: Blobs,
+        jobs: Jobs,
         presence: Presence,
         spare: int = 7,
     ) -> None:
         self.got = (settings, hub_settings, channel, transport, home, member, spare)
         self.presence = presence
-        self.lasting = (store, events, table, queue, blobs)
+        self.lasting = (store, events, table, queue, blobs, jobs)
         self.life: list[str] = []
         self.made.append(self)
 
@@ -207,7 +209,7 @@ async def test_an_actor_gets_what_its_constructor_asks_for_by_name(settings: Set
         assert (hub, home, spare) == (settings, settings.home, 7)
         assert (channel, transport, actor.presence) == (member.channel, member.transport, member.presence)
         store = member.store
-        assert actor.lasting == (store, store.events, store.table, store.queue, member.blobs)
+        assert actor.lasting == (store, store.events, store.table, store.queue, member.blobs, member.jobs)
         assert actor.life == ["started"]
     assert actor.life == ["started", "stopped"]
 

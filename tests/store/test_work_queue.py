@@ -82,6 +82,19 @@ async def test_the_same_job_twice_is_one_job(queue: WorkQueue[Location]) -> None
     assert await queue.take(0.05) is None
 
 
+async def test_an_id_is_free_again_after_its_time(kind: str, jetstream: JetStream) -> None:
+    queue = await make(kind, jetstream, repeated_seconds=0.5)
+    await queue.publish(job("a"), "id")
+    await (await taken(queue)).done()
+    await queue.publish(job("a"), "id")
+    assert await queue.take(0.05) is None
+    async with asyncio.timeout(20):
+        while (again := await queue.take(0.1)) is None:
+            await queue.publish(job("a"), "id")
+    assert (again.value, again.attempt) == (job("a"), 1)
+    await again.done()
+
+
 async def test_a_job_whose_worker_says_nothing_comes_again_and_a_busy_one_keeps_it(queue: WorkQueue[Location]) -> None:
     await queue.publish(job("a"))
     first = await taken(queue)

@@ -12,6 +12,7 @@ from troupe.echo.v1 import EchoServiceClient
 from troupe.embedding.v1 import EmbeddingServiceClient
 from troupe.gpu.v1 import GpuServiceClient
 from troupe.health.v1 import HealthServiceClient
+from troupe.job.v1 import JobServiceClient
 from troupe.model.v1 import ListModelsRequest, ModelServiceClient
 from troupe.weights.v1 import WeightsServiceClient
 from troupe_client.blobs import Blobs
@@ -33,6 +34,7 @@ class Hub:
         self.weights = WeightsServiceClient(channel)
         self.embeddings = EmbeddingServiceClient(channel)
         self.stage = GpuServiceClient(channel)
+        self.jobs = JobServiceClient(channel)
         self.health = HealthServiceClient(channel)
         self.echo = EchoServiceClient(channel)
         self.blobs = Blobs(channel)

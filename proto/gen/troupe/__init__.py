@@ -16,6 +16,7 @@ def services() -> "dict[str, ServiceInfo]":
     from troupe.family.v1.family_service_bus import FamilyService
     from troupe.gpu.v1.gpu_service_bus import GpuService
     from troupe.health.v1.health_service_bus import HealthService
+    from troupe.job.v1.job_service_bus import JobService
     from troupe.model.v1.model_service_bus import ModelService
     from troupe.weights.v1.weights_service_bus import WeightsService
 
@@ -28,6 +29,7 @@ def services() -> "dict[str, ServiceInfo]":
         'troupe.family.v1.FamilyService': FamilyService.INFO,
         'troupe.gpu.v1.GpuService': GpuService.INFO,
         'troupe.health.v1.HealthService': HealthService.INFO,
+        'troupe.job.v1.JobService': JobService.INFO,
         'troupe.model.v1.ModelService': ModelService.INFO,
         'troupe.weights.v1.WeightsService': WeightsService.INFO,
     }
