@@ -140,6 +140,12 @@ class Company:
         await member.serve(actor, ModelService.INFO)
         await member.ready()
 
+    async def member(self, name: str) -> Member:
+        """A process of this name, which `end` ends."""
+        life = self._lives[name] = await self._stack.enter_async_context(AsyncExitStack())
+        transport = await self._make(f"{name}-1")
+        return await life.enter_async_context(Member(Settings(home=self.home), name, transport=transport))
+
     async def deaf(self, name: str) -> AsyncExitStack:
         """A family of which nothing is ever heard but that it serves; close what is returned to end it."""
         life = await self._stack.enter_async_context(AsyncExitStack())
@@ -303,7 +309,10 @@ async def test_what_a_family_loads_by_itself_gets_its_bare_name_too(company: Com
     assert await company.says("small", "red", tokens=1) == "green"
 
 
-async def test_one_family_ends_and_the_other_goes_on_answering(company: Company) -> None:
+async def test_one_family_ends_and_the_other_goes_on_answering(
+    company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bus.waiting.RETURN_SECONDS", 1.0)
     await company.family("colours")
     await company.family("numbers")
     await company.front("colours", "numbers")
