@@ -8,7 +8,6 @@ import importlib
 import sys
 
 QUICK = ("token_path", "audio", "connections", "resume", "cancel", "blobs", "stage", "memory")
-LONG = ("proxies", "engine", "soak")
 
 
 def main(names: list[str]) -> int:
