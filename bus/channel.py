@@ -252,8 +252,7 @@ class Channel:
         """As `enlist`, for a call that is resumed: whoever had it here loses it with ABORTED (RESUMED_ELSEWHERE)."""
         known = self._calls.pop(call.call_id, None)
         if known is not None and not known.closed:
-            known.protocol.hand_over()
-            known.settle()
+            known.displace()
         self.enlist(call)
 
     def _expire(self, call: CallDriver) -> None:
@@ -288,6 +287,11 @@ class Channel:
     def _forget(self, call: CallDriver) -> None:
         if self._calls.get(call.call_id) is call:
             del self._calls[call.call_id]
+
+    def known(self, call_id: str) -> CallDriver | None:
+        """The call of this id that has not ended."""
+        call = self._calls.get(call_id)
+        return call if call is not None and not call.closed else None
 
     @property
     def calls(self) -> list[CallDriver]:
