@@ -4,7 +4,7 @@ import hashlib
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 
 REVISION = "c0ffee" + "0" * 34
 LARGE = (".gguf", ".safetensors")
@@ -30,7 +30,7 @@ class HubServer:
         self.url = f"http://127.0.0.1:{server.server_port}"
         self._thread = threading.Thread(target=server.serve_forever, daemon=True)
 
-    def __enter__(self) -> "HubServer":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

