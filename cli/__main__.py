@@ -18,7 +18,7 @@ COMMANDS = {
     "stop": "stop the hub of this home",
     "chat": "talk with a model",
     "blob": "keep large content in the hub: put, get, stat, rm",
-    "models": "list, load and unload models",
+    "models": "list, load and unload models; bring them, name them, pin them",
     "call": "call any method with JSON",
     "key": "make an API key",
     "alive": "say whether a part of the hub serves, for health checks",

