@@ -26,7 +26,8 @@ async def test_a_place_is_kept_while_it_is_held_and_given_up_after() -> None:
         await place.until(lambda picture: not picture.leases)
 
 
-async def test_who_waits_hears_for_what_and_goes_on_after_the_stage_was_killed() -> None:
+@pytest.mark.parametrize("killed", [True, False])
+async def test_who_waits_hears_for_what_and_goes_on_after_the_stage_was_killed_or_stopped(*, killed: bool) -> None:
     async with house() as place:
         one = await place.holder()
         async with one.lease(work("other", 60)) as lease:
@@ -36,7 +37,7 @@ async def test_who_waits_hears_for_what_and_goes_on_after_the_stage_was_killed()
             async with Placing(place.client, "local", work("a", 60)) as placing:
                 waiting = asyncio.create_task(placed(placing))
                 await place.until(lambda picture: bool(picture.wishes))
-                await place.kill_stage()
+                await (place.kill_stage() if killed else place.stage.stop())
                 await place.open_stage()
                 await place.until(lambda picture: bool(picture.wishes))
                 assert not waiting.done()
