@@ -39,6 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how = alias.add_mutually_exclusive_group()
     how.add_argument("--remove", action="store_true", help="take the name away")
     how.add_argument("--rollback", nargs="?", const=0, type=int, metavar="VERSION", help="let it mean what it meant")
+    remove = _add(actions, "remove", "remove its files for good", model=True)
+    remove.add_argument("--force", action="store_true", help="also if it is loaded, pinned or has aliases")
     _add(actions, "pin", "keep its memory from being given to others", model=True)
     _add(actions, "unpin", "take that back", model=True)
 
@@ -82,6 +84,7 @@ async def _run(args: argparse.Namespace) -> None:
         "fetch": models_change.pull,
         "alias": models_change.alias,
         "pin": models_change.pin,
+        "remove": models_change.remove,
         "unpin": models_change.unpin,
     }
     async with connection.hub_of(args) as hub:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cli.failure import CommandError
 from cli.model_text import print_json, progress_text
-from cli.plain_text import clean, columns, time_text
+from cli.plain_text import clean, columns, size_text, time_text
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -71,6 +71,14 @@ async def unpin(hub: "Hub", args: argparse.Namespace) -> None:
 
     answer = await hub.models.unpin_model(UnpinModelRequest(name=args.name))
     _said(args, answer, f"{answer.model.name}: not pinned")
+
+
+async def remove(hub: "Hub", args: argparse.Namespace) -> None:
+    """Remove a model's files."""
+    from troupe.model.v1 import RemoveModelRequest
+
+    answer = await hub.models.remove_model(RemoveModelRequest(name=args.name, force=args.force))
+    _said(args, answer, f"{args.name}: removed, {size_text(answer.bytes) or '0 B'}")
 
 
 async def _list_aliases(hub: "Hub", args: argparse.Namespace, only: str = "") -> None:
