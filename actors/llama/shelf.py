@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from actors.llama import removal
 from actors.llama.catalog import ENTRIES_LIMIT, FAMILY, Catalog, Entry, adapter_folders, model_folders
 from actors.llama.engine_limits import cache_tokens, context_tokens, loading, replaced, threads
 from actors.llama.footprint import KnownFootprint, engine
@@ -32,6 +33,7 @@ class LlamaShelf:
     ) -> None:
         """footprint: what a process takes without a model."""
         self._catalog = Catalog(model_folders(home, settings), adapter_folders(home, settings))
+        self._own = home / "models"
         self._settings = settings
         self._launcher = launcher
         self._watch = watch
@@ -78,6 +80,10 @@ class LlamaShelf:
         said = (context_tokens(header, settings), cache_tokens(header, settings), settings.slots, settings.batch)
         more = (settings.gpu_layers, settings.embedding_context, threads(header, settings))
         return "|".join([FAMILY, header.fingerprint, engine(), *map(str, said + more)])
+
+    def remove(self, entry: Entry) -> int:
+        """See `Shelf`."""
+        return removal.remove(entry.name, entry.path, self._own)
 
     def life(self, entry: Entry) -> Life:
         """See `Shelf`."""
