@@ -22,7 +22,7 @@ test-fast: setup ## Run the tests that need no engine, no browser and no whole h
 	@$(IN_VENV) $(BIN)/python -m pytest -m fast $(ARGS)
 
 test-long: setup ## Run the tests that take many minutes, with what they measure
-	@$(IN_VENV) $(BIN)/python -m pytest -m long -s $(ARGS)
+	@$(IN_VENV) $(BIN)/python -m pytest -m long -s -o faulthandler_timeout=7200 $(ARGS)
 
 coverage: setup ## Run the tests and hold their branch coverage against tests/coverage.json; ARGS=--raise writes better figures
 	@$(IN_VENV) $(BIN)/python deploy/covered.py $(ARGS)

@@ -5,10 +5,12 @@ import sys
 
 import structlog
 
-from actors.registry import ACTORS
+from actors.registry import ACTORS, PARTS
 from bus import RpcError
+from bus.errors import part_not_installed
 from host import process, registry, runner
 from host.log import configure
+from host.parts import lacking
 from host.settings import Settings, SettingsError, load
 
 PARENT_GRACE_SECONDS = 5.0
@@ -32,6 +34,8 @@ def main() -> int:
     name = parser.parse_args().name
     try:
         registry.location(name, ACTORS)
+        if part := lacking(name, PARTS):
+            raise part_not_installed(f"The actor {name}", part)
         settings = load()
         configure(settings.log, name)
         return process.run(serve(name, settings))

@@ -14,9 +14,11 @@ from bus.caller import Beside
 from bus.context import duration, progress_payload
 from bus.delivered import Delivered, answers
 from bus.errors import Code, RpcError
+from bus.kept import Kept
 from bus.mailbox import Bell
 from bus.protocol import CallerProtocol, Closed, Event, Headed, Received
 from bus.pump import Pump
+from bus.reminder import Reminder
 from bus.resolver import Resolver
 from bus.service import Metadata, MethodInfo
 from bus.stream import REQUEST_WINDOW, Outgoing, Pieces
@@ -42,6 +44,9 @@ class CallOwner(Protocol):
 
     def expected(self, method: MethodInfo, route: str) -> bool | None:
         """Somebody who serves this may come; see Outlook."""
+
+    def lacks(self, method: MethodInfo, route: str) -> str:
+        """The part that would serve this and is not installed; see Lacking."""
 
 
 class CallDriver(ABC):
@@ -86,6 +91,7 @@ class CallDriver(ABC):
         self._answered = False
         self._renewed = False
         self._request: bytes | None = None
+        self._taken_over = False
         field = method.continuation_field
         self._delivered = Delivered(field) if field and protocol.repeatable else None
 
@@ -192,6 +198,7 @@ class CallDriver(ABC):
             continuable=delivered is not None and not delivered.obstacle,
             obstacle=delivered.obstacle if delivered is not None else "",
             expected=self._met or self._owner.expected(self.method, self.route),
+            lacks=self._owner.lacks(self.method, self.route),
             told=self.method.server_streaming or self.on_progress is not None,
         )
 
@@ -237,10 +244,12 @@ class CallDriver(ABC):
     async def _resolve(self) -> None:
         assert self._owner.resolver is not None
         progress = self._owner.resolver(self.method, self.route, dict(self.protocol.opening.metadata))
+        reminder = Reminder(self.tell)
         try:
             async for told in progress:
-                self.tell(told)
+                reminder.tell(told)
         finally:
+            reminder.stop()
             await progress.aclose()
 
     def tell(self, progress: Progress) -> None:
@@ -268,7 +277,7 @@ class CallDriver(ABC):
         if self.deadline is not None:
             left = self.deadline.when() - asyncio.get_running_loop().time()
             opening.timeout.CopyFrom(duration(max(0.001, left)))
-        if self._answered:
+        if self._answered or self._taken_over:
             self._append_delivered(refusal)
         protocol = self.protocol.again(time.monotonic())
         if protocol is None:
@@ -282,14 +291,51 @@ class CallDriver(ABC):
 
     def _append_delivered(self, refusal: RpcError) -> None:
         assert self._delivered is not None
-        if self._request is None:
-            self._request = self.protocol.outgoing.whole()
-        if self._request is None:
+        request = self._whole_request()
+        if request is None:
             raise refusal
         outgoing = Outgoing(REQUEST_WINDOW)
-        outgoing.push(self._delivered.appended_to(self._request))
+        outgoing.push(self._delivered.appended_to(request))
         self.protocol.outgoing = outgoing
-        self.protocol.opening.continues = True
+        self.protocol.opening.continues = self._answered
+
+    def _whole_request(self) -> bytes | None:
+        """As the caller sent it; None if it is not all here."""
+        if self._request is None:
+            self._request = self.protocol.outgoing.whole()
+        return self._request
+
+    # ---- handing it over
+
+    def hand_down(self) -> Kept | None:
+        """What another driver of this call needs to go on with it; None: nobody could. This one is to end then."""
+        request = self._whole_request() if self._delivered is not None and not self.closed else None
+        if request is None or self._delivered is None:
+            return None
+        ends_at = None if self.deadline is None else self.deadline.when()
+        return Kept(self.protocol.opening, self.route, self.attempt, request, self._delivered, ends_at)
+
+    def take_over(self, kept: Kept) -> None:
+        """Go on with the call if its responder is lost. Its reader has what the protocol has received, and no more."""
+        protocol = self.protocol
+        kept.opening.preceding = protocol.incoming.received
+        protocol.take_up(kept.opening)
+        self._request, self._delivered, self._taken_over = kept.request, kept.delivered, True
+        self._answered = kept.delivered.cut(protocol.incoming.received)
+        # Attempts are counted on: the next one's frames are none of one before.
+        self.attempt = kept.attempt
+        self._reply = subjects.reply(self._owner.process, self.call_id, self.attempt)
+        if kept.ends_at is not None:
+            loop = asyncio.get_running_loop()
+            self.deadline = loop.call_at(kept.ends_at, self.cancel, "deadline", errors.deadline_exceeded())
+
+    def displace(self) -> None:
+        """Somebody else has taken the call over: it ends here with RESUMED_ELSEWHERE."""
+        if self._reopening is not None:
+            self.cancel("resumed elsewhere", errors.resumed_elsewhere())
+        else:
+            self.protocol.hand_over()
+            self.settle()
 
     def finish(self, event: Closed) -> None:
         """The call is over, as `event` says."""

@@ -36,6 +36,9 @@ Trace = Callable[[str, MutableMapping[str, str]], Callable[[RpcError | None], No
 Outlook = Callable[[MethodInfo, str], bool | None]
 """Whether somebody who serves a method under a route may come: True, False for nobody of this hub, None: not known."""
 
+Lacking = Callable[[MethodInfo, str], str]
+"""The part of the hub that would serve a method under a route and is not installed; empty: there is none."""
+
 TRACE_KEYS = ("traceparent", "tracestate")
 """Metadata of the W3C trace context."""
 
@@ -62,7 +65,7 @@ class Channel:
     """Opens calls on a transport. Connects to nothing itself; `close` ends its calls and leaves the transport open.
 
     resolver: asked when nobody serves a route; the call is then opened again (bus/waiting.py). stamps: see Stamp.
-    outlook: set it where somebody hears who is there; asked how long to wait.
+    outlook, lacking: set them where somebody hears who is there; asked how long to wait, and what to say.
     """
 
     resolver: Resolver | None
@@ -77,6 +80,7 @@ class Channel:
         self._stamps = stamps
         self.trace: Trace | None = None
         self.outlook: Outlook | None = None
+        self.lacking: Lacking | None = None
         self._calls: dict[str, CallDriver] = {}
         self._ticked = 0.0
         self._met: set[tuple[str, str]] = set()
@@ -248,8 +252,7 @@ class Channel:
         """As `enlist`, for a call that is resumed: whoever had it here loses it with ABORTED (RESUMED_ELSEWHERE)."""
         known = self._calls.pop(call.call_id, None)
         if known is not None and not known.closed:
-            known.protocol.hand_over()
-            known.settle()
+            known.displace()
         self.enlist(call)
 
     def _expire(self, call: CallDriver) -> None:
@@ -277,9 +280,18 @@ class Channel:
             return True
         return self.outlook(method, route) if self.outlook is not None else None
 
+    def lacks(self, method: MethodInfo, route: str) -> str:
+        """The part that would serve this and is not installed."""
+        return self.lacking(method, route) if self.lacking is not None else ""
+
     def _forget(self, call: CallDriver) -> None:
         if self._calls.get(call.call_id) is call:
             del self._calls[call.call_id]
+
+    def known(self, call_id: str) -> CallDriver | None:
+        """The call of this id that has not ended."""
+        call = self._calls.get(call_id)
+        return call if call is not None and not call.closed else None
 
     @property
     def calls(self) -> list[CallDriver]:

@@ -241,6 +241,12 @@ def continuation_unsupported(why: str, cause: str = "") -> RpcError:
     return RpcError(Code.ABORTED, message, reason="CONTINUATION_UNSUPPORTED", metadata=metadata)
 
 
+def part_not_installed(what: str, part: str) -> RpcError:
+    """Something stands on a part of the hub that is not installed. what: the subject of the sentence."""
+    message = f"{what} needs the part {part}, which is not installed here: `troupe add {part}` installs it."
+    return RpcError(Code.FAILED_PRECONDITION, message, reason="PART_NOT_INSTALLED", metadata={"part": part})
+
+
 def of_handler(error: RpcError) -> RpcError:
     """A handler's error as its caller gets it: a call that the handler made may not have begun, the handler has."""
     if not error.never_begun:

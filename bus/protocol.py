@@ -175,6 +175,12 @@ class CallerProtocol:
         self._ask(now)
         return self
 
+    def take_up(self, opening: Open) -> None:
+        """The call was opened so elsewhere: after `resuming`, it may be opened again too, once its request is here."""
+        self.opening = opening
+        self.repeatable = True
+        self.half_close()
+
     def again(self, now: float) -> "CallerProtocol | None":
         """Another attempt at a call that has ended unanswered, with all that was sent; None if that is gone.
 

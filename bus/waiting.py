@@ -6,7 +6,7 @@ Channels and doors decide by the same rules:
    from what was delivered (`continued_by`), and that is still here. Then it goes along, and the rest holds as before.
 2. What has certainly not begun (NO_RESPONDERS, SHUTTING_DOWN) is opened again whatever the method does:
    a. if nobody serves the route, and the contract says who has it served, after that was asked, a few times;
-   b. not where it is known that nobody of this hub serves it;
+   b. not where it is known that nobody of this hub serves it, or that the part which would is not installed;
    c. else until someone comes back: a restarted actor takes about a second, one that is replaced after a hang four.
    d. Who was asked to have the route served, and could not, is asked again for a while if somebody had taken this call
       before: what served a moment ago is being started again, with whoever starts it.
@@ -21,7 +21,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bus.errors import Code, RpcError, continuation_unsupported
+from bus.errors import Code, RpcError, continuation_unsupported, part_not_installed
 from bus.service import MethodInfo
 
 RETURN_SECONDS = 10.0
@@ -87,7 +87,8 @@ class Standing:
     accepted: a responder had taken it. heard: something had come from this attempt, and be it Progress. answered: part
     of the answer had come. renewed: some of that from this attempt. continuable: all of it is here, in a form that the
     request takes. obstacle: why it is not, as a sentence, where the method would go on. expected: somebody who serves
-    it may come; False: nobody of this hub; None: nobody knows. told: somebody hears Progress.
+    it may come; False: nobody of this hub; None: nobody knows. lacks: the part that would serve it and is not
+    installed. told: somebody hears Progress.
     """
 
     accepted: bool = False
@@ -97,6 +98,7 @@ class Standing:
     continuable: bool = False
     obstacle: str = ""
     expected: bool | None = None
+    lacks: str = ""
     told: bool = False
 
 
@@ -154,8 +156,8 @@ class Waiting:
             self._resolves += 1
             self._since = None
             return Resolve()
-        if nobody and standing.expected is False:  # 2b
-            return GiveUp(self._absent(error))
+        if nobody and (standing.expected is False or (standing.lacks and not standing.expected)):  # 2b
+            return GiveUp(self._absent(error, standing.lacks))
         if self._since is None:  # 2c
             self._since, self._said, self._refusals = now, now - SAY_AGAIN_SECONDS + SAY_SECONDS, 0
         patience = STRANGER_SECONDS
@@ -163,7 +165,7 @@ class Waiting:
             patience = RETURN_SECONDS if standing.told else BLIND_SECONDS
         waited = now - self._since
         if waited >= patience:
-            return GiveUp(self._nobody(error, waited) if nobody else error)
+            return GiveUp(self._nobody(error, waited, standing.lacks) if nobody else error)
         delay = min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0**self._refusals) * (0.5 + 0.5 * self._luck())
         self._refusals = min(self._refusals + 1, 16)
         # Of a stranger nobody knows whether it was ever there.
@@ -200,13 +202,17 @@ class Waiting:
         name = self._method.service.rpartition(".")[2]
         return f"{name} for {self._route[:80]!r}" if self._route else name
 
-    def _nobody(self, error: RpcError, waited: float) -> RpcError:
+    def _nobody(self, error: RpcError, waited: float, lacks: str = "") -> RpcError:
+        if lacks:
+            return part_not_installed(self._what(), lacks)
         came = f", and nobody has come within {waited:.0f} s" if waited >= STRANGER_SECONDS else ""
         return self._reworded(
             error, f"Nobody serves {self._what()} now{came}. See /readyz or `troupe models` for what is served."
         )
 
-    def _absent(self, error: RpcError) -> RpcError:
+    def _absent(self, error: RpcError, lacks: str) -> RpcError:
+        if lacks:
+            return part_not_installed(self._what(), lacks)
         see = "`troupe status` says what runs, and [supervisor] actors in troupe.toml what should."
         return self._reworded(error, f"No actor of this hub serves {self._what()}. {see}")
 

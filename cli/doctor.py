@@ -5,8 +5,9 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from cli.checks import Finding, State, every
+from cli.checks import every
 from cli.failure import FAILED, OK
+from cli.finding import Finding, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -44,7 +44,7 @@ class Status:
 
     @property
     def serves(self) -> bool:
-        """Every process serves, without trouble, and the models' families answer.
+        """Every process that is installed serves, without trouble, and the models' families answer.
 
         Where no supervisor tells of processes, as in containers, the models alone count; not where it does not answer.
         """
@@ -58,7 +58,8 @@ class Status:
             return False
         if self.health is None:
             return self.unsupervised
-        return all(each.state == ActorState.ACTOR_STATE_SERVING and not each.trouble for each in self.health.actors)
+        here = [each for each in self.health.actors if each.state != ActorState.ACTOR_STATE_NOT_INSTALLED]
+        return all(each.state == ActorState.ACTOR_STATE_SERVING and not each.trouble for each in here)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -189,7 +190,8 @@ def _process(actor: "Actor", now: float) -> tuple[str, ...]:
 
     state = ActorState.Name(actor.state).removeprefix("ACTOR_STATE_").lower().replace("_", " ")
     since = span_text(now - actor.since.ToNanoseconds() / 1e9)
-    return actor.name, state, since, str(actor.restarts or ""), actor.trouble or actor.last_exit
+    lacks = f"`troupe add {actor.part}` installs it" if actor.part else ""
+    return actor.name, state, since, str(actor.restarts or ""), lacks or actor.trouble or actor.last_exit
 
 
 def _models(models: "Sequence[Model]") -> list[str]:

@@ -83,7 +83,7 @@ def environment(args: argparse.Namespace, environ: "os._Environ[str] | dict[str,
 
 
 async def _supervised(settings: "Settings") -> int:
-    from actors.registry import ACTORS
+    from actors.registry import ACTORS, PARTS
     from cli.hub_lines import HubLines
     from gateway.settings import doors_of
     from host import supervisor
@@ -101,6 +101,7 @@ async def _supervised(settings: "Settings") -> int:
         return await supervisor.run(
             settings,
             ACTORS,
+            parts=PARTS,
             doors=doors,
             ready=ready,
             changed=lambda child: print_lines(lines.changed(child)),
@@ -156,6 +157,8 @@ def _page(addresses: "Addresses") -> str:
 
 
 def _why(addresses: "Addresses", name: str) -> str:
+    if part := addresses.lacking.get(name):
+        return f"{name} is not installed; `troupe add {part}` installs and starts it"
     return f"{name} does not serve yet; why is in {addresses.home / 'logs' / f'{name}.log'}"
 
 

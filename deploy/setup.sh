@@ -85,22 +85,19 @@ pip_install() {
     tail -n 25 "$log" >&2
     fail "pip could not install $*: the end of $log is above. Once mended, run the same command again."
 }
-has_amx() { grep -qs amx_tile /proc/cpuinfo; }
 engine_there() { .venv/bin/python -c 'import llama_cpp' 2>/dev/null; }
+engine_build() { .venv/bin/python -m cli.engine_build "$@" </dev/null; } # which it is to be: cli/engine_build.py
 need_engine() {
-    engine_there && return
+    engine_build fits && return
     need_compiler
-    say "Compile llama.cpp for this machine (once; about 3 minutes on two cores)."
-    if has_amx; then
-        # Seen: llama.cpp's AMX kernels end the process with SIGILL when a thread's tile configuration was lost on the way.
-        no_amx="-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
-        export CFLAGS="${CFLAGS:-} $no_amx" CXXFLAGS="${CXXFLAGS:-} $no_amx"
-    fi
-    pip_install "$(grep '^llama-cpp-python==' constraints.txt)"
+    engine_build install --log "$log" && return
+    tail -n 25 "$log" >&2
+    fail "llama.cpp could not be compiled: the end of $log is above. Once mended, run the same command again."
 }
 install_packages() { # name of the stamp, extras
     stamp=.venv/.setup-$1
-    now=$(printf '%s ' "$2"; cat pyproject.toml constraints.txt | cksum)
+    # What the engine is compiled for belongs to it: a card that has come since is noticed.
+    now=$(printf '%s, %s, ' "$2" "$(engine_build flavour)"; cat pyproject.toml constraints.txt | cksum)
     if [ "$(cat "$stamp" 2>/dev/null)" = "$now" ] && engine_there; then
         return
     fi

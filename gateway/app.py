@@ -36,7 +36,7 @@ from gateway.openai import routes as openai
 from gateway.openai.errors import OPENAI
 from gateway.websocket import MAX_TEXT, serve_websocket
 from host.liveness import Presence
-from host.outlook import Expectation
+from host.outlook import watch
 
 PAGE = Path(__file__).parent.parent / "clients" / "web"
 
@@ -63,7 +63,7 @@ def create_app(hub: Hub, heard: Presence | None = None) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         if heard is None:
-            hub.channel.outlook = Expectation(presence)
+            watch(hub.channel, presence)
             await presence.start()
         watching = [asyncio.create_task(hub.access.watch()), asyncio.create_task(hub.names.watch(hub.channel))]
         yield

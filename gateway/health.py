@@ -38,13 +38,22 @@ class DependencyHealth(Struct, frozen=True, kw_only=True):
 
 
 class ActorHealth(Struct, frozen=True, kw_only=True):
-    """One actor. processes: how many of them serve. trouble: what is not right with it though it serves."""
+    """One actor. processes: how many of them serve. trouble: what is not right with it though it serves.
+
+    remedy: what brings one that is not installed, and that the hub is ready without.
+    """
 
     ready: bool
     state: str
     processes: int
     restarts: int = 0
     trouble: str = ""
+    remedy: str = ""
+
+    @property
+    def fit(self) -> bool:
+        """It does not keep the hub from being ready."""
+        return self.ready or bool(self.remedy)
 
 
 class Readiness(Struct, frozen=True, kw_only=True):
@@ -96,7 +105,7 @@ class Probe:
         """How everything is. Takes at most a few seconds and raises nothing."""
         bus = await self._bus()
         actors = await self._actors() if bus.ready else {}
-        ready = bus.ready and bool(actors) and all(actor.ready for actor in actors.values())
+        ready = bus.ready and bool(actors) and all(actor.fit for actor in actors.values())
         return Readiness(ready=ready, dependencies={"bus": bus}, actors=actors)
 
     async def _bus(self) -> DependencyHealth:
@@ -122,6 +131,7 @@ class Probe:
                 processes=heard[actor.name].processes if actor.name in heard else 0,
                 restarts=actor.restarts,
                 trouble=actor.trouble,
+                remedy=f"troupe add {actor.part}" if actor.part else "",
             )
             for actor in told.actors
             if actor.name != SELF

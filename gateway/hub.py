@@ -7,6 +7,7 @@ from bus.transports import Transport
 from gateway.access import Access
 from gateway.catalog import Catalog
 from gateway.gauges import Doors
+from gateway.left_calls import LeftCalls
 from gateway.limits import Limits
 from gateway.locations import RememberedLocations
 from gateway.names import Names
@@ -25,6 +26,7 @@ class Hub:
     limits: Limits
     locations: RememberedLocations
     doors: Doors = field(default_factory=Doors)
+    left: LeftCalls = field(default_factory=LeftCalls)
     names: Names = field(init=False)
 
     def __post_init__(self) -> None:

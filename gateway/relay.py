@@ -15,12 +15,14 @@ from bus.behalf import REQUEST_ID, TOKENS
 from bus.call_driver import CallDriver
 from bus.errors import call_not_found, resume_refused
 from bus.protocol import MAX_NUMBER, AskedAgain, CallerProtocol, Closed, Event, Headed, Received, digest
+from bus.responder_protocol import DEFAULT_GRACE_SECONDS, MAX_GRACE_SECONDS
 from bus.stream import DEFAULT_WINDOW, MAX_MESSAGE, MAX_PIECE, MAX_WINDOW, RING_BYTES, Outgoing, Pieces
 from bus.transports import Message
 from gateway import access_log
 from gateway.downlink import Batch, Downlink
 from gateway.hub import Hub
 from gateway.identity import Principal
+from gateway.left_calls import LeftCall
 from gateway.opening import Opening, does_not_read, route_of
 from troupe.rpc.v1 import Close, Credit, Frame, Location, Open, Resume, Status
 
@@ -116,7 +118,10 @@ class Relay(CallDriver):
         binary: bool = False,
         door: str = "grpc",
     ) -> "Relay":
-        """Continue a call that began elsewhere. Raises CALL_NOT_FOUND, RESUME_REFUSED."""
+        """Continue a call that began elsewhere, or here: then it also goes on if its responder is lost.
+
+        Raises CALL_NOT_FOUND, RESUME_REFUSED.
+        """
         location = await _locate(hub, principal.name, frame.call_id)
         if location.resume_key_digest != digest(frame.resume.resume_key):
             raise resume_refused()
@@ -126,12 +131,23 @@ class Relay(CallDriver):
         method = hub.catalog.method(location.method)
         protocol = CallerProtocol.resuming(frame.call_id, asked, location.epoch, frame.sequence, time.monotonic())
         peer = subjects.control(location.process, frame.call_id)
-        self = cls(hub, protocol, method, principal, ready, peer=peer, binary=binary, door=door)
+        left = _left(hub, principal.name, frame.call_id)
+        route = left.kept.route if left is not None else ""
+        self = cls(hub, protocol, method, principal, ready, route=route, peer=peer, binary=binary, door=door)
         self.resumable, self._located, self._told_epoch = True, True, frame.epoch
         hub.channel.take_over(self)
+        if left is not None:
+            self.take_over(left.kept)
+            if left.lost:
+                protocol.peer_gone(location.process)
         return self
 
     # ---- from the responder
+
+    @property
+    def principal(self) -> str:
+        """Who calls."""
+        return self._principal.name
 
     @property
     def pending_bytes(self) -> int:
@@ -239,12 +255,27 @@ class Relay(CallDriver):
         self.credited()
 
     def leave(self) -> None:
-        """The client went away: what it can resume goes on, all else is cancelled."""
+        """The client went away: what it can resume goes on, or waits for it; all else is cancelled."""
+        self._keep()
         if self.resumable and self.protocol.accepted and not self.protocol.closed:
             self.protocol.detach()
             self.settle()
         else:
             self.cancel("the client went away")
+
+    def _keep(self) -> None:
+        """Keep what the call needs to go on, if the client may come back to this door."""
+        left = self.left()
+        if left is not None and self.resumable and self._told_epoch:
+            opening = left.kept.opening
+            seconds = opening.grace.ToNanoseconds() / 1e9 if opening.HasField("grace") else DEFAULT_GRACE_SECONDS
+            keeping = min(max(seconds, 0.0), MAX_GRACE_SECONDS)
+            self._hub.left.keep(self._principal.name, self.call_id, left, keeping)
+
+    def left(self) -> LeftCall | None:
+        """The call as another relay may take it over; None: it can do without, or is none that goes on."""
+        kept = self.hand_down()
+        return None if kept is None else LeftCall(kept, lost=not self.protocol.accepted or self.protocol.closed)
 
     def shut_down(self) -> None:
         """The gateway ends: what its client can resume goes on, to be asked for at another."""
@@ -345,6 +376,14 @@ def _pass_on(hub: Hub, method: MethodInfo, asked: Open, principal: Principal) ->
         if asked.HasField("grace"):
             opening.grace.CopyFrom(asked.grace)
     return opening, seconds
+
+
+def _left(hub: Hub, principal: str, call_id: str) -> LeftCall | None:
+    """What this gateway knows of a call whose client comes back, or comes while its last connection seems to live."""
+    known = hub.channel.known(call_id)
+    if isinstance(known, Relay) and known.principal == principal:
+        return known.left()
+    return hub.left.take(principal, call_id)
 
 
 async def _locate(hub: Hub, principal: str, call_id: str) -> Location:

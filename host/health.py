@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Callable
 from functools import cache
 from importlib import metadata
 
-from bus import Context
+from bus import Code, Context, RpcError, nearest
+from bus.errors import part_not_installed
 from host.supervision import Child, State
 from troupe.health.v1 import (
     Actor,
@@ -14,6 +15,8 @@ from troupe.health.v1 import (
     CheckRequest,
     CheckResponse,
     HealthService,
+    StartActorRequest,
+    StartActorResponse,
     WatchRequest,
     WatchResponse,
 )
@@ -25,17 +28,22 @@ STATES = {
     State.FAILED: ActorState.ACTOR_STATE_FAILED,
     State.DRAINING: ActorState.ACTOR_STATE_DRAINING,
     State.STOPPED: ActorState.ACTOR_STATE_STOPPED,
+    State.NOT_INSTALLED: ActorState.ACTOR_STATE_NOT_INSTALLED,
 }
 
 
 class HealthActor(HealthService):
     """Reads the supervisor's children when asked. Whoever changes them calls `changed`.
 
-    clock: the one of the children's `since`. The hub counts as started when this is made.
+    add: starts a child that rests, and gives the part that it lacks, or nothing; None while the hub stops. clock: the
+    one of the children's `since`. The hub counts as started when this is made.
     """
 
-    def __init__(self, children: dict[str, Child], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, children: dict[str, Child], add: Callable[[str], str | None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._children = children
+        self._add = add
         self._clock = clock
         self._started = time.time_ns()
         self._changed = asyncio.Event()
@@ -57,6 +65,24 @@ class HealthActor(HealthService):
             changed = self._changed
             yield WatchResponse(actors=self.actors())
             await changed.wait()
+
+    async def start_actor(self, request: StartActorRequest, ctx: Context) -> StartActorResponse:
+        """See the contract."""
+        child = self._children.get(request.name)
+        if child is None:
+            raise self._no_such(request.name)
+        lacks = self._add(child.name)
+        if lacks is None:
+            raise RpcError(Code.UNAVAILABLE, "The hub is stopping; it starts nothing.", reason="HUB_STOPPING")
+        if lacks:
+            raise part_not_installed(f"The actor {child.name}", lacks)
+        return StartActorResponse(actor=described(child, self._clock()))
+
+    def _no_such(self, name: str) -> RpcError:
+        close = nearest(name, self._children)
+        hint = f"Did you mean {' or '.join(close)}?" if close else f"There are: {', '.join(self._children)}."
+        message = f"No actor {name[:100]!r} is run by this hub ([supervisor] actors says which are). {hint}"
+        return RpcError(Code.NOT_FOUND, message, reason="ACTOR_NOT_FOUND", field="name")
 
     def actors(self) -> list[Actor]:
         """Every process as the contract has it."""
@@ -81,6 +107,7 @@ def described(child: Child, now: float) -> Actor:
         restarts=child.restarts,
         last_exit=child.last_exit,
         trouble=child.trouble,
+        part=child.part if child.state is State.NOT_INSTALLED else "",
     )
     actor.since.FromNanoseconds(time.time_ns() - int((now - child.since) * 1e9))
     return actor

@@ -21,7 +21,7 @@ from bus.errors import RpcError
 from bus.transports import Message, Subscription, Transport
 from host.settings import INSTANCE
 from host.watchdog import IDLE, Pulse
-from troupe.rpc.v1 import Heartbeat
+from troupe.rpc.v1 import Absence, Heartbeat
 
 BEAT_SECONDS = 0.5
 
@@ -53,8 +53,9 @@ class Heart:
     """Tells twice a second that this process lives, and how its engine does.
 
     services: asked at each beat for what is served; routed services with "[route]" appended. calls: for how many calls
-    are open. What is set as `state` is told at once. calls, pulse, trouble, awaits: set them where calls are counted
-    otherwise, where there is an engine, something that may not be well, or actors that are being started.
+    are open. What is set as `state` is told at once. calls, pulse, trouble, awaits, absent: set them where calls are
+    counted otherwise, where there is an engine, something that may not be well, or actors that are being started or
+    are not installed.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Heart:
         self.pulse: Callable[[], Pulse] = lambda: IDLE
         self.trouble: Callable[[], str] = str
         self.awaits: Callable[[], Iterable[str]] = tuple
+        self.absent: Callable[[], Iterable[Absence]] = tuple
         self.calls = calls
         self._transport = transport
         self._services = services
@@ -121,6 +123,7 @@ class Heart:
             calls=self.calls(),
             trouble=self.trouble()[:MAX_TROUBLE],
             awaits=list(self.awaits()),
+            absent=self.absent(),
         )
 
     def _publish(self, beat: Heartbeat) -> None:
@@ -149,6 +152,8 @@ class Seen:
     epoch: int
     trouble: str = ""
     awaits: tuple[str, ...] = ()
+    absent: tuple[tuple[str, str], ...] = ()
+    """What is not served for want of a part, as in `services`, and the part."""
 
     def serves(self, service: str, route: str = "") -> bool:
         """It takes calls of this service, under this route if it is given."""
@@ -193,7 +198,8 @@ class Roll:
 
     def heard(self, beat: Heartbeat, now: float) -> Change | None:
         """A heartbeat came; what it changes."""
-        told = tuple(beat.services), beat.epoch, beat.trouble, tuple(beat.awaits)
+        absent = tuple((service, each.part) for each in beat.absent for service in each.services)
+        told = tuple(beat.services), beat.epoch, beat.trouble, tuple(beat.awaits), absent
         seen = Seen(beat.process, beat.actor, beat.state, *told)
         before = self._seen.get(beat.process)
         self._seen[beat.process] = (seen, now)

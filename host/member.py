@@ -18,7 +18,7 @@ from host.embedded import connect
 from host.jobs import Jobs
 from host.liveness import Change, Heart, Lost, Presence
 from host.metrics import Metrics
-from host.outlook import Expectation
+from host.outlook import watch
 from host.settings import Settings
 from host.telemetry import Telemetry
 from store import store_of
@@ -61,7 +61,7 @@ class Member:
         self.channel.resolver = resolver(self.channel, method_of)
         self.presence = Presence(self.transport)
         self.presence.subscribe(self._noticed)
-        self.channel.outlook = Expectation(self.presence)
+        watch(self.channel, self.presence)
         self.blobs = Blobs(self.channel)
         interceptors = (*self.metrics.interceptors, *self.telemetry.interceptors)
         self.server = Server(self.transport, interceptors=interceptors)

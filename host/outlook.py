@@ -4,6 +4,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
+from bus.channel import Channel
 from bus.service import MethodInfo
 from host.liveness import Change, Lost, Presence, Seen
 
@@ -43,6 +44,12 @@ class Expectation:
             return True
         return None if self._unsure(heard, now) else False
 
+    def lacks(self, method: MethodInfo, route: str) -> str:
+        """The part that would serve this and is not installed, as the supervisor tells; empty: none."""
+        wanted = (method.service, f"{method.service}[{route}]")
+        told = (absence for seen in self._presence.processes.values() for absence in seen.absent)
+        return next((part for service, part in told if service in wanted), "")
+
     def _lately(self, service: str, now: float) -> bool:
         return now - self._lost.get(service, -REMEMBER_SECONDS) < REMEMBER_SECONDS
 
@@ -64,3 +71,9 @@ class Expectation:
             self._lost.move_to_end(service)
         while len(self._lost) > MAX_REMEMBERED:
             self._lost.popitem(last=False)
+
+
+def watch(channel: Channel, presence: Presence) -> None:
+    """Let a channel know by what is heard here whom its calls wait for."""
+    expectation = Expectation(presence)
+    channel.outlook, channel.lacking = expectation, expectation.lacks

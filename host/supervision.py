@@ -16,14 +16,16 @@ Things that happen go in with the time, what to do comes out. The rules, with th
 7. Where a start may be in vain (`must_serve`), a process that ends before it has ever served has failed at once; so has
    one that says it cannot serve, and one that does not serve in its time (`start_within`). Time in which it says that
    it waits for others is not counted; from when it says that it begins, it has all of its time.
+8. Whose part is not installed (`absent`) is not started, and nobody waits for it, until somebody asks for it by name.
 """
 
 import math
 import random
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from types import MappingProxyType
 
 from host.watchdog import IDLE, Pulse, Sight, Watchdog
 
@@ -58,6 +60,11 @@ class State(Enum):
     FAILED = "failed"
     DRAINING = "draining"
     STOPPED = "stopped"
+    NOT_INSTALLED = "not_installed"
+
+
+RESTING = frozenset({State.FAILED, State.STOPPED, State.NOT_INSTALLED})
+"""Nothing of it runs, and nothing will without somebody's asking."""
 
 
 @dataclass(slots=True)
@@ -85,6 +92,8 @@ class Child:
     watchdog: Watchdog | None = None
     trouble: str = ""
     """What is not right with it though it serves, as it says."""
+    part: str = ""
+    """Which it lacked when that was last looked at; empty: none."""
     ended: deque[float] = field(default_factory=deque)
     """When it ended by itself or failed to start, within the window."""
     struck: deque[float] = field(default_factory=deque)
@@ -164,8 +173,8 @@ class Budget:
 class Supervision:
     """The processes and what to do about them. Never awaits.
 
-    groups: names in the order of stopping. drain: seconds for an ordered end. start_within, must_serve: rule 7. Time is
-    any clock in seconds that only goes forward.
+    groups: names in the order of stopping. drain: seconds for an ordered end. start_within, must_serve: rule 7. absent:
+    those of them whose part is not installed, and which it is. Time is any clock in seconds that only goes forward.
     """
 
     def __init__(
@@ -177,9 +186,10 @@ class Supervision:
         drain: float,
         start_within: float = math.inf,
         must_serve: bool = False,
+        absent: Mapping[str, str] = MappingProxyType({}),
         jitter: random.Random | None = None,
     ) -> None:
-        self.children = {name: Child(name) for group in groups for name in group}
+        self.children = {name: Child(name, part=absent.get(name, "")) for group in groups for name in group}
         self._groups = [list(group) for group in groups]
         self._budget = Budget(max_restarts, window, jitter or random.Random())
         self._drain = drain
@@ -198,18 +208,25 @@ class Supervision:
     @property
     def settled(self) -> bool:
         """Nothing runs and nothing will be started, unless somebody asks."""
-        return all(child.state in (State.FAILED, State.STOPPED) for child in self.children.values())
+        return all(child.state in RESTING for child in self.children.values())
 
     def awaits(self) -> list[str]:
         """Those that are started, or started again, and do not serve yet."""
         return [name for name, child in self.children.items() if child.state in (State.STARTING, State.BACKING_OFF)]
 
+    def absent(self) -> dict[str, str]:
+        """Those that are not started for want of a part, and which it is."""
+        return {name: child.part for name, child in self.children.items() if child.state is State.NOT_INSTALLED}
+
     # ---- what happens
 
     def start(self, now: float) -> list[Effect]:
-        """Begin, with everything."""
+        """Begin, with everything that is installed."""
         self._ticked = now
-        return [effect for child in self.children.values() for effect in self._spawn(child, now)]
+        effects: list[Effect] = []
+        for child in self.children.values():
+            effects += self._enter(child, State.NOT_INSTALLED, now) if child.part else self._spawn(child, now)  # 8
+        return effects
 
     def spawned(self, name: str, pid: int, now: float) -> list[Effect]:
         """A process was started; asked to stop meanwhile, it is told now."""
@@ -294,14 +311,18 @@ class Supervision:
 
     def revive(self, now: float) -> list[Effect]:
         """Somebody has mended what was broken: start what has failed, with a new budget."""
-        effects: list[Effect] = []
-        for child in self.children.values():
-            if child.state is State.FAILED and self._stopping is None:
-                child.ended.clear()
-                child.struck.clear()
-                child.doomed = ""
-                effects += self._spawn(child, now)
-        return effects
+        failed = [child.name for child in self.children.values() if child.state is State.FAILED]
+        return [effect for name in failed for effect in self.add(name, now)]
+
+    def add(self, name: str, now: float) -> list[Effect]:
+        """Start one whose part is there now, or whose fault is mended, with a new budget; any other is left alone."""
+        child = self.children[name]
+        if child.state not in (State.FAILED, State.NOT_INSTALLED) or self._stopping is not None:
+            return []
+        child.ended.clear()
+        child.struck.clear()
+        child.doomed = child.part = ""
+        return self._spawn(child, now)
 
     def stop(self, now: float) -> list[Effect]:
         """End everything; asked a second time, at once."""

@@ -1,7 +1,8 @@
 """Runs a whole hub on this machine: bus, gateway and each actor in a process of its own, started again if it ends.
 
 What is decided is in host/supervision.py; here it is done. SIGTERM and SIGINT stop the hub, a second one stops it at
-once, SIGUSR1 starts what has failed once more. What the processes print lies in `<home>/logs`, of bounded size.
+once, SIGUSR1 starts what has failed, or lacked its part, once more. What the processes print lies in `<home>/logs`, of
+bounded size.
 """
 
 import asyncio
@@ -12,8 +13,9 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import structlog
 
@@ -27,9 +29,10 @@ from host.liveness import DisconnectRelay, Presence, ends_with
 from host.log import RotatingFile, configure
 from host.member import Member
 from host.output import Output
+from host.parts import Parts, absences, lacking
 from host.running import AlreadyRunning, Running, held, record
 from host.settings import INSTANCE, Settings, hand_down
-from host.supervision import Child, State, Supervision
+from host.supervision import RESTING, Child, State, Supervision
 from troupe.health.v1 import Actor, HealthService
 from troupe.rpc.v1 import Heartbeat
 
@@ -58,13 +61,15 @@ class Addresses:
     """Where a hub is reached, and how its processes are.
 
     doors: host and port of each, by name: "127.0.0.1:8080". bus: without credentials. states: of each process, by name:
-    "serving" as a rule, else "starting", "backing_off" or "failed".
+    "serving" as a rule, else "starting", "backing_off", "failed" or "not_installed". lacking: the part that each of the
+    last lacks.
     """
 
     doors: Mapping[str, str]
     bus: str
     home: Path
     states: Mapping[str, str]
+    lacking: Mapping[str, str] = field(default_factory=dict)
 
     def record(self) -> Running:
         """What others in this home find."""
@@ -84,6 +89,7 @@ async def run(
     settings: Settings,
     actors: registry.Registry,
     *,
+    parts: Parts = MappingProxyType({}),
     doors: Sequence[Door],
     ready: Callable[[Addresses], None],
     changed: Callable[[Child], None] = lambda _: None,
@@ -91,7 +97,8 @@ async def run(
 ) -> int:
     """Run a hub until it is told to stop; 0 if it ended in order.
 
-    actors: the company, of which the settings may choose. doors: the gateway's, as the settings have them. ready:
+    actors: the company, of which the settings may choose. parts: what some of them need; those whose part is not
+    installed are not started, and say so. doors: the gateway's, as the settings have them. ready:
     called once, when the gateway and the actors serve or have failed. changed: called with each process whose state has
     changed, the NATS server ("nats") among them. stopping: called when the hub begins to stop, with how many calls run.
     Prints nothing; logs into the home. Raises AlreadyRunning, ServerError, HubFailed, UnknownActor, SettingsError,
@@ -114,7 +121,7 @@ async def run(
         for door in doors:
             settings = settings.changed(door.name, port=door.port)
         supervisor = Supervisor(
-            settings, commands, doors=doors, server=server, ready=ready, changed=changed, stopping=stopping
+            settings, commands, parts=parts, doors=doors, server=server, ready=ready, changed=changed, stopping=stopping
         )
         record(settings.home, supervisor.addresses().record())
         return await supervisor.run(process.stop_requested(again=supervisor.stop_now))
@@ -162,7 +169,7 @@ class Supervisor:
     """Does what Supervision decides.
 
     commands: what to run, by name; "gateway", if there is one, is stopped first. doors: where it listens. server: the
-    bus if it is looked after here, started by the caller. ready, changed, stopping: see `run`.
+    bus if it is looked after here, started by the caller. parts, ready, changed, stopping: see `run`.
     """
 
     def __init__(
@@ -170,6 +177,7 @@ class Supervisor:
         settings: Settings,
         commands: Mapping[str, Sequence[str]],
         *,
+        parts: Parts = MappingProxyType({}),
         doors: Sequence[Door] = (),
         server: EmbeddedServer | None = None,
         ready: Callable[[Addresses], None],
@@ -185,7 +193,9 @@ class Supervisor:
             max_restarts=own.max_restarts,
             window=own.restart_window_seconds,
             drain=own.drain_seconds,
+            absent={name: part for name in commands if (part := lacking(name, parts))},
         )
+        self._parts = parts
         self._commands = commands
         self._doors = doors
         self._ready: Callable[[Addresses], None] | None = ready
@@ -233,8 +243,9 @@ class Supervisor:
         self._driver.failure.add_done_callback(self._watched)
         self._presence = self._member.presence
         stack.callback(self._presence.listen(self._heard))
-        self._health = HealthActor(self.supervision.children)
+        self._health = HealthActor(self.supervision.children, self._add)
         self._member.heart.awaits = self.supervision.awaits
+        self._member.heart.absent = lambda: absences(self.supervision.absent(), self._parts)
         await self._member.serve(self._health, HealthService.INFO)
         await self._member.ready()
         stack.push_async_callback(self._member.drain, LEAVE_SECONDS)
@@ -271,6 +282,17 @@ class Supervisor:
 
     def _revive(self) -> None:
         self._driver.do(self.supervision.revive(time.monotonic()))
+        for name in self.supervision.absent():
+            self._add(name)
+
+    def _add(self, name: str) -> str | None:
+        """Start an actor that rests; the part that it still lacks, empty where it lacks none. None: too late."""
+        if self.supervision.stopping:
+            return None
+        part = lacking(name, self._parts)
+        if not part:
+            self._driver.do(self.supervision.add(name, time.monotonic()))
+        return part
 
     async def _trim(self) -> None:
         """Keep the logs bounded."""
@@ -312,7 +334,7 @@ class Supervisor:
         if self._ready_at is None:
             self._ready_at = time.monotonic() + READY_SECONDS
             self._begin(self._ready_without())
-        settled = all(child.state in (State.SERVING, State.FAILED) for child in children.values())
+        settled = all(child.state is State.SERVING or child.state in RESTING for child in children.values())
         if settled or time.monotonic() >= self._ready_at:
             ready, self._ready = self._ready, None
             ready(self.addresses())
@@ -331,6 +353,7 @@ class Supervisor:
             bus,
             self.settings.home,
             states,
+            self.supervision.absent(),
         )
 
     # ---- what is done

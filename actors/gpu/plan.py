@@ -20,7 +20,8 @@ class Step:
     """What becomes of one place that is wanted.
 
     shares: where it is to lie; empty: nowhere as things are. placed: now. victims: whom that costs; revoke: now.
-    leaving: names of those whose memory it waits for. at: when it will have its place; None: not known.
+    leaving: names of those whose memory it waits for. own: another process of its name has the memory. at: when it
+    will have its place; None: not known.
     """
 
     unit: Unit
@@ -29,6 +30,7 @@ class Step:
     victims: Sequence[Victim] = ()
     revoke: bool = False
     leaving: Sequence[str] = ()
+    own: bool = False
     at: float | None = None
     load_seconds: float = 0.0
 
@@ -77,7 +79,7 @@ class Planner:
             return self._take(unit, shares, leaving=[lease.name for lease in leaving], at=at)
         found = self._victims(unit, need)
         if found is None:
-            return Step(unit)
+            return Step(unit, own=any(lease.name == unit.work.name for lease in self._movable))
         shares, victims = found
         revoke = all(one.allowed(self._now) for one in victims)
         self._movable = [lease for lease in self._movable if all(one.lease is not lease for one in victims)]
@@ -104,7 +106,7 @@ class Planner:
         load_seconds = self._usage.load_seconds(unit.work, max(shares.values()))
         later = self._now if at is None else at + load_seconds
         self._planned.append(Victim(unit.work.name, shares, Tier.LATER, later, 0.0))
-        return Step(unit, shares, placed, victims, revoke, leaving, at, load_seconds)
+        return Step(unit, shares, placed, victims, revoke, leaving, at=at, load_seconds=load_seconds)
 
     def _victims(self, unit: Unit, need: Need) -> tuple[Shares, list[Victim]] | None:
         """The place that costs least, with its victims; never a lease of the same name."""

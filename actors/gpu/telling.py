@@ -61,6 +61,8 @@ def _why(step: Step | None) -> str:
         return f"Waits for {names} to {'give back their memory' if step.revoke else 'have a moment'}."
     if step.leaving:
         return f"Waits for the memory of {joined(sorted(set(step.leaving)))}."
+    if step.own:
+        return "Another process of this work has the memory."
     return "Waits for those that are ahead." if step.shares else "Others use the memory, or it is pinned."
 
 

@@ -61,7 +61,8 @@ def victim(lease: Lease, entry: Entry, usage: Usage, load_seconds: float, now: f
     elif not lease.work.preemptible and not lease.busy(now):
         keeps = URGENCY[entry.priority].keeps if lease.priority < entry.priority else 0.0
         tier, at = Tier.IDLE, min(lease.idle_since() + keeps, patient_until)
-    if lease.state is State.READY and not overdue and entry.priority is not Priority.VOICE:
+    # Whose callers have not come yet has been loaded for nothing if it goes now, whoever wants it to.
+    if lease.state is State.READY and (lease.demands or not (overdue or entry.priority is Priority.VOICE)):
         began = lease.since if lease.loaded_at is None else lease.loaded_at
         at = max(at, began + min(RESIDENCY_SECONDS, RESIDENCY_PER_LOAD * reload_seconds))
     return Victim(lease.name, lease.shares, tier, at, usage.value(lease, now), lease)

@@ -202,7 +202,7 @@ class Family(FamilyService, Generic[Known]):
 
     async def name_models(self, request: NameModelsRequest, ctx: Context) -> NameModelsResponse:
         """See the contract."""
-        self._names.withhold(request.withheld)
+        self._names.tell(request.withheld, {each.model: each.names for each in request.others})
         return NameModelsResponse()
 
     async def attend_model(self, request: AttendModelRequest, ctx: Context) -> AttendModelResponse:

@@ -1,7 +1,7 @@
 """Under which names a family's models are served: decided by the front of all models, followed by their processes."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from bus.errors import shutting_down
 
@@ -12,24 +12,26 @@ def qualified(family: str, model: str) -> str:
 
 
 class Names:
-    """What a family was told about bare names, and what the processes of its models have made of it."""
+    """What a family was told about its models' names, and what the processes of these have made of it."""
 
     def __init__(self, family: str) -> None:
         self._family = family
         self._withheld: frozenset[str] | None = None
+        self._others: Mapping[str, tuple[str, ...]] = {}
         self._served: dict[str, tuple[str, ...]] = {}
         self._changed = asyncio.Event()
         self._closed = False
 
-    def withhold(self, models: Collection[str]) -> None:
-        """These models may not be called by their bare name, all others may."""
-        self._withheld = frozenset(models)
+    def tell(self, withheld: Collection[str], others: Mapping[str, Sequence[str]] | None = None) -> None:
+        """These models may not be called by their bare name, all others may; `others` are further names, by model."""
+        self._withheld = frozenset(withheld)
+        self._others = {model: tuple(names) for model, names in (others or {}).items()}
         self._notify()
 
     def wanted(self, model: str) -> tuple[str, ...]:
         """Names under which a model should be served; the qualified one first."""
         bare = self._withheld is not None and model not in self._withheld
-        return (qualified(self._family, model), *((model,) if bare else ()))
+        return (qualified(self._family, model), *((model,) if bare else ()), *self._others.get(model, ()))
 
     def served(self, model: str) -> tuple[str, ...]:
         """Names under which it is served, as its process said last."""

@@ -12,8 +12,10 @@ import structlog
 
 from actors.model.needs import work_of
 from actors.model.stage_watch import StageWatch, machine_of
+from actors.models.absent import lacking_families, of_absent
 from actors.models.coming import reworded, weights_of
 from actors.models.directory import Directory, family_unavailable
+from actors.models.naming import Naming
 from actors.models.placing import Placing
 from actors.models.suitability import check_method
 from bus import Code, Context, RpcError
@@ -21,11 +23,14 @@ from bus.channel import Channel
 from bus.transports import Transport
 from host.liveness import BEAT_SECONDS, Change, Lost, Presence
 from host.settings import Settings
+from store import Tables, store_of
 from troupe.family import v1 as families
 from troupe.gpu.v1 import GpuServiceClient, Work
 from troupe.model.v1 import (
     GetModelRequest,
     GetModelResponse,
+    ListAliasesRequest,
+    ListAliasesResponse,
     ListModelsRequest,
     ListModelsResponse,
     LoadModelRequest,
@@ -33,8 +38,18 @@ from troupe.model.v1 import (
     Model,
     ModelService,
     ModelState,
+    PinModelRequest,
+    PinModelResponse,
+    RemoveAliasRequest,
+    RemoveAliasResponse,
+    RollbackAliasRequest,
+    RollbackAliasResponse,
+    SetAliasRequest,
+    SetAliasResponse,
     UnloadModelRequest,
     UnloadModelResponse,
+    UnpinModelRequest,
+    UnpinModelResponse,
 )
 from troupe.weights.v1 import WeightsService
 
@@ -68,10 +83,15 @@ class ModelsActor(ModelService):
         channel: Channel,
         transport: Transport,
         hub_settings: Settings | None = None,
+        table: Tables | None = None,
         *,
         patience: float = BEAT_SECONDS * 1.1,
     ) -> None:
-        """hub_settings: whose [models] says the default and the aliases. patience: seconds until all were heard."""
+        """hub_settings: whose [models] says the default and the aliases that stay.
+
+        table: where other names and pins are kept; the transport's bus, unless given. patience: seconds until all were
+        heard.
+        """
         self._patience = patience
         self._settings = settings
         self._channel = channel
@@ -85,7 +105,9 @@ class ModelsActor(ModelService):
         chosen = names.aliases.get(names.default, names.default)
         self._directory = Directory(settings.families, _defaults(chosen), names.aliases)
         self._following: dict[str, asyncio.Task[None]] = {}
-        self._told: dict[str, tuple[str, ...]] = {}
+        self._told: dict[str, families.NameModelsRequest] = {}
+        tables = table or store_of(transport).table
+        self._given = Naming(self._directory, tables, channel, self._presence, self._tell_names)
         self._naming = asyncio.Lock()
         self._heard = asyncio.Event()
 
@@ -93,6 +115,7 @@ class ModelsActor(ModelService):
         """Find the families; those that answer are known when this returns."""
         self._stage = StageWatch(self._hub_settings, self._presence, self._machine)
         self._presence.subscribe(self._noticed)
+        await self._given.__aenter__()
         await self._presence.start()
         for family in self._settings.families:
             self._meet(family)
@@ -101,6 +124,7 @@ class ModelsActor(ModelService):
 
     async def stop(self) -> None:
         """Follow nobody any more."""
+        await self._given.__aexit__()
         following, self._following = list(self._following.values()), {}
         for task in following:
             task.cancel()
@@ -121,7 +145,7 @@ class ModelsActor(ModelService):
     async def get_model(self, request: GetModelRequest, ctx: Context) -> GetModelResponse:
         """See the contract."""
         await self._refresh()
-        return GetModelResponse(model=self._directory.shown(*self._directory.find(request.name)))
+        return GetModelResponse(model=self._directory.shown(*self._found(request.name)))
 
     async def load_model(self, request: LoadModelRequest, ctx: Context) -> AsyncIterator[LoadModelResponse]:
         """See the contract."""
@@ -169,6 +193,40 @@ class ModelsActor(ModelService):
             raise _of_family(family, error) from error
         return UnloadModelResponse()
 
+    # ---- other names, and pins
+
+    async def set_alias(self, request: SetAliasRequest, ctx: Context) -> SetAliasResponse:
+        """See the contract."""
+        family, model = await self._find(request.model)
+        alias = await self._given.set_alias(request.alias, family, model.name, ctx.principal)
+        return SetAliasResponse(alias=alias)
+
+    async def remove_alias(self, request: RemoveAliasRequest, ctx: Context) -> RemoveAliasResponse:
+        """See the contract."""
+        await self._given.remove_alias(request.alias)
+        return RemoveAliasResponse()
+
+    async def list_aliases(self, request: ListAliasesRequest, ctx: Context) -> ListAliasesResponse:
+        """See the contract."""
+        return ListAliasesResponse(aliases=await self._given.aliases())
+
+    async def rollback_alias(self, request: RollbackAliasRequest, ctx: Context) -> RollbackAliasResponse:
+        """See the contract."""
+        return RollbackAliasResponse(alias=await self._given.roll_back(request.alias, request.version))
+
+    async def pin_model(self, request: PinModelRequest, ctx: Context) -> PinModelResponse:
+        """See the contract."""
+        return PinModelResponse(model=await self._pin(request.name, ctx, pinned=True))
+
+    async def unpin_model(self, request: UnpinModelRequest, ctx: Context) -> UnpinModelResponse:
+        """See the contract."""
+        return UnpinModelResponse(model=await self._pin(request.name, ctx, pinned=False))
+
+    async def _pin(self, name: str, ctx: Context, *, pinned: bool) -> Model:
+        family, model = await self._find(name)
+        await self._given.pin(family, model.name, ctx.principal, pinned=pinned)
+        return self._directory.shown(family, model)
+
     # ---- what there is
 
     async def _find(self, name: str) -> tuple[str, Model]:
@@ -176,7 +234,14 @@ class ModelsActor(ModelService):
             return self._directory.find(name)
         except RpcError:
             await self._refresh()  # it may have come a moment ago
+            return self._found(name)
+
+    def _found(self, name: str) -> tuple[str, Model]:
+        """As the directory finds it; where its family is not installed, that is what is said."""
+        try:
             return self._directory.find(name)
+        except RpcError as error:
+            raise of_absent(error, name, lacking_families(self._presence.processes.values())) from error
 
     async def _find_or_coming(self, name: str, method: str) -> tuple[str, Model]:
         """As `_find`; a model that the hub fetches is UNAVAILABLE (MODEL_BEING_FETCHED) until it is there.
@@ -240,6 +305,7 @@ class ModelsActor(ModelService):
                     if change.whole:
                         self._told.pop(family, None)  # it may have been started anew
                     self._directory.change(family, change)
+                    self._given.followed()
                     await self._tell_names()
             except RpcError as error:
                 self._directory.lost(family, _why(family, error))
@@ -259,16 +325,20 @@ class ModelsActor(ModelService):
             await asyncio.gather(*(self._tell(family) for family in self._directory.families))
 
     async def _tell(self, family: str) -> None:
-        withheld = tuple(self._directory.withheld(family))
-        if self._directory.away(family) or self._told.get(family) == withheld:
+        names = self._directory.other_names(family)
+        request = families.NameModelsRequest(
+            family=family,
+            withheld=self._directory.withheld(family),
+            others=[families.OtherNames(model=model, names=others) for model, others in sorted(names.items())],
+        )
+        if self._directory.away(family) or self._told.get(family) == request:
             return
         try:
-            request = families.NameModelsRequest(family=family, withheld=withheld)
             await self._client.name_models(request, timeout=LIST_SECONDS)
         except RpcError as error:
             log.warning("family.unnamed", family=family, error=error.message)
         else:
-            self._told[family] = withheld
+            self._told[family] = request
 
 
 def _defaults(chosen: str) -> dict[str, Sequence[str]]:

@@ -33,7 +33,7 @@ class Directory:
 
     first: families in the order of their claim on bare names; others follow by name. defaults: for each service the
     models that may answer who names none; the first one that is there and can be used does; the first service's one is
-    also called DEFAULT. aliases: other names of models, which win over models that are called so.
+    also called DEFAULT. aliases: other names of models, fixed; they win over models that are called so.
     """
 
     def __init__(
@@ -44,7 +44,9 @@ class Directory:
     ) -> None:
         self._first = list(first)
         self._defaults = defaults or {}
-        self._aliases = aliases or {}
+        self._fixed = dict(aliases or {})
+        self._aliases: Mapping[str, str] = self._fixed
+        self._pinned: AbstractSet[str] = frozenset()
         self._families: dict[str, _Family] = {}
 
     @property
@@ -89,11 +91,49 @@ class Directory:
         """A family does not answer now; `why` is a sentence."""
         self._families.setdefault(family, _Family()).away = why
 
+    @property
+    def aliases(self) -> Mapping[str, str]:
+        """Other names, and which model each means; the fixed ones among them."""
+        return self._aliases
+
+    def rename(self, aliases: Mapping[str, str]) -> None:
+        """These are all other names, beside the fixed ones, which win."""
+        self._aliases = {**aliases, **self._fixed}
+
+    @property
+    def fixed(self) -> Mapping[str, str]:
+        """The aliases that cannot change."""
+        return self._fixed
+
+    def pin(self, models: Iterable[str]) -> None:
+        """These are all models that are pinned, by qualified name."""
+        self._pinned = frozenset(models)
+
     def withheld(self, family: str) -> list[str]:
-        """Models of a family whose bare name is an earlier family's."""
-        before = self.families[: self.families.index(family)]
-        taken = {name for earlier in before for name in self._families[earlier].models}
-        return sorted(taken & self._families[family].models.keys())
+        """Models of a family whose bare name means another: an earlier family's, or that of an alias."""
+        return sorted(name for name in self._families[family].models if self._called(family, name) != name)
+
+    def other_names(self, family: str) -> dict[str, list[str]]:
+        """Aliases of a family's models, by model."""
+        found: dict[str, list[str]] = {}
+        for alias, name in sorted(self._aliases.items()):
+            target = self._target(name)
+            if target is not None and target[0] == family and alias != target[1]:
+                found.setdefault(target[1], []).append(alias)
+        return found
+
+    def follows(self, alias: str) -> bool:
+        """Whether of the models that serve exactly the one that an alias means is served under it."""
+        target = self._target(self._aliases[alias]) if alias in self._aliases else None
+        return all(
+            (alias in model.served_names) == ((family, model.name) == target)
+            for family, model in self._all()
+            if model.state == ModelState.MODEL_STATE_READY and not self.away(family)
+        )
+
+    def is_model(self, name: str) -> bool:
+        """Whether a model has this name, bare or qualified, whatever aliases say."""
+        return self._target(name) is not None
 
     def listed(self, service: str = "") -> list[Model]:
         """All models as callers see them, by name; only those that offer a service or method, if one is given."""
@@ -109,7 +149,8 @@ class Directory:
             if _offers(model, service) and model.state != ModelState.MODEL_STATE_FAILED:
                 called = self._called(family, model.name)
                 usable |= {called: called, qualified(family, model.name): called}
-        return next((usable[name] for name in self._defaults.get(service, ()) if name in usable), "")
+        wanted = [self._aliases.get(name, name) for name in self._defaults.get(service, ())]
+        return next((usable[name] for name in wanted if name in usable), "")
 
     def shown(self, family: str, model: Model) -> Model:
         """A family's model as callers see it."""
@@ -123,7 +164,8 @@ class Directory:
         owner = self._owner(model.name)
         shown.name = self._called(family, model.name)
         shown.default = shown.name in defaults
-        shown.aliases.extend(sorted(alias for alias, named in self._aliases.items() if self._is(family, model, named)))
+        shown.aliases.extend(alias for alias in sorted(self._aliases) if self._means(alias, family, model.name))
+        shown.pinned = shown.qualified_name in self._pinned
         shown.note = " ".join(filter(None, [model.note, self._clash(family, model.name, owner)]))
         away = self._families[family].away
         if away:
@@ -138,22 +180,26 @@ class Directory:
         family has not said yet what it has.
         """
         name = self._meant(name)
-        family, _, rest = name.partition("/")
-        if family in self._families and rest in self._families[family].models:
-            return family, self._families[family].models[rest]
-        for known in self.families:
-            if name in self._families[known].models:
-                return known, self._families[known].models[name]
+        target = self._target(name)
+        if target is not None:
+            return target[0], self._families[target[0]].models[target[1]]
         self._check_heard()
         raise self._not_found(name)
+
+    def _target(self, name: str) -> tuple[str, str] | None:
+        """Family and name of the model that a name means which is no alias; None: there is none."""
+        family, _, rest = name.partition("/")
+        if family in self._families and rest in self._families[family].models:
+            return family, rest
+        return next(((known, name) for known in self.families if name in self._families[known].models), None)
 
     def _meant(self, name: str) -> str:
         if name in self._aliases:
             return self._aliases[name]
         return (self.default(next(iter(self._defaults), "")) or name) if name == DEFAULT else name
 
-    def _is(self, family: str, model: Model, name: str) -> bool:
-        return name in (self._called(family, model.name), qualified(family, model.name))
+    def _means(self, alias: str, family: str, name: str) -> bool:
+        return self._target(self._aliases[alias]) == (family, name)
 
     def check_offers(self, family: str, model: Model, method: str) -> None:
         """Raises as `check_offered`, for a model that says what it offers."""
@@ -177,13 +223,16 @@ class Directory:
 
     def _called(self, family: str, name: str) -> str:
         """The name that callers use of a family's model."""
-        return name if self._owner(name) == family else qualified(family, name)
+        taken = name in self._aliases and not self._means(name, family, name)
+        return name if self._owner(name) == family and not taken else qualified(family, name)
 
     def _owner(self, name: str) -> str:
         """The family whose model a bare name means."""
         return next(family for family in self.families if name in self._families[family].models)
 
     def _clash(self, family: str, name: str, owner: str) -> str:
+        if name in self._aliases and not self._means(name, family, name):
+            return f"{name} is an alias of {self._aliases[name]}; this one is called by its full name."
         others = [each for each in self.families if each != family and name in self._families[each].models]
         if not others:
             return ""

@@ -1,5 +1,8 @@
 """GET /v1/models and GET /v1/models/{id}."""
 
+from collections.abc import Mapping
+from typing import Literal
+
 from gateway.http.exchange import Exchange
 from gateway.http.stream import unless_gone
 from gateway.openai.responses import ModelList, ModelOut
@@ -8,7 +11,13 @@ from troupe.model.v1 import GetModelRequest, ListModelsRequest, Model, ModelServ
 LIST_SECONDS = 10.0
 
 UNUSABLE = frozenset({ModelState.MODEL_STATE_FAILED})
-FAILED = ModelState.MODEL_STATE_FAILED
+Status = Literal["loaded", "loading", "available", "unavailable"]
+STATUSES: Mapping[ModelState, Status] = {
+    ModelState.MODEL_STATE_READY: "loaded",
+    ModelState.MODEL_STATE_LOADING: "loading",
+    ModelState.MODEL_STATE_UNAVAILABLE: "unavailable",
+}
+"""All others are "available": the first call loads them."""
 
 
 async def list_models(exchange: Exchange) -> None:
@@ -20,7 +29,8 @@ async def list_models(exchange: Exchange) -> None:
     names = exchange.hub.names
     default = names.default
     shown = [_model(name, model, default) for name, model in usable.items()]
-    for alias, name in names.aliases.items():
+    aliases = {alias: model.name for model in usable.values() for alias in model.aliases} | names.aliases
+    for alias, name in aliases.items():
         if name in usable and alias not in usable:
             shown.append(_model(alias, usable[name], default))
     await exchange.answer(ModelList(data=shown))
@@ -44,4 +54,5 @@ def _model(name: str, model: Model, default: str) -> ModelOut:
         context_length=model.context_tokens or None,
         default=model.name == default,
         alias_of=model.name if name != model.name else None,
+        status=STATUSES.get(model.state, "available"),
     )

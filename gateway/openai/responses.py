@@ -206,9 +206,10 @@ class EmbeddingList(Struct, kw_only=True, frozen=True):
 
 
 class ModelOut(Struct, kw_only=True, frozen=True):
-    """A model or an alias. created: when its file was last changed, seconds since 1970. The last three are Troupe's.
+    """A model or an alias. created: when its file was last changed, seconds since 1970. The last four are Troupe's.
 
-    context_length: tokens that one call may use. default: it answers where no model is named.
+    context_length: tokens that one call may use. default: it answers where no model is named. status: whether a call
+    waits: "available" is loaded by the first call, "unavailable" is a model whose family is away.
     """
 
     id: str
@@ -217,6 +218,7 @@ class ModelOut(Struct, kw_only=True, frozen=True):
     context_length: int | None = None
     default: bool = False
     alias_of: str | None = None
+    status: Literal["loaded", "loading", "available", "unavailable"] = "available"
     object: Literal["model"] = "model"
 
 

@@ -7,7 +7,7 @@ import asyncio
 import importlib
 import sys
 
-QUICK = ("token_path", "audio", "connections", "resume", "cancel", "blobs")
+QUICK = ("token_path", "audio", "connections", "resume", "cancel", "blobs", "stage")
 LONG = ("proxies", "engine", "soak")
 
 

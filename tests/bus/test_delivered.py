@@ -79,6 +79,32 @@ def test_request_and_answer_count_together() -> None:
         delivered.appended_to(b"x" * (MAX_MESSAGE - 1000))
 
 
+@given(st.lists(st.one_of(st.none(), st.text(max_size=50)), max_size=30), st.integers(0, 31), st.booleans())
+def test_who_comes_back_has_no_more_than_it_says(words: list[str | None], after: int, pack: bool) -> None:
+    delivered = Delivered(FIELD)
+    for last, word in enumerate(words, 1):
+        delivered.take(Pieces([TOLD if word is None else said(word)[0]], last))
+        if pack:
+            delivered.appended_to(b"")
+    left = [word for word in words[:after] if word is not None]
+    assert delivered.cut(after) == bool(left)
+    assert read(delivered.appended_to(asked()))[1:] == left
+    delivered.take(Pieces(said("again"), after + 1))
+    assert read(delivered.appended_to(asked()))[1:] == [*left, "again"]
+
+
+def test_who_comes_back_within_a_message_cannot_go_on() -> None:
+    for after in range(8):
+        delivered, outgoing = Delivered(FIELD), Outgoing(64)
+        outgoing.push(said("first")[0])
+        outgoing.push(said("x" * (3 * MAX_PIECE))[0])  # four pieces
+        outgoing.push(said("y" * (2 * MAX_PIECE))[0])  # three, of which the last is missing
+        while (pieces := outgoing.take()) is not None and pieces.last < 8:
+            delivered.take(pieces)
+        delivered.cut(after)
+        assert bool(delivered.obstacle) == (after in (2, 3, 4, 6, 7))
+
+
 def test_progress_is_no_answer() -> None:
     assert not answers(Pieces([TOLD, TOLD], 2))
     assert answers(Pieces([TOLD, *said("a")], 2))

@@ -118,6 +118,28 @@ def test_2b_what_nobody_of_the_hub_serves_is_not_waited_for(told: bool) -> None:
     assert verdict.error.message.startswith("No actor of this hub serves SayService.")
 
 
+@pytest.mark.parametrize("expected", [False, None])
+def test_2b_what_stands_on_a_part_that_is_not_installed_is_refused_with_the_command(expected: bool | None) -> None:
+    verdict = Waiting(method(), "").refused(nobody(), Standing(expected=expected, lacks="voice"), 0.0)
+    assert isinstance(verdict, GiveUp)
+    error = verdict.error
+    assert (error.code, error.reason, error.metadata) == (
+        Code.FAILED_PRECONDITION,
+        "PART_NOT_INSTALLED",
+        {"part": "voice"},
+    )
+    assert error.message.startswith("SayService needs the part voice")
+    assert "`troupe add voice`" in error.message
+
+
+def test_2b_somebody_else_who_may_come_is_waited_for_and_then_the_part_is_named() -> None:
+    standing = Standing(expected=True, lacks="voice")
+    borne, _, verdict = waited(Waiting(method(), "", luck=lambda: 0.5), standing)
+    assert borne == pytest.approx(BLIND_SECONDS, abs=0.05)
+    assert isinstance(verdict, GiveUp)
+    assert verdict.error.reason == "PART_NOT_INSTALLED"
+
+
 def test_2b_who_drains_is_there_whatever_is_known() -> None:
     assert isinstance(Waiting(method(), "").refused(shutting_down(), Standing(expected=False), 0.0), Again)
 

@@ -11,7 +11,8 @@ from threading import Thread
 import pytest
 
 from cli import checks
-from cli.checks import Finding, State
+from cli.card import Cards
+from cli.finding import Finding, State
 from gateway.settings import load
 
 
@@ -52,7 +53,8 @@ def test_a_missing_server_is_told_with_the_command(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("script", "state", "words"),
     [
-        ("echo 0.3.36", State.OK, "0.3.36"),
+        ("echo 0.3.36 0", State.OK, "0.3.36, on the processor"),
+        ("echo 0.3.36 1", State.OK, "0.3.36, compiled for a card, and there is none"),
         ("echo \"ModuleNotFoundError: No module named 'llama_cpp'\" >&2; exit 1", State.WRONG, "not installed"),
         ("kill -ILL $$", State.WRONG, "exit status -4"),
     ],
@@ -63,6 +65,23 @@ def test_the_engine_is_there_or_missing_or_does_not_fit_the_processor(
     monkeypatch.setattr(sys, "executable", str(program(tmp_path, "python", script)))
     found = checks.engine()
     assert (found.state, words in found.detail, bool(found.remedy)) == (state, True, state is State.WRONG)
+
+
+CARD = Cards(("RTX 4080",), ("8.9",), "12.6")
+
+
+@pytest.mark.parametrize(
+    ("offloads", "state", "words"),
+    [("1", State.OK, "layers go to RTX 4080"), ("0", State.POOR, "so that RTX 4080 lies idle")],
+)
+def test_an_engine_says_whether_it_uses_the_card(
+    offloads: str, state: State, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(program(tmp_path, "python", f"echo 0.3.36 {offloads}")))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = checks.engine(CARD)
+    assert (found.state, words in found.detail) == (state, True)
+    assert found.remedy == ("" if state is State.OK else "troupe add llama --again")
 
 
 def test_a_home_that_is_not_there_will_be_made(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from cli import doctor
 from cli.__main__ import main
-from cli.checks import Finding, State
+from cli.finding import Finding, State
 
 FINE = Finding("Python", State.OK, "3.12.1")
 MISSING = Finding("llama.cpp", State.WRONG, "not there", "pip install it")

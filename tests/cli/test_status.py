@@ -101,3 +101,12 @@ def test_a_family_or_a_supervisor_that_does_not_answer_and_trouble_are_no_succes
     assert not Status("h", None, [TINY]).serves
     assert Status("h", None, [TINY], unsupervised=True).serves
     assert Status("h", health(SERVING), None, modelless=True).serves
+
+
+def test_what_is_not_installed_is_told_with_its_command_and_is_no_failure(tmp_path: Path) -> None:
+    absent = actor("voice", ActorState.ACTOR_STATE_NOT_INSTALLED, 3, part="voice")
+    status = Status("hub:1", health(SERVING, absent), [TINY])
+    said = told(status, None, load(None, {"TROUPE_HOME": str(tmp_path)}), NOW)
+    line = next(line for line in said if line.startswith("voice"))
+    assert ("not installed" in line, "`troupe add voice` installs it" in line) == (True, True)
+    assert status.serves

@@ -47,6 +47,13 @@ def test_a_process_that_does_not_serve_is_told_with_its_log() -> None:
     assert "echo does not" not in said
 
 
+def test_a_process_that_is_not_installed_is_told_with_its_command() -> None:
+    here = Addresses(HERE.doors, HERE.bus, HERE.home, {"song": "not_installed"}, {"song": "voice"})
+    said = "\n".join(greeting(here, keys=False, command="troupe"))
+    assert "song is not installed; `troupe add voice` installs and starts it" in said
+    assert "why is in" not in said
+
+
 def test_the_body_that_it_shows_is_json() -> None:
     line = next(line for line in greeting(HERE, keys=True, command="troupe") if " -d '" in line)
     assert json.loads(line.partition("'")[2].rstrip("'"))["model"] == "troupe-tiny"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cli import checks, wsl
-from cli.checks import Finding, State
+from cli.finding import Finding, State
 from cli.wsl import Wsl
 
 KERNEL_2 = "5.15.167.4-microsoft-standard-WSL2"

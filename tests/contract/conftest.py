@@ -54,7 +54,7 @@ class Gate:
         locations = RememberedLocations(await TableLocations.open(store_of(self.transport)))
         self._stack.push_async_callback(locations.close)
         access, limits = Access(settings.auth), Limits(settings.limits)
-        hub = Hub(settings, self.transport, channel, Catalog(), access, limits, locations)
+        hub = self.hub = Hub(settings, self.transport, channel, Catalog(), access, limits, locations)
         self._rpc = GrpcServer(hub)
         await self._rpc.start()
         self._stack.push_async_callback(self._rpc.stop, 0.1)

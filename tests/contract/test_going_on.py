@@ -142,3 +142,95 @@ async def test_no_client_says_what_was_delivered(town: Any) -> None:
 def resuming(call_id: str, epoch: int, after: int) -> Frame:
     resume = Resume(after=after, resume_key=KEY, granted=COUNT + 50)
     return Frame(call_id=call_id, epoch=epoch, sequence=1, resume=resume)
+
+
+async def begun(socket: Any, count: int) -> tuple[int, int, list[bytes]]:
+    """The epoch of a call that is opened, the number of the last piece, and so many of its payloads."""
+    await socket.send(opening("c"))
+    frame, payloads = Frame(), list[bytes]()
+    while len(payloads) < count:
+        frame = await socket.receive()
+        payloads += frame.payload
+    return frame.epoch, frame.sequence, payloads
+
+
+async def left(gate: Any) -> None:
+    """Return when the gateway has noticed that the client is gone."""
+    while not gate.hub.left:
+        await asyncio.sleep(0.01)
+
+
+async def check_rest(gate: Any, epoch: int, after: int, received: list[bytes]) -> None:
+    async with gate.socket() as socket:
+        await socket.send(resuming("c", epoch, after))
+        payloads, last = await socket.until_close("c")
+    assert last.close.status.code == 0, last
+    assert said([*received, *payloads]) == list(range(COUNT))
+    assert len(gate.hub.left) == 0
+
+
+async def test_a_client_that_comes_back_in_the_pause_gets_the_rest(town: Any) -> None:
+    one, two = Counter(20), Counter()
+    first = await town.serve(one, ChatService.INFO, "numbers")
+    gate = await town.gate()
+    async with gate.socket() as socket:
+        epoch, after, received = await begun(socket, 20)
+        await town.kill(first)
+        while not any(call.protocol.closed for call in gate.hub.channel.calls if call.call_id == "c"):
+            await asyncio.sleep(0.01)
+    await left(gate)
+    await town.serve(two, ChatService.INFO, "numbers")
+    await check_rest(gate, epoch, after, received)
+    assert two.began == [20]
+
+
+async def test_a_client_that_was_away_while_its_responder_was_lost_gets_the_rest(town: Any) -> None:
+    one, two = Counter(20), Counter()
+    first = await town.serve(one, ChatService.INFO, "numbers")
+    gate = await town.gate()
+    async with gate.socket() as socket:
+        epoch, after, received = await begun(socket, 20)
+    await left(gate)
+    await town.kill(first)
+    await town.serve(two, ChatService.INFO, "numbers")
+    await check_rest(gate, epoch, after, received)
+    assert two.began == [20]
+
+
+async def test_what_was_on_the_way_to_a_client_that_went_away_is_said_again_and_the_rest_goes_on(town: Any) -> None:
+    one, two = Counter(20), Counter()
+    first = await town.serve(one, ChatService.INFO, "numbers")
+    gate = await town.gate()
+    async with gate.socket() as socket:
+        epoch, _, received = await begun(socket, 20)
+    await left(gate)
+    async with gate.socket() as socket:
+        await socket.send(resuming("c", epoch, 7))
+        payloads = list[bytes]()
+        while len(payloads) < 13:
+            payloads += (await socket.receive()).payload
+        assert payloads == received[7:]
+        await town.serve(two, ChatService.INFO, "numbers")
+        await town.kill(first)
+        rest, last = await socket.until_close("c")
+    assert last.close.status.code == 0
+    assert said([*received, *rest]) == list(range(COUNT))
+    assert two.began == [20]
+
+
+async def test_a_client_that_comes_over_a_second_connection_takes_the_pause_with_it(town: Any) -> None:
+    one, two = Counter(20), Counter()
+    first = await town.serve(one, ChatService.INFO, "numbers")
+    gate = await town.gate()
+    async with gate.socket() as old:
+        epoch, after, received = await begun(old, 20)
+        await town.kill(first)
+        async with gate.socket() as socket:
+            await socket.send(resuming("c", epoch, after - 5))
+            while (await old.receive()).WhichOneof("control") != "close":
+                pass
+            await town.serve(two, ChatService.INFO, "numbers")
+            payloads, last = await socket.until_close("c")
+    assert last.close.status.code == 0
+    assert said([*received[:15], *payloads]) == list(range(COUNT))
+    assert two.began == [15]

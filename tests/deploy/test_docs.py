@@ -28,7 +28,7 @@ FILE = re.compile(
 ROOMS_OF_FILES = {path.name for path in ROOT.iterdir() if path.is_dir()} - {"build", "dist"}
 WRITTEN = re.compile(r"<!-- (?:file|home): (\S+) -->")
 ROW = re.compile(r"^\| `(\w+)` \| `(.*?)` \|", re.MULTILINE)
-BROUGHT = ("llama", "forge", "train", "dev")
+BROUGHT = ("llama", "forge", "transformers", "training", "dev")
 """Extras that something in this repository uses; the others get their lines with what uses them."""
 LINK = re.compile(r"\]\(([^)#\s]+)(#[^)]*)?\)")
 

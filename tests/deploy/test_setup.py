@@ -32,10 +32,14 @@ class Machine:
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
 
-    def has_python(self, *, venv: bool = True, engine: bool = True) -> None:
-        """A fit interpreter. Those in its virtual environments do nothing, with success, unless there is no engine."""
-        answer = "exit 0" if engine else 'case "$*" in *llama_cpp*) exit 1 ;; esac'
-        (self.programs / "inner").write_text(f"#!/bin/sh\n{answer}\n")
+    def has_python(self, *, venv: bool = True, engine: bool = True, flavour: str = "cpu") -> None:
+        """A fit interpreter. Those in its virtual environments do nothing, with success, unless there is no engine.
+
+        flavour: which engine the machine is to have.
+        """
+        told = f'case "$*" in *"engine_build flavour"*) echo {flavour} ;; *engine_build*) echo "$*" ;; esac'
+        missing = 'case "$*" in *"import llama_cpp"* | *"engine_build fits"*) exit 1 ;; esac'
+        (self.programs / "inner").write_text(f"#!/bin/sh\n{told}\n{'' if engine else missing}\n")
         (self.programs / "inner").chmod(0o755)
         modules = "exit 0" if venv else "exit 1"
         made = f"mkdir -p .venv/bin; cp {self.programs}/inner .venv/bin/python"
@@ -104,6 +108,24 @@ def test_changed_pins_are_installed(machine: Machine) -> None:
     machine.set_up()
     (machine.checkout / "constraints.txt").write_text("llama-cpp-python==9.9.9\n")
     assert "Install Troupe" in machine.set_up().stdout
+
+
+def test_a_card_that_has_come_since_is_noticed(machine: Machine) -> None:
+    machine.has_python()
+    machine.set_up()
+    machine.has_python(flavour="cuda 13.0 for 8.9")
+    (machine.checkout / ".venv" / "bin" / "python").write_text((machine.programs / "inner").read_text())
+    done = machine.set_up()
+    assert "engine_build fits" in done.stdout, "whether the engine that is there is one for the card"
+    assert "engine_build fits" not in machine.set_up().stdout
+
+
+def test_an_engine_that_does_not_fit_is_compiled_and_what_that_says_is_kept(machine: Machine) -> None:
+    machine.has_python(engine=False)
+    machine.has("cc", "exit 0")
+    machine.has("c++", "exit 0")
+    done = machine.set_up()
+    assert (done.returncode, "engine_build install --log .venv/setup.log" in done.stdout) == (0, True), done.stderr
 
 
 def test_a_browser_that_may_not_be_installed_is_named_and_does_not_stop_the_tests(machine: Machine) -> None:

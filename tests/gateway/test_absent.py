@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from bus import RpcError
+from bus import Code, RpcError
 from bus.transports.memory import MemoryTransport
 from bus.waiting import STRANGER_SECONDS
 from host import outlook
 from host.liveness import Heart
 from troupe.health.v1 import CheckRequest, HealthServiceClient
+from troupe.rpc.v1 import Absence
 from troupe_client import GrpcChannel
 
 
@@ -59,4 +60,18 @@ async def test_while_an_actor_is_started_again_whatever_is_asked_for_may_come(ga
     supervisor.tell()
     error, _ = await asked
     assert error.message.startswith("No actor of this hub serves HealthService.")
+    await channel.close()
+
+
+async def test_what_stands_on_a_part_that_is_not_installed_is_refused_with_the_command(
+    gateway: Any, supervisor: Heart
+) -> None:
+    supervisor.absent = lambda: [Absence(actor="doctor", part="health", services=["troupe.health.v1.HealthService"])]
+    supervisor.start()
+    await asyncio.sleep(0)
+    channel = GrpcChannel(gateway.grpc_target)
+    error, seconds = await refusal(channel)
+    assert (error.code, error.reason) == (Code.FAILED_PRECONDITION, "PART_NOT_INSTALLED")
+    assert "`troupe add health`" in error.message
+    assert seconds < STRANGER_SECONDS
     await channel.close()

@@ -148,3 +148,15 @@ async def test_a_killed_server_is_noticed_at_once_and_so_is_its_return(hub: Hub,
     await reconnected.wait()
     assert (await probe.readiness()).dependencies["bus"].ready
     await transport.close()
+
+
+async def test_an_actor_that_is_not_installed_is_told_with_its_remedy_and_keeps_nobody_from_being_ready(
+    hall: Any, hub: Hub
+) -> None:
+    supervisor = Supervisor(llama=ActorState.ACTOR_STATE_SERVING, voice=ActorState.ACTOR_STATE_NOT_INSTALLED)
+    supervisor.actors[1].part = "sound"
+    await hall.server.add(supervisor, HealthService.INFO)
+    found = await Probe(hub, Presence(hub.transport)).readiness()
+    voice = found.actors["voice"]
+    assert (found.ready, voice.ready, voice.state, voice.remedy) == (True, False, "not_installed", "troupe add sound")
+    assert found.actors["llama"].remedy == ""

@@ -5,12 +5,20 @@ from importlib import metadata
 
 import pytest
 
+from bus import Code, RpcError
 from bus.channel import Channel
 from bus.server import Server
 from bus.transports.memory import MemoryBroker, MemoryTransport
 from host.health import HealthActor
 from host.supervision import Child, State
-from troupe.health.v1 import ActorState, CheckRequest, HealthService, HealthServiceClient, WatchRequest
+from troupe.health.v1 import (
+    ActorState,
+    CheckRequest,
+    HealthService,
+    HealthServiceClient,
+    StartActorRequest,
+    WatchRequest,
+)
 
 NOW = 1000.0
 
@@ -18,7 +26,13 @@ NOW = 1000.0
 class Hall:
     def __init__(self) -> None:
         self.children = {"gateway": Child("gateway", State.SERVING), "echo": Child("echo", State.STARTING)}
-        self.actor = HealthActor(self.children, clock=lambda: NOW)
+        self.lacks: str | None = ""
+        self.added: list[str] = []
+        self.actor = HealthActor(self.children, self._add, clock=lambda: NOW)
+
+    def _add(self, name: str) -> str | None:
+        self.added.append(name)
+        return self.lacks
 
 
 @pytest.fixture
@@ -68,3 +82,31 @@ async def test_watch_tells_at_once_and_again_after_each_change(hall: Hall, clien
         hall.children["echo"].state = state
         hall.actor.changed()
         assert ActorState.Name((await anext(watching)).actors[1].state).endswith(state.name)
+
+
+async def test_an_actor_is_started_by_its_name_and_told_as_it_is(hall: Hall, client: HealthServiceClient) -> None:
+    told = (await client.start_actor(StartActorRequest(name="echo"))).actor
+    assert (hall.added, told.name, told.state) == (["echo"], "echo", ActorState.ACTOR_STATE_STARTING)
+
+
+@pytest.mark.parametrize(
+    ("name", "lacks", "code", "reason"),
+    [
+        ("echo", "sound", Code.FAILED_PRECONDITION, "PART_NOT_INSTALLED"),
+        ("echo", None, Code.UNAVAILABLE, "HUB_STOPPING"),
+        ("choir", "", Code.NOT_FOUND, "ACTOR_NOT_FOUND"),
+    ],
+)
+async def test_what_cannot_be_started_says_why(
+    hall: Hall, client: HealthServiceClient, name: str, lacks: str | None, code: Code, reason: str
+) -> None:
+    hall.lacks = lacks
+    with pytest.raises(RpcError) as caught:
+        await client.start_actor(StartActorRequest(name=name))
+    assert (caught.value.code, caught.value.reason) == (code, reason)
+
+
+async def test_the_part_is_told_only_while_it_is_missing(hall: Hall, client: HealthServiceClient) -> None:
+    for state, part in ((State.NOT_INSTALLED, "sound"), (State.STOPPED, "")):
+        hall.children["echo"] = Child("echo", state, part="sound")
+        assert (await client.check(CheckRequest())).actors[1].part == part

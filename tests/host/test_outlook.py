@@ -10,7 +10,7 @@ from bus.transports.memory import MemoryBroker, MemoryTransport
 from host.liveness import Presence
 from host.outlook import LISTEN_SECONDS, REMEMBER_SECONDS, START_SECONDS, Expectation
 from troupe.echo.v1 import EchoRequest, EchoService
-from troupe.rpc.v1 import Heartbeat
+from troupe.rpc.v1 import Absence, Heartbeat
 
 ECHO = EchoService.INFO.methods["Echo"]
 OTHER = MethodInfo("Say", "say", "a.v1.OtherService", EchoRequest, EchoRequest, False, False)
@@ -32,13 +32,13 @@ class Hub:
         """A beat that changes something."""
         name = f"{actor}-1"
         beat = Heartbeat(process=name, epoch=1, actor=actor, state=state, services=services, awaits=awaits)
-        await self._tell(subjects.heartbeat(name), beat.SerializeToString())
+        await self.tell(subjects.heartbeat(name), beat.SerializeToString())
 
     async def lose(self, actor: str) -> None:
         """Its process has ended."""
-        await self._tell(subjects.gone(f"{actor}-1"), b"")
+        await self.tell(subjects.gone(f"{actor}-1"), b"")
 
-    async def _tell(self, subject: str, payload: bytes) -> None:
+    async def tell(self, subject: str, payload: bytes) -> None:
         self._changed.clear()
         self._transport.publish(subject, payload)
         async with asyncio.timeout(5):
@@ -99,3 +99,18 @@ async def test_before_everyone_was_heard_nothing_is_known() -> None:
     hub.now += 2
     assert hub.expectation(OTHER, "") is False
     await hub.presence.stop()
+
+
+async def test_the_part_of_what_is_not_installed_is_known_by_service_and_route(hub: Hub) -> None:
+    absent = [
+        Absence(actor="voice", part="sound", services=["a.v1.OtherService"]),
+        Absence(actor="choir", part="song", services=["a.v1.ChoirService[bass]"]),
+    ]
+    beat = Heartbeat(process="supervisor-1", epoch=1, actor="supervisor", state="serving", absent=absent)
+    await hub.tell(subjects.heartbeat("supervisor-1"), beat.SerializeToString())
+    assert [hub.expectation.lacks(OTHER, route) for route in ("", "one")] == ["sound", "sound"]
+    choir = MethodInfo("Sing", "sing", "a.v1.ChoirService", EchoRequest, EchoRequest, False, False)
+    assert [hub.expectation.lacks(choir, route) for route in ("bass", "alto", "")] == ["song", "", ""]
+    assert hub.expectation.lacks(ECHO, "") == ""
+    await hub.hear("supervisor")
+    assert hub.expectation.lacks(OTHER, "") == ""

@@ -30,10 +30,10 @@ from host.watchdog import SILENT_SECONDS, Pulse, Sight
 DRAIN = 10.0
 
 
-def supervision(max_restarts: int = 3) -> Supervision:
-    return Supervision(
-        [["gateway"], ["echo", "llama"]], max_restarts=max_restarts, window=60, drain=DRAIN, jitter=random.Random(7)
-    )
+def supervision(max_restarts: int = 3, **options: Any) -> Supervision:
+    jitter = random.Random(7)
+    groups = [["gateway"], ["echo", "llama"]]
+    return Supervision(groups, max_restarts=max_restarts, window=60, drain=DRAIN, jitter=jitter, **options)
 
 
 def without_tells(effects: list[Effect]) -> list[Effect]:
@@ -328,6 +328,43 @@ def test_what_does_not_serve_in_its_time_is_killed_and_has_failed() -> None:
     assert without_tells(own.exited("model", "ended by SIGKILL", 30.1)) == [GiveUp("model")]
 
 
+def test_whose_part_is_not_installed_is_not_started_and_nobody_waits_for_it() -> None:
+    own = supervision(absent={"llama": "engine"})
+    assert without_tells(own.start(0)) == [Spawn("gateway"), Spawn("echo")]
+    assert own.children["llama"].state is State.NOT_INSTALLED
+    assert (own.absent(), "llama" in own.awaits()) == ({"llama": "engine"}, False)
+    assert own.revive(1) == []
+    assert without_tells(own.tick(0.2)) == []
+
+
+def test_once_its_part_is_there_it_is_started_by_its_name_and_then_is_like_any_other() -> None:
+    own = supervision(absent={"llama": "engine"})
+    own.start(0)
+    assert without_tells(own.add("llama", 1)) == [Spawn("llama")]
+    assert (own.absent(), own.awaits()[-1]) == ({}, "llama")
+    own.spawned("llama", 7, 1)
+    own.heard("llama", "llama-a", "serving", 2)
+    assert own.children["llama"].state is State.SERVING
+    own.exited("llama", "ended", 3)
+    assert without_tells(own.tick(20)) == [Spawn("llama")]
+
+
+def test_who_runs_or_is_being_started_again_is_left_alone_by_its_name() -> None:
+    own = running()
+    assert own.add("echo", 1) == []
+    own.exited("echo", "ended", 2)
+    assert own.add("echo", 2) == []
+
+
+def test_what_is_not_installed_settles_and_is_stopped_with_the_rest() -> None:
+    own = Supervision([["llama"]], max_restarts=3, window=60, drain=DRAIN, absent={"llama": "engine"})
+    own.start(0)
+    assert own.settled
+    assert Finished() in own.stop(1)
+    assert own.children["llama"].state is State.STOPPED
+    assert (own.add("llama", 2), own.absent()) == ([], {})
+
+
 def test_stopping_ends_the_doors_first_and_then_the_actors() -> None:
     own = running()
     assert without_tells(own.stop(5)) == [Terminate("gateway")]
@@ -414,7 +451,7 @@ SURE_WINDOW = 60 - LONGEST_PAUSE_SECONDS * (1 + JITTER) - LONGEST_STEP
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["exit", "serve", "cannot", "tick", "tick", "revive", "stop"]),
+        st.sampled_from(["exit", "serve", "cannot", "tick", "tick", "revive", "add", "stop"]),
         st.sampled_from(["gateway", "echo", "llama"]),
         st.floats(0, LONGEST_STEP),
     ),
@@ -422,11 +459,12 @@ STEPS = st.lists(
 )
 
 
-@given(STEPS, st.integers(0, 4))
+@given(STEPS, st.integers(0, 4), st.sets(st.sampled_from(["echo", "llama"])))
 def test_whatever_happens_a_stop_ends_everything_once_and_restarts_stay_within_the_budget(
-    steps: list[tuple[str, str, float]], max_restarts: int
+    steps: list[tuple[str, str, float]], max_restarts: int, absent: set[str]
 ) -> None:
-    world, now, revived = World(supervision(max_restarts)), 0.0, False
+    own = supervision(max_restarts, absent=dict.fromkeys(absent, "engine"))
+    world, now, revived = World(own), 0.0, False
     world.do(world.own.start(now), now)
     for kind, name, passed in [*steps, ("stop", "", 0.0)]:
         now += passed
@@ -439,6 +477,9 @@ def test_whatever_happens_a_stop_ends_everything_once_and_restarts_stay_within_t
         elif kind == "revive":
             revived = True
             world.do(world.own.revive(now), now)
+        elif kind == "add":
+            revived = revived or own.children[name].state is State.FAILED
+            world.do(own.add(name, now), now)
         elif kind == "stop" and not world.stopped:
             effects, world.stopped = world.own.stop(now), True
             world.do(effects, now)

@@ -20,12 +20,22 @@ from bus.transports import Message
 from bus.transports.nats import NatsTransport
 from host import process, supervision, supervisor
 from host.embedded import EmbeddedServer, connect
+from host.parts import Library, Part, Parts
 from host.registry import UnknownActor
 from host.settings import Settings, SupervisorSettings
 from host.supervisor import Addresses, AlreadyRunning, Door, HubFailed, Supervisor
 from store import store_of
 from troupe.echo.v1 import EchoRequest, EchoServiceClient, RepeatRequest
-from troupe.health.v1 import Actor, ActorState, CheckRequest, HealthServiceClient, WatchRequest
+from troupe.health.v1 import (
+    Actor,
+    ActorState,
+    CheckRequest,
+    HealthServiceClient,
+    StartActorRequest,
+    StartActorResponse,
+    WatchRequest,
+)
+from troupe.rpc.v1 import Heartbeat
 
 ECHO = [sys.executable, "-m", "actors", "echo"]
 
@@ -69,6 +79,9 @@ class Hub:
     async def serving(self, name: str = "echo", restarts: int = 0) -> Actor:
         return await self.actor(name, lambda actor: actor.state == SERVING and actor.restarts >= restarts)
 
+    async def start(self, name: str) -> StartActorResponse:
+        return await self.health.start_actor(StartActorRequest(name=name))
+
     async def heard(self, subject: str) -> "asyncio.Queue[Message]":
         messages: asyncio.Queue[Message] = asyncio.Queue()
         await self.transport.subscribe(subject, messages.put_nowait)
@@ -85,10 +98,11 @@ class Hub:
 
 
 @asynccontextmanager
-async def hub(settings: Settings, **commands: Sequence[str]) -> AsyncIterator[Hub]:
+async def hub(settings: Settings, parts: Parts | None = None, **commands: Sequence[str]) -> AsyncIterator[Hub]:
     async with asyncio.timeout(40), EmbeddedServer(settings.home) as server:
         own = Hub(server, await connect(settings, "caller"), asyncio.Event())
-        own.supervisor = Supervisor(settings, commands, server=server, ready=own.addresses.set_result)
+        ready = own.addresses.set_result
+        own.supervisor = Supervisor(settings, commands, parts=parts or {}, server=server, ready=ready)
         own.running = asyncio.create_task(own.supervisor.run(own.stop))
         yield own
         own.stop.set()
@@ -160,6 +174,82 @@ async def test_a_stop_lets_running_streams_end(tmp_path: Path) -> None:
         own.stop.set()
         assert [response.index async for response in responses] == list(range(1, 40))
         assert await own.running == 0
+
+
+class Shelf:
+    """A place for a library that the part "sound" of the test's own needs."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._folder = folder
+        monkeypatch.syspath_prepend(str(folder))
+        library = Library("troupe-sound", "troupe_sound", 1)
+        self.parts = {"sound": Part("sounds", (library,), {"echo": ("troupe.echo.v1.EchoService",)})}
+
+    def install(self) -> None:
+        (self._folder / "troupe_sound.py").touch()
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shelf:
+    (tmp_path / "site").mkdir()
+    return Shelf(tmp_path / "site", monkeypatch)
+
+
+async def test_an_actor_whose_part_is_missing_is_not_started_until_it_is_there(tmp_path: Path, shelf: Shelf) -> None:
+    async with hub(settings_of(tmp_path), shelf.parts, echo=ECHO, other=ECHO) as own:
+        addresses = await own.addresses
+        assert addresses.states == {"echo": "not_installed", "other": "serving"}
+        assert addresses.lacking == {"echo": "sound"}
+        absent = await own.actor("echo", lambda actor: actor.state == ActorState.ACTOR_STATE_NOT_INSTALLED)
+        assert (absent.part, absent.pid, absent.restarts) == ("sound", 0, 0)
+        with pytest.raises(RpcError) as caught:
+            await own.start("echo")
+        assert (caught.value.reason, "`troupe add sound`" in caught.value.message) == ("PART_NOT_INSTALLED", True)
+        shelf.install()
+        assert (await own.start("echo")).actor.state == ActorState.ACTOR_STATE_STARTING
+        assert (await own.serving()).part == ""
+        assert (await own.start("echo")).actor.state == SERVING
+
+
+async def test_a_part_that_was_installed_by_hand_is_found_on_sigusr1(tmp_path: Path, shelf: Shelf) -> None:
+    async with hub(settings_of(tmp_path), shelf.parts, echo=ECHO) as own:
+        await own.addresses
+        shelf.install()
+        os.kill(os.getpid(), signal.SIGUSR1)
+        await own.serving()
+
+
+async def test_the_supervisors_heartbeat_tells_what_is_not_served_for_want_of_a_part(
+    tmp_path: Path, shelf: Shelf
+) -> None:
+    async with hub(settings_of(tmp_path), shelf.parts, echo=ECHO) as own:
+        beats = await own.heard(subjects.HEARTBEATS)
+        while not (beat := Heartbeat.FromString((await beats.get()).payload)).absent:
+            pass
+        [absence] = beat.absent
+        assert (absence.actor, absence.part, list(absence.services)) == (
+            "echo",
+            "sound",
+            ["troupe.echo.v1.EchoService"],
+        )
+
+
+async def test_an_actor_that_the_hub_does_not_run_cannot_be_started(tmp_path: Path) -> None:
+    async with hub(settings_of(tmp_path), echo=ECHO) as own:
+        await own.serving()
+        with pytest.raises(RpcError) as caught:
+            await own.start("ehco")
+        assert (caught.value.reason, "Did you mean echo?" in caught.value.message) == ("ACTOR_NOT_FOUND", True)
+
+
+async def test_what_has_failed_is_started_again_by_its_name(tmp_path: Path) -> None:
+    mended = tmp_path / "mended"
+    waiting = f"import os, sys; os.path.exists({str(mended)!r}) or sys.exit(1); os.execv(sys.executable, {ECHO})"
+    async with hub(settings_of(tmp_path, max_restarts=0), echo=script(waiting)) as own:
+        await own.actor("echo", lambda actor: actor.state == ActorState.ACTOR_STATE_FAILED)
+        mended.touch()
+        await own.start("echo")
+        await own.serving()
 
 
 STUBBORN = script(

@@ -365,7 +365,7 @@ def test_who_was_given_places_lately_comes_later() -> None:
     own.wait(1)
     own.demand("2", work("b"), by="bob")
     assert own.queue() == ["b", "a"]
-    own.wait(120)
+    own.wait(URGENCY[Priority.INTERACTIVE].bound)
     own.demand("3", work("c"), by="ann")
     own.wait(1)
     own.demand("4", work("d"), by="bob")
@@ -494,7 +494,7 @@ def test_nothing_makes_room_for_another_of_its_own_name() -> None:
     own = Recorder()
     own.load("l1", work("a", 9))
     own.wait(60)
-    own.ask("l2", work("a", 9))
+    assert own.one(own.ask("l2", work("a", 9)), Told).reason == "Another process of this work has the memory."
     assert own.revoked(own.wait(100)) == []
 
 

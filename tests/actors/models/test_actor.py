@@ -140,6 +140,12 @@ class Company:
         await member.serve(actor, ModelService.INFO)
         await member.ready()
 
+    async def member(self, name: str) -> Member:
+        """A process of this name, which `end` ends."""
+        life = self._lives[name] = await self._stack.enter_async_context(AsyncExitStack())
+        transport = await self._make(f"{name}-1")
+        return await life.enter_async_context(Member(Settings(home=self.home), name, transport=transport))
+
     async def deaf(self, name: str) -> AsyncExitStack:
         """A family of which nothing is ever heard but that it serves; close what is returned to end it."""
         life = await self._stack.enter_async_context(AsyncExitStack())

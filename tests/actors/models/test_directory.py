@@ -151,7 +151,9 @@ def test_an_alias_is_told_with_its_model_and_means_it() -> None:
     found = Directory(["zulu"], {"a.v1.A": ["large"]}, aliases)
     found.replace("zulu", models("large", "small", "other"))
     shown = {model.name: list(model.aliases) for model in found.listed()}
-    assert shown == {"large": ["other"], "small": ["again", "gpt-4o"], "other": []}
+    assert shown == {"large": ["other"], "small": ["again", "gpt-4o"], "zulu/other": []}
+    assert found.withheld("zulu") == ["other"]  # the alias means another
+    assert found.other_names("zulu") == {"large": ["other"], "small": ["again", "gpt-4o"]}
     assert found.find("gpt-4o")[1].name == "small"
     assert found.find("other")[1].name == "large"
     with pytest.raises(RpcError, match="'gone'"):

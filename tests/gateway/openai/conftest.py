@@ -202,10 +202,13 @@ class EmbeddingActor(EmbeddingService):
 class ModelActor(ModelService):
     async def list_models(self, request: ListModelsRequest, ctx: Context) -> ListModelsResponse:
         broken = Model(name="broken", state=ModelState.MODEL_STATE_FAILED, error="broken is incomplete.")
-        return ListModelsResponse(models=[broken, self._model(MODEL), self._model("org/other")])
+        loading = Model(name="coming", state=ModelState.MODEL_STATE_LOADING)
+        other = self._model("org/other")
+        other.state, other.aliases[:] = ModelState.MODEL_STATE_AVAILABLE, ["best"]
+        return ListModelsResponse(models=[broken, self._model(MODEL), other, loading])
 
     def _model(self, name: str) -> Model:
-        model = Model(name=name, owner="troupe")
+        model = Model(name=name, owner="troupe", state=ModelState.MODEL_STATE_READY)
         model.modified.FromSeconds(1_700_000_000)
         return model
 

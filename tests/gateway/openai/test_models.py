@@ -9,8 +9,22 @@ from host.settings import ModelSettings
 
 async def test_models_are_listed_by_name(client: openai.AsyncOpenAI) -> None:
     found = [model async for model in client.models.list()]
-    assert [model.id for model in found] == ["scripted", "org/other"]
+    assert [model.id for model in found] == ["scripted", "org/other", "coming", "best"]
     assert (found[0].object, found[0].owned_by, found[0].created) == ("model", "troupe", 1_700_000_000)
+
+
+async def test_the_list_says_what_is_loaded_and_which_names_are_given_while_the_hub_runs(
+    client: openai.AsyncOpenAI,
+) -> None:
+    said = {model.id: model.model_extra or {} for model in (await client.models.list()).data}
+    assert {name: (each["status"], each.get("alias_of")) for name, each in said.items()} == {
+        "scripted": ("loaded", None),
+        "org/other": ("available", None),
+        "coming": ("loading", None),
+        "best": ("available", "org/other"),
+    }
+    one = (await client.models.retrieve("scripted")).model_extra or {}
+    assert one["status"] == "loaded"
 
 
 @pytest.mark.parametrize("name", ["scripted", "org/other"])

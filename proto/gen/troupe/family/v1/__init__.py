@@ -11,6 +11,7 @@ from .family_service_pb2 import ListModelsResponse as ListModelsResponse
 from .family_service_pb2 import NameModelsRequest as NameModelsRequest
 from .family_service_pb2 import NameModelsResponse as NameModelsResponse
 from .family_service_pb2 import Needs as Needs
+from .family_service_pb2 import OtherNames as OtherNames
 from .family_service_pb2 import StartModelRequest as StartModelRequest
 from .family_service_pb2 import StartModelResponse as StartModelResponse
 from .family_service_pb2 import StopModelRequest as StopModelRequest

@@ -62,7 +62,7 @@ class FamilyService(Protocol):
         raise RpcError.unimplemented('troupe.family.v1.FamilyService/WatchModels')
 
     async def name_models(self, request: NameModelsRequest, ctx: Context) -> NameModelsResponse:
-        """NameModels tells which models of this family may be called by their bare name. Until it is told, a family serves its models
+        """NameModels tells under which names the models of this family are called. Until it is told, a family serves its models
         under "family/name" alone, since a bare name may be another family's. What runs takes new names on without a pause.
         """
         raise RpcError.unimplemented('troupe.family.v1.FamilyService/NameModels')
@@ -106,7 +106,7 @@ class FamilyServiceClient:
         return self._caller.server_stream(FamilyService.INFO.methods['WatchModels'], request, timeout, metadata)
 
     def name_models(self, request: NameModelsRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[NameModelsResponse]:
-        """NameModels tells which models of this family may be called by their bare name. Until it is told, a family serves its models
+        """NameModels tells under which names the models of this family are called. Until it is told, a family serves its models
         under "family/name" alone, since a bare name may be another family's. What runs takes new names on without a pause.
         """
         return self._caller.unary(FamilyService.INFO.methods['NameModels'], request, timeout, metadata)

@@ -94,13 +94,23 @@ class WatchModelsResponse(_message.Message):
     progress: _frame_pb2.Progress
     def __init__(self, whole: _Optional[bool] = ..., models: _Optional[_Iterable[_Union[_model_service_pb2.Model, _Mapping]]] = ..., removed: _Optional[_Iterable[str]] = ..., progress: _Optional[_Union[_frame_pb2.Progress, _Mapping]] = ...) -> None: ...
 
+class OtherNames(_message.Message):
+    __slots__ = ("model", "names")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    names: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, model: _Optional[str] = ..., names: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class NameModelsRequest(_message.Message):
-    __slots__ = ("family", "withheld")
+    __slots__ = ("family", "withheld", "others")
     FAMILY_FIELD_NUMBER: _ClassVar[int]
     WITHHELD_FIELD_NUMBER: _ClassVar[int]
+    OTHERS_FIELD_NUMBER: _ClassVar[int]
     family: str
     withheld: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, family: _Optional[str] = ..., withheld: _Optional[_Iterable[str]] = ...) -> None: ...
+    others: _containers.RepeatedCompositeFieldContainer[OtherNames]
+    def __init__(self, family: _Optional[str] = ..., withheld: _Optional[_Iterable[str]] = ..., others: _Optional[_Iterable[_Union[OtherNames, _Mapping]]] = ...) -> None: ...
 
 class NameModelsResponse(_message.Message):
     __slots__ = ()

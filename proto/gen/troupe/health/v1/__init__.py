@@ -6,5 +6,7 @@ from .health_service_pb2 import Actor as Actor
 from .health_service_pb2 import ActorState as ActorState
 from .health_service_pb2 import CheckRequest as CheckRequest
 from .health_service_pb2 import CheckResponse as CheckResponse
+from .health_service_pb2 import StartActorRequest as StartActorRequest
+from .health_service_pb2 import StartActorResponse as StartActorResponse
 from .health_service_pb2 import WatchRequest as WatchRequest
 from .health_service_pb2 import WatchResponse as WatchResponse

@@ -6,6 +6,8 @@ from typing import ClassVar, Protocol
 from bus import Caller, Context, Metadata, MethodInfo, Policy, RpcError, ServiceInfo, StreamCall, UnaryCall
 from troupe.health.v1.health_service_pb2 import CheckRequest
 from troupe.health.v1.health_service_pb2 import CheckResponse
+from troupe.health.v1.health_service_pb2 import StartActorRequest
+from troupe.health.v1.health_service_pb2 import StartActorResponse
 from troupe.health.v1.health_service_pb2 import WatchRequest
 from troupe.health.v1.health_service_pb2 import WatchResponse
 
@@ -18,6 +20,7 @@ class HealthService(Protocol):
         [
             MethodInfo('Check', 'check', 'troupe.health.v1.HealthService', CheckRequest, CheckResponse, False, False, Policy(public=True, idempotent=True)),
             MethodInfo('Watch', 'watch', 'troupe.health.v1.HealthService', WatchRequest, WatchResponse, False, True, Policy(public=True, idempotent=True)),
+            MethodInfo('StartActor', 'start_actor', 'troupe.health.v1.HealthService', StartActorRequest, StartActorResponse, False, False, Policy(public=True, scope='admin', idempotent=True)),
         ],
     )
 
@@ -28,6 +31,14 @@ class HealthService(Protocol):
     def watch(self, request: WatchRequest, ctx: Context) -> AsyncIterator[WatchResponse]:
         """Watch answers with the state of every actor at once, and again whenever one changes."""
         raise RpcError.unimplemented('troupe.health.v1.HealthService/Watch')
+
+    async def start_actor(self, request: StartActorRequest, ctx: Context) -> StartActorResponse:
+        """StartActor starts an actor that is not running: its part has been installed meanwhile, or what made it fail has been
+        mended. One that runs, or is being started, is left alone. Errors: NOT_FOUND (ACTOR_NOT_FOUND) for an actor that is not
+        one of this hub, FAILED_PRECONDITION (PART_NOT_INSTALLED) as long as its part is missing, UNAVAILABLE (HUB_STOPPING)
+        while the hub stops.
+        """
+        raise RpcError.unimplemented('troupe.health.v1.HealthService/StartActor')
 
 
 class HealthServiceClient:
@@ -43,3 +54,11 @@ class HealthServiceClient:
     def watch(self, request: WatchRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> StreamCall[WatchResponse]:
         """Watch answers with the state of every actor at once, and again whenever one changes."""
         return self._caller.server_stream(HealthService.INFO.methods['Watch'], request, timeout, metadata)
+
+    def start_actor(self, request: StartActorRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[StartActorResponse]:
+        """StartActor starts an actor that is not running: its part has been installed meanwhile, or what made it fail has been
+        mended. One that runs, or is being started, is left alone. Errors: NOT_FOUND (ACTOR_NOT_FOUND) for an actor that is not
+        one of this hub, FAILED_PRECONDITION (PART_NOT_INSTALLED) as long as its part is missing, UNAVAILABLE (HUB_STOPPING)
+        while the hub stops.
+        """
+        return self._caller.unary(HealthService.INFO.methods['StartActor'], request, timeout, metadata)

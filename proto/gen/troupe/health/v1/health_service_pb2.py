@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from troupe.rpc.v1 import frame_pb2 as troupe_dot_rpc_dot_v1_dot_frame__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%troupe/health/v1/health_service.proto\x12\x10troupe.health.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19troupe/rpc/v1/frame.proto\"\x80\x02\n\x05\x41\x63tor\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x32\n\x05state\x18\x02 \x01(\x0e\x32\x1c.troupe.health.v1.ActorStateR\x05state\x12\x18\n\x07process\x18\x03 \x01(\tR\x07process\x12\x10\n\x03pid\x18\x04 \x01(\rR\x03pid\x12\x1a\n\x08restarts\x18\x05 \x01(\rR\x08restarts\x12\x1b\n\tlast_exit\x18\x06 \x01(\tR\x08lastExit\x12\x30\n\x05since\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x05since\x12\x18\n\x07trouble\x18\x08 \x01(\tR\x07trouble\"\x0e\n\x0c\x43heckRequest\"\x90\x01\n\rCheckResponse\x12/\n\x06\x61\x63tors\x18\x01 \x03(\x0b\x32\x17.troupe.health.v1.ActorR\x06\x61\x63tors\x12\x34\n\x07started\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07started\x12\x18\n\x07version\x18\x03 \x01(\tR\x07version\"\x0e\n\x0cWatchRequest\"u\n\rWatchResponse\x12/\n\x06\x61\x63tors\x18\x01 \x03(\x0b\x32\x17.troupe.health.v1.ActorR\x06\x61\x63tors\x12\x33\n\x08progress\x18\x0f \x01(\x0b\x32\x17.troupe.rpc.v1.ProgressR\x08progress*\xc4\x01\n\nActorState\x12\x1b\n\x17\x41\x43TOR_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41\x43TOR_STATE_STARTING\x10\x01\x12\x17\n\x13\x41\x43TOR_STATE_SERVING\x10\x02\x12\x1b\n\x17\x41\x43TOR_STATE_BACKING_OFF\x10\x03\x12\x16\n\x12\x41\x43TOR_STATE_FAILED\x10\x04\x12\x18\n\x14\x41\x43TOR_STATE_DRAINING\x10\x05\x12\x17\n\x13\x41\x43TOR_STATE_STOPPED\x10\x06\x32\xb9\x01\n\rHealthService\x12R\n\x05\x43heck\x12\x1e.troupe.health.v1.CheckRequest\x1a\x1f.troupe.health.v1.CheckResponse\"\x08\xa2\xbb\x18\x04\x10\x01 \x01\x12T\n\x05Watch\x12\x1e.troupe.health.v1.WatchRequest\x1a\x1f.troupe.health.v1.WatchResponse\"\x08\xa2\xbb\x18\x04\x10\x01 \x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%troupe/health/v1/health_service.proto\x12\x10troupe.health.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19troupe/rpc/v1/frame.proto\"\x94\x02\n\x05\x41\x63tor\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x32\n\x05state\x18\x02 \x01(\x0e\x32\x1c.troupe.health.v1.ActorStateR\x05state\x12\x18\n\x07process\x18\x03 \x01(\tR\x07process\x12\x10\n\x03pid\x18\x04 \x01(\rR\x03pid\x12\x1a\n\x08restarts\x18\x05 \x01(\rR\x08restarts\x12\x1b\n\tlast_exit\x18\x06 \x01(\tR\x08lastExit\x12\x30\n\x05since\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x05since\x12\x18\n\x07trouble\x18\x08 \x01(\tR\x07trouble\x12\x12\n\x04part\x18\t \x01(\tR\x04part\"\x0e\n\x0c\x43heckRequest\"\x90\x01\n\rCheckResponse\x12/\n\x06\x61\x63tors\x18\x01 \x03(\x0b\x32\x17.troupe.health.v1.ActorR\x06\x61\x63tors\x12\x34\n\x07started\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07started\x12\x18\n\x07version\x18\x03 \x01(\tR\x07version\"\x0e\n\x0cWatchRequest\"u\n\rWatchResponse\x12/\n\x06\x61\x63tors\x18\x01 \x03(\x0b\x32\x17.troupe.health.v1.ActorR\x06\x61\x63tors\x12\x33\n\x08progress\x18\x0f \x01(\x0b\x32\x17.troupe.rpc.v1.ProgressR\x08progress\"\'\n\x11StartActorRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\"C\n\x12StartActorResponse\x12-\n\x05\x61\x63tor\x18\x01 \x01(\x0b\x32\x17.troupe.health.v1.ActorR\x05\x61\x63tor*\xe3\x01\n\nActorState\x12\x1b\n\x17\x41\x43TOR_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41\x43TOR_STATE_STARTING\x10\x01\x12\x17\n\x13\x41\x43TOR_STATE_SERVING\x10\x02\x12\x1b\n\x17\x41\x43TOR_STATE_BACKING_OFF\x10\x03\x12\x16\n\x12\x41\x43TOR_STATE_FAILED\x10\x04\x12\x18\n\x14\x41\x43TOR_STATE_DRAINING\x10\x05\x12\x17\n\x13\x41\x43TOR_STATE_STOPPED\x10\x06\x12\x1d\n\x19\x41\x43TOR_STATE_NOT_INSTALLED\x10\x07\x32\xa3\x02\n\rHealthService\x12R\n\x05\x43heck\x12\x1e.troupe.health.v1.CheckRequest\x1a\x1f.troupe.health.v1.CheckResponse\"\x08\xa2\xbb\x18\x04\x10\x01 \x01\x12T\n\x05Watch\x12\x1e.troupe.health.v1.WatchRequest\x1a\x1f.troupe.health.v1.WatchResponse\"\x08\xa2\xbb\x18\x04\x10\x01 \x01\x30\x01\x12h\n\nStartActor\x12#.troupe.health.v1.StartActorRequest\x1a$.troupe.health.v1.StartActorResponse\"\x0f\xa2\xbb\x18\x0b\x10\x01\x1a\x05\x61\x64min \x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,18 +37,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HEALTHSERVICE'].methods_by_name['Check']._serialized_options = b'\242\273\030\004\020\001 \001'
   _globals['_HEALTHSERVICE'].methods_by_name['Watch']._loaded_options = None
   _globals['_HEALTHSERVICE'].methods_by_name['Watch']._serialized_options = b'\242\273\030\004\020\001 \001'
-  _globals['_ACTORSTATE']._serialized_start=677
-  _globals['_ACTORSTATE']._serialized_end=873
+  _globals['_HEALTHSERVICE'].methods_by_name['StartActor']._loaded_options = None
+  _globals['_HEALTHSERVICE'].methods_by_name['StartActor']._serialized_options = b'\242\273\030\013\020\001\032\005admin \001'
+  _globals['_ACTORSTATE']._serialized_start=807
+  _globals['_ACTORSTATE']._serialized_end=1034
   _globals['_ACTOR']._serialized_start=120
-  _globals['_ACTOR']._serialized_end=376
-  _globals['_CHECKREQUEST']._serialized_start=378
-  _globals['_CHECKREQUEST']._serialized_end=392
-  _globals['_CHECKRESPONSE']._serialized_start=395
-  _globals['_CHECKRESPONSE']._serialized_end=539
-  _globals['_WATCHREQUEST']._serialized_start=541
-  _globals['_WATCHREQUEST']._serialized_end=555
-  _globals['_WATCHRESPONSE']._serialized_start=557
-  _globals['_WATCHRESPONSE']._serialized_end=674
-  _globals['_HEALTHSERVICE']._serialized_start=876
-  _globals['_HEALTHSERVICE']._serialized_end=1061
+  _globals['_ACTOR']._serialized_end=396
+  _globals['_CHECKREQUEST']._serialized_start=398
+  _globals['_CHECKREQUEST']._serialized_end=412
+  _globals['_CHECKRESPONSE']._serialized_start=415
+  _globals['_CHECKRESPONSE']._serialized_end=559
+  _globals['_WATCHREQUEST']._serialized_start=561
+  _globals['_WATCHREQUEST']._serialized_end=575
+  _globals['_WATCHRESPONSE']._serialized_start=577
+  _globals['_WATCHRESPONSE']._serialized_end=694
+  _globals['_STARTACTORREQUEST']._serialized_start=696
+  _globals['_STARTACTORREQUEST']._serialized_end=735
+  _globals['_STARTACTORRESPONSE']._serialized_start=737
+  _globals['_STARTACTORRESPONSE']._serialized_end=804
+  _globals['_HEALTHSERVICE']._serialized_start=1037
+  _globals['_HEALTHSERVICE']._serialized_end=1328
 # @@protoc_insertion_point(module_scope)

@@ -20,6 +20,7 @@ class ActorState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ACTOR_STATE_FAILED: _ClassVar[ActorState]
     ACTOR_STATE_DRAINING: _ClassVar[ActorState]
     ACTOR_STATE_STOPPED: _ClassVar[ActorState]
+    ACTOR_STATE_NOT_INSTALLED: _ClassVar[ActorState]
 ACTOR_STATE_UNSPECIFIED: ActorState
 ACTOR_STATE_STARTING: ActorState
 ACTOR_STATE_SERVING: ActorState
@@ -27,9 +28,10 @@ ACTOR_STATE_BACKING_OFF: ActorState
 ACTOR_STATE_FAILED: ActorState
 ACTOR_STATE_DRAINING: ActorState
 ACTOR_STATE_STOPPED: ActorState
+ACTOR_STATE_NOT_INSTALLED: ActorState
 
 class Actor(_message.Message):
-    __slots__ = ("name", "state", "process", "pid", "restarts", "last_exit", "since", "trouble")
+    __slots__ = ("name", "state", "process", "pid", "restarts", "last_exit", "since", "trouble", "part")
     NAME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     PROCESS_FIELD_NUMBER: _ClassVar[int]
@@ -38,6 +40,7 @@ class Actor(_message.Message):
     LAST_EXIT_FIELD_NUMBER: _ClassVar[int]
     SINCE_FIELD_NUMBER: _ClassVar[int]
     TROUBLE_FIELD_NUMBER: _ClassVar[int]
+    PART_FIELD_NUMBER: _ClassVar[int]
     name: str
     state: ActorState
     process: str
@@ -46,7 +49,8 @@ class Actor(_message.Message):
     last_exit: str
     since: _timestamp_pb2.Timestamp
     trouble: str
-    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[ActorState, str]] = ..., process: _Optional[str] = ..., pid: _Optional[int] = ..., restarts: _Optional[int] = ..., last_exit: _Optional[str] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., trouble: _Optional[str] = ...) -> None: ...
+    part: str
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[ActorState, str]] = ..., process: _Optional[str] = ..., pid: _Optional[int] = ..., restarts: _Optional[int] = ..., last_exit: _Optional[str] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., trouble: _Optional[str] = ..., part: _Optional[str] = ...) -> None: ...
 
 class CheckRequest(_message.Message):
     __slots__ = ()
@@ -73,3 +77,15 @@ class WatchResponse(_message.Message):
     actors: _containers.RepeatedCompositeFieldContainer[Actor]
     progress: _frame_pb2.Progress
     def __init__(self, actors: _Optional[_Iterable[_Union[Actor, _Mapping]]] = ..., progress: _Optional[_Union[_frame_pb2.Progress, _Mapping]] = ...) -> None: ...
+
+class StartActorRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class StartActorResponse(_message.Message):
+    __slots__ = ("actor",)
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    actor: Actor
+    def __init__(self, actor: _Optional[_Union[Actor, _Mapping]] = ...) -> None: ...

@@ -6,12 +6,24 @@ from typing import ClassVar, Protocol
 from bus import Caller, Context, Metadata, MethodInfo, Policy, RpcError, ServiceInfo, StreamCall, UnaryCall
 from troupe.model.v1.model_service_pb2 import GetModelRequest
 from troupe.model.v1.model_service_pb2 import GetModelResponse
+from troupe.model.v1.model_service_pb2 import ListAliasesRequest
+from troupe.model.v1.model_service_pb2 import ListAliasesResponse
 from troupe.model.v1.model_service_pb2 import ListModelsRequest
 from troupe.model.v1.model_service_pb2 import ListModelsResponse
 from troupe.model.v1.model_service_pb2 import LoadModelRequest
 from troupe.model.v1.model_service_pb2 import LoadModelResponse
+from troupe.model.v1.model_service_pb2 import PinModelRequest
+from troupe.model.v1.model_service_pb2 import PinModelResponse
+from troupe.model.v1.model_service_pb2 import RemoveAliasRequest
+from troupe.model.v1.model_service_pb2 import RemoveAliasResponse
+from troupe.model.v1.model_service_pb2 import RollbackAliasRequest
+from troupe.model.v1.model_service_pb2 import RollbackAliasResponse
+from troupe.model.v1.model_service_pb2 import SetAliasRequest
+from troupe.model.v1.model_service_pb2 import SetAliasResponse
 from troupe.model.v1.model_service_pb2 import UnloadModelRequest
 from troupe.model.v1.model_service_pb2 import UnloadModelResponse
+from troupe.model.v1.model_service_pb2 import UnpinModelRequest
+from troupe.model.v1.model_service_pb2 import UnpinModelResponse
 
 
 class ModelService(Protocol):
@@ -27,6 +39,12 @@ class ModelService(Protocol):
             MethodInfo('ListModels', 'list_models', 'troupe.model.v1.ModelService', ListModelsRequest, ListModelsResponse, False, False, Policy(public=True, idempotent=True)),
             MethodInfo('GetModel', 'get_model', 'troupe.model.v1.ModelService', GetModelRequest, GetModelResponse, False, False, Policy(public=True, idempotent=True)),
             MethodInfo('LoadModel', 'load_model', 'troupe.model.v1.ModelService', LoadModelRequest, LoadModelResponse, False, True, Policy(public=True, scope='models', idempotent=True)),
+            MethodInfo('SetAlias', 'set_alias', 'troupe.model.v1.ModelService', SetAliasRequest, SetAliasResponse, False, False, Policy(public=True, scope='models', idempotent=True)),
+            MethodInfo('RemoveAlias', 'remove_alias', 'troupe.model.v1.ModelService', RemoveAliasRequest, RemoveAliasResponse, False, False, Policy(public=True, scope='models')),
+            MethodInfo('ListAliases', 'list_aliases', 'troupe.model.v1.ModelService', ListAliasesRequest, ListAliasesResponse, False, False, Policy(public=True, idempotent=True)),
+            MethodInfo('RollbackAlias', 'rollback_alias', 'troupe.model.v1.ModelService', RollbackAliasRequest, RollbackAliasResponse, False, False, Policy(public=True, scope='models')),
+            MethodInfo('PinModel', 'pin_model', 'troupe.model.v1.ModelService', PinModelRequest, PinModelResponse, False, False, Policy(public=True, scope='models', idempotent=True)),
+            MethodInfo('UnpinModel', 'unpin_model', 'troupe.model.v1.ModelService', UnpinModelRequest, UnpinModelResponse, False, False, Policy(public=True, scope='models', idempotent=True)),
             MethodInfo('UnloadModel', 'unload_model', 'troupe.model.v1.ModelService', UnloadModelRequest, UnloadModelResponse, False, False, Policy(public=True, scope='models', idempotent=True)),
         ],
     )
@@ -50,6 +68,38 @@ class ModelService(Protocol):
         does not have yet with MODEL_BEING_FETCHED (UNAVAILABLE), which tells the share and when to ask again.
         """
         raise RpcError.unimplemented('troupe.model.v1.ModelService/LoadModel')
+
+    async def set_alias(self, request: SetAliasRequest, ctx: Context) -> SetAliasResponse:
+        """SetAlias gives a model another name, or moves a name to it. The name means the model everywhere from then on, also for
+        calls on the bus; what it meant before is kept as an earlier version. Fails with MODEL_NOT_FOUND, with ALIAS_IS_A_MODEL
+        (ALREADY_EXISTS) for a name that a model has, and with ALIAS_FIXED (FAILED_PRECONDITION) for one that the hub's
+        settings give ([models.aliases]): those win and stay.
+        """
+        raise RpcError.unimplemented('troupe.model.v1.ModelService/SetAlias')
+
+    async def remove_alias(self, request: RemoveAliasRequest, ctx: Context) -> RemoveAliasResponse:
+        """RemoveAlias takes a name away, with its versions. Unknown ones are NOT_FOUND (ALIAS_NOT_FOUND)."""
+        raise RpcError.unimplemented('troupe.model.v1.ModelService/RemoveAlias')
+
+    async def list_aliases(self, request: ListAliasesRequest, ctx: Context) -> ListAliasesResponse:
+        """ListAliases answers with all aliases, those of the settings too, by name, each with its versions."""
+        raise RpcError.unimplemented('troupe.model.v1.ModelService/ListAliases')
+
+    async def rollback_alias(self, request: RollbackAliasRequest, ctx: Context) -> RollbackAliasResponse:
+        """RollbackAlias lets a name mean what it meant in an earlier version. Without one, or with one whose model is no more,
+        it is FAILED_PRECONDITION (ALIAS_HAS_NO_SUCH_VERSION).
+        """
+        raise RpcError.unimplemented('troupe.model.v1.ModelService/RollbackAlias')
+
+    async def pin_model(self, request: PinModelRequest, ctx: Context) -> PinModelResponse:
+        """PinModel keeps a model's memory from being given to others once it is loaded; it loads nothing. It lasts until
+        UnpinModel, over restarts too.
+        """
+        raise RpcError.unimplemented('troupe.model.v1.ModelService/PinModel')
+
+    async def unpin_model(self, request: UnpinModelRequest, ctx: Context) -> UnpinModelResponse:
+        """UnpinModel takes that back. Unpinning what is not pinned does nothing."""
+        raise RpcError.unimplemented('troupe.model.v1.ModelService/UnpinModel')
 
     async def unload_model(self, request: UnloadModelRequest, ctx: Context) -> UnloadModelResponse:
         """UnloadModel lets the model finish its calls and ends its process."""
@@ -85,6 +135,38 @@ class ModelServiceClient:
         does not have yet with MODEL_BEING_FETCHED (UNAVAILABLE), which tells the share and when to ask again.
         """
         return self._caller.server_stream(ModelService.INFO.methods['LoadModel'], request, timeout, metadata)
+
+    def set_alias(self, request: SetAliasRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[SetAliasResponse]:
+        """SetAlias gives a model another name, or moves a name to it. The name means the model everywhere from then on, also for
+        calls on the bus; what it meant before is kept as an earlier version. Fails with MODEL_NOT_FOUND, with ALIAS_IS_A_MODEL
+        (ALREADY_EXISTS) for a name that a model has, and with ALIAS_FIXED (FAILED_PRECONDITION) for one that the hub's
+        settings give ([models.aliases]): those win and stay.
+        """
+        return self._caller.unary(ModelService.INFO.methods['SetAlias'], request, timeout, metadata)
+
+    def remove_alias(self, request: RemoveAliasRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[RemoveAliasResponse]:
+        """RemoveAlias takes a name away, with its versions. Unknown ones are NOT_FOUND (ALIAS_NOT_FOUND)."""
+        return self._caller.unary(ModelService.INFO.methods['RemoveAlias'], request, timeout, metadata)
+
+    def list_aliases(self, request: ListAliasesRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[ListAliasesResponse]:
+        """ListAliases answers with all aliases, those of the settings too, by name, each with its versions."""
+        return self._caller.unary(ModelService.INFO.methods['ListAliases'], request, timeout, metadata)
+
+    def rollback_alias(self, request: RollbackAliasRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[RollbackAliasResponse]:
+        """RollbackAlias lets a name mean what it meant in an earlier version. Without one, or with one whose model is no more,
+        it is FAILED_PRECONDITION (ALIAS_HAS_NO_SUCH_VERSION).
+        """
+        return self._caller.unary(ModelService.INFO.methods['RollbackAlias'], request, timeout, metadata)
+
+    def pin_model(self, request: PinModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[PinModelResponse]:
+        """PinModel keeps a model's memory from being given to others once it is loaded; it loads nothing. It lasts until
+        UnpinModel, over restarts too.
+        """
+        return self._caller.unary(ModelService.INFO.methods['PinModel'], request, timeout, metadata)
+
+    def unpin_model(self, request: UnpinModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[UnpinModelResponse]:
+        """UnpinModel takes that back. Unpinning what is not pinned does nothing."""
+        return self._caller.unary(ModelService.INFO.methods['UnpinModel'], request, timeout, metadata)
 
     def unload_model(self, request: UnloadModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[UnloadModelResponse]:
         """UnloadModel lets the model finish its calls and ends its process."""

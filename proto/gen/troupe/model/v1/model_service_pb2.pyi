@@ -29,7 +29,7 @@ MODEL_STATE_DRAINING: ModelState
 MODEL_STATE_UNAVAILABLE: ModelState
 
 class Model(_message.Message):
-    __slots__ = ("name", "services", "state", "family", "architecture", "quantization", "parameters", "size_bytes", "context_tokens", "embedding_dimensions", "adapters", "description", "modified", "error", "owner", "default", "qualified_name", "chat_template", "note", "served_names", "aliases")
+    __slots__ = ("name", "services", "state", "family", "architecture", "quantization", "parameters", "size_bytes", "context_tokens", "embedding_dimensions", "adapters", "description", "modified", "error", "owner", "default", "qualified_name", "chat_template", "note", "served_names", "aliases", "pinned")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SERVICES_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -51,6 +51,7 @@ class Model(_message.Message):
     NOTE_FIELD_NUMBER: _ClassVar[int]
     SERVED_NAMES_FIELD_NUMBER: _ClassVar[int]
     ALIASES_FIELD_NUMBER: _ClassVar[int]
+    PINNED_FIELD_NUMBER: _ClassVar[int]
     name: str
     services: _containers.RepeatedScalarFieldContainer[str]
     state: ModelState
@@ -72,7 +73,8 @@ class Model(_message.Message):
     note: str
     served_names: _containers.RepeatedScalarFieldContainer[str]
     aliases: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[ModelState, str]] = ..., family: _Optional[str] = ..., architecture: _Optional[str] = ..., quantization: _Optional[str] = ..., parameters: _Optional[int] = ..., size_bytes: _Optional[int] = ..., context_tokens: _Optional[int] = ..., embedding_dimensions: _Optional[int] = ..., adapters: _Optional[_Iterable[str]] = ..., description: _Optional[str] = ..., modified: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[str] = ..., owner: _Optional[str] = ..., default: _Optional[bool] = ..., qualified_name: _Optional[str] = ..., chat_template: _Optional[bool] = ..., note: _Optional[str] = ..., served_names: _Optional[_Iterable[str]] = ..., aliases: _Optional[_Iterable[str]] = ...) -> None: ...
+    pinned: bool
+    def __init__(self, name: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[ModelState, str]] = ..., family: _Optional[str] = ..., architecture: _Optional[str] = ..., quantization: _Optional[str] = ..., parameters: _Optional[int] = ..., size_bytes: _Optional[int] = ..., context_tokens: _Optional[int] = ..., embedding_dimensions: _Optional[int] = ..., adapters: _Optional[_Iterable[str]] = ..., description: _Optional[str] = ..., modified: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[str] = ..., owner: _Optional[str] = ..., default: _Optional[bool] = ..., qualified_name: _Optional[str] = ..., chat_template: _Optional[bool] = ..., note: _Optional[str] = ..., served_names: _Optional[_Iterable[str]] = ..., aliases: _Optional[_Iterable[str]] = ..., pinned: _Optional[bool] = ...) -> None: ...
 
 class ListModelsRequest(_message.Message):
     __slots__ = ("service",)
@@ -123,3 +125,111 @@ class UnloadModelRequest(_message.Message):
 class UnloadModelResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class Alias(_message.Message):
+    __slots__ = ("name", "model", "fixed", "version", "versions")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    FIXED_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    model: str
+    fixed: bool
+    version: int
+    versions: _containers.RepeatedCompositeFieldContainer[AliasVersion]
+    def __init__(self, name: _Optional[str] = ..., model: _Optional[str] = ..., fixed: _Optional[bool] = ..., version: _Optional[int] = ..., versions: _Optional[_Iterable[_Union[AliasVersion, _Mapping]]] = ...) -> None: ...
+
+class AliasVersion(_message.Message):
+    __slots__ = ("number", "model", "set_at", "set_by")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    SET_AT_FIELD_NUMBER: _ClassVar[int]
+    SET_BY_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    model: str
+    set_at: _timestamp_pb2.Timestamp
+    set_by: str
+    def __init__(self, number: _Optional[int] = ..., model: _Optional[str] = ..., set_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., set_by: _Optional[str] = ...) -> None: ...
+
+class Pin(_message.Message):
+    __slots__ = ("model", "set_at", "set_by")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    SET_AT_FIELD_NUMBER: _ClassVar[int]
+    SET_BY_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    set_at: _timestamp_pb2.Timestamp
+    set_by: str
+    def __init__(self, model: _Optional[str] = ..., set_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., set_by: _Optional[str] = ...) -> None: ...
+
+class SetAliasRequest(_message.Message):
+    __slots__ = ("alias", "model")
+    ALIAS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    alias: str
+    model: str
+    def __init__(self, alias: _Optional[str] = ..., model: _Optional[str] = ...) -> None: ...
+
+class SetAliasResponse(_message.Message):
+    __slots__ = ("alias",)
+    ALIAS_FIELD_NUMBER: _ClassVar[int]
+    alias: Alias
+    def __init__(self, alias: _Optional[_Union[Alias, _Mapping]] = ...) -> None: ...
+
+class RemoveAliasRequest(_message.Message):
+    __slots__ = ("alias",)
+    ALIAS_FIELD_NUMBER: _ClassVar[int]
+    alias: str
+    def __init__(self, alias: _Optional[str] = ...) -> None: ...
+
+class RemoveAliasResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListAliasesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListAliasesResponse(_message.Message):
+    __slots__ = ("aliases",)
+    ALIASES_FIELD_NUMBER: _ClassVar[int]
+    aliases: _containers.RepeatedCompositeFieldContainer[Alias]
+    def __init__(self, aliases: _Optional[_Iterable[_Union[Alias, _Mapping]]] = ...) -> None: ...
+
+class RollbackAliasRequest(_message.Message):
+    __slots__ = ("alias", "version")
+    ALIAS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    alias: str
+    version: int
+    def __init__(self, alias: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
+
+class RollbackAliasResponse(_message.Message):
+    __slots__ = ("alias",)
+    ALIAS_FIELD_NUMBER: _ClassVar[int]
+    alias: Alias
+    def __init__(self, alias: _Optional[_Union[Alias, _Mapping]] = ...) -> None: ...
+
+class PinModelRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class PinModelResponse(_message.Message):
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: Model
+    def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
+
+class UnpinModelRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class UnpinModelResponse(_message.Message):
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: Model
+    def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...

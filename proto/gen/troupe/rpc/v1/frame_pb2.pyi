@@ -189,7 +189,7 @@ class Progress(_message.Message):
     def __init__(self, state: _Optional[_Union[Progress.State, str]] = ..., position: _Optional[int] = ..., eta: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., fraction: _Optional[float] = ..., note: _Optional[str] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
-    __slots__ = ("process", "epoch", "beat", "actor", "services", "state", "steps", "working", "patience_ms", "calls", "trouble", "awaits")
+    __slots__ = ("process", "epoch", "beat", "actor", "services", "state", "steps", "working", "patience_ms", "calls", "trouble", "awaits", "absent")
     PROCESS_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     BEAT_FIELD_NUMBER: _ClassVar[int]
@@ -202,6 +202,7 @@ class Heartbeat(_message.Message):
     CALLS_FIELD_NUMBER: _ClassVar[int]
     TROUBLE_FIELD_NUMBER: _ClassVar[int]
     AWAITS_FIELD_NUMBER: _ClassVar[int]
+    ABSENT_FIELD_NUMBER: _ClassVar[int]
     process: str
     epoch: int
     beat: int
@@ -214,7 +215,18 @@ class Heartbeat(_message.Message):
     calls: int
     trouble: str
     awaits: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, process: _Optional[str] = ..., epoch: _Optional[int] = ..., beat: _Optional[int] = ..., actor: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ..., state: _Optional[str] = ..., steps: _Optional[int] = ..., working: _Optional[bool] = ..., patience_ms: _Optional[int] = ..., calls: _Optional[int] = ..., trouble: _Optional[str] = ..., awaits: _Optional[_Iterable[str]] = ...) -> None: ...
+    absent: _containers.RepeatedCompositeFieldContainer[Absence]
+    def __init__(self, process: _Optional[str] = ..., epoch: _Optional[int] = ..., beat: _Optional[int] = ..., actor: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ..., state: _Optional[str] = ..., steps: _Optional[int] = ..., working: _Optional[bool] = ..., patience_ms: _Optional[int] = ..., calls: _Optional[int] = ..., trouble: _Optional[str] = ..., awaits: _Optional[_Iterable[str]] = ..., absent: _Optional[_Iterable[_Union[Absence, _Mapping]]] = ...) -> None: ...
+
+class Absence(_message.Message):
+    __slots__ = ("actor", "part", "services")
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    PART_FIELD_NUMBER: _ClassVar[int]
+    SERVICES_FIELD_NUMBER: _ClassVar[int]
+    actor: str
+    part: str
+    services: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, actor: _Optional[str] = ..., part: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Location(_message.Message):
     __slots__ = ("process", "epoch", "resume_key_digest", "principal", "method")
