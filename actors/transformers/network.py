@@ -73,7 +73,9 @@ class Network:
             else:
                 self._peft.load_adapter(str(path), adapter_name=key, local_files_only=True)
         except Exception as problem:
-            if self._peft is not None and key in self._peft.peft_config and key not in known:
+            if self._peft is None:
+                _restore(self._net)
+            elif key in self._peft.peft_config and key not in known:
                 self._peft.delete_adapter(key)
             lines = str(problem).strip().splitlines() or [type(problem).__name__]
             raise load_failed(
@@ -118,6 +120,18 @@ class Network:
         self._net = self._peft = None
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _restore(net: Any) -> None:
+    """Take out what a first adapter has left behind that could not be loaded."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for name, module in list(net.named_modules()):
+        if isinstance(module, BaseTunerLayer):
+            above, _, own = name.rpartition(".")
+            setattr(net.get_submodule(above), own, module.get_base_layer())
+    if hasattr(net, "peft_config"):
+        del net.peft_config
 
 
 def adapter_key(name: str, path: Path) -> str:
