@@ -77,7 +77,8 @@ def _load(source: Source, facts: Facts, settings: TransformersSettings) -> Loade
     if device.type != "cpu" or facts.packed:
         where["device_map"] = {"": str(device)}
     kept = getattr(torch, dtype(facts, settings))
-    net, told = kind.from_pretrained(source.folder, dtype=kept, output_loading_info=True, **where)
+    library: Any = kind
+    net, told = library.from_pretrained(source.folder, dtype=kept, output_loading_info=True, **where)
     missing = sorted(told.get("missing_keys", ()))
     # Encoders are often saved without the head that nobody uses; in a model that speaks, noise would be served.
     if missing and facts.generates:
@@ -104,14 +105,15 @@ def _told(tell: Callable[[float], bool]) -> Iterator[None]:
     def hooked(factory: object, args: tuple[Any, ...], options: dict[str, Any]) -> "_Loop":
         return _Loop(args[0] if args else options.get("iterable"), tell)
 
-    before = transformers.utils.logging.set_tqdm_hook(hooked)
-    level = transformers.utils.logging.get_verbosity()
-    transformers.utils.logging.set_verbosity_error()
+    logging: Any = transformers.utils.logging
+    before = logging.set_tqdm_hook(hooked)
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
-        transformers.utils.logging.set_tqdm_hook(before)
-        transformers.utils.logging.set_verbosity(level)
+        logging.set_tqdm_hook(before)
+        logging.set_verbosity(level)
 
 
 class _Loop:

@@ -40,12 +40,13 @@ class Rows:
     def join(self, sequences: Many[Sequence], cache: DynamicCache, tokens: int) -> None:
         """Take sequences in that share what one row of a cache holds."""
         width, count = max(self.width, tokens), len(sequences)
-        for place, layer in enumerate(cache.layers):
+        layers: list[Any] = list(cache.layers)
+        for place, layer in enumerate(layers):
             if not layer.is_initialized:  # layers that share another one's
                 continue
             keys, values = (_padded(each, width).expand(count, -1, -1, -1) for each in (layer.keys, layer.values))
             if self.sequences:
-                old = self._cache.layers[place]
+                old: Any = self._cache.layers[place]
                 keys = torch.cat([_padded(old.keys, width), keys])
                 values = torch.cat([_padded(old.values, width), values])
                 old.keys, old.values = keys, values
@@ -68,7 +69,8 @@ class Rows:
         self._mask = self._mask[kept]
         start = self.width - int(self._mask.sum(dim=1).max())
         self._mask = self._mask[:, start:]
-        for layer in self._cache.layers:
+        layers: list[Any] = list(self._cache.layers)
+        for layer in layers:
             if layer.is_initialized:
                 rows = torch.tensor(kept, device=layer.keys.device)
                 layer.keys = layer.keys.index_select(0, rows)[:, :, start:].contiguous()

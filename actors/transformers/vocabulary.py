@@ -71,13 +71,13 @@ class Vocabulary:
 
     def _read(self, token: int) -> bytes:
         if token in self._added:
-            return self._added[token].encode()
+            return str(self._added[token]).encode()
         spelling = self._control.id_to_token(token)
         if spelling is None:  # rows of the matrix that no text leads to
             return b""
         if self._letters is not None:
             letters = self._letters
-            return b"".join(letters.get(letter, letter.encode()) for letter in str(spelling))
+            return b"".join([letters.get(letter, letter.encode()) for letter in str(spelling)])
         single = BYTE.fullmatch(spelling)
         if single is not None:
             return bytes([int(single[1], 16)])

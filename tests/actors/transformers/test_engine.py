@@ -65,7 +65,7 @@ async def ask(engine: TransformersEngine, prompt: str = "Hello", max_tokens: int
 
 def plainly(folder: Path, prompt: list[int], count: int) -> list[int]:
     """Greedy tokens by nothing but the library's own generation."""
-    net = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    net: Any = transformers.AutoModelForCausalLM.from_pretrained(folder)
     given = torch.tensor([prompt])
     with torch.inference_mode():
         said = net.generate(given, attention_mask=torch.ones_like(given), do_sample=False, max_new_tokens=count)

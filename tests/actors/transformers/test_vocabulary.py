@@ -1,6 +1,7 @@
 """Text to tokens and tokens to bytes, for the kinds of tokenizers that models have."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import transformers
@@ -27,7 +28,8 @@ def spaced() -> Vocabulary:
     tokenizer.decoder = decoders.Sequence(steps)
     tokenizer.add_special_tokens([AddedToken(each, special=True) for each in ("<s>", "</s>")])
     tokenizer.post_processor = processors.TemplateProcessing("<s> $A", special_tokens=[("<s>", 1)])
-    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>")
+    kind: Any = transformers.PreTrainedTokenizerFast
+    fast = kind(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>")
     return Vocabulary(fast, len(words), [2])
 
 

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import peft
 import torch
@@ -26,7 +27,8 @@ def write_tokenizer(folder: Path, template: str = TEMPLATE) -> None:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(text, special=True) for text in CONTROL])
-    fast = transformers.PreTrainedTokenizerFast(
+    kind: Any = transformers.PreTrainedTokenizerFast
+    fast = kind(
         tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>", chat_template=template or None
     )
     fast.save_pretrained(folder)
@@ -35,23 +37,22 @@ def write_tokenizer(folder: Path, template: str = TEMPLATE) -> None:
 def write_chat(folder: Path, seed: int = 0, **shape: object) -> Path:
     """A model with the layers of Llama that chats in nonsense, with clear choices."""
     torch.manual_seed(seed)
-    config = transformers.LlamaConfig(
-        **{
-            "vocab_size": VOCABULARY,
-            "hidden_size": 32,
-            "intermediate_size": 64,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 2,
-            "max_position_embeddings": 512,
-            "initializer_range": 0.4,
-            "tie_word_embeddings": False,
-            "bos_token_id": None,
-            "eos_token_id": None,
-            "pad_token_id": None,
-            **shape,
-        }
-    )
+    given: dict[str, Any] = {
+        "vocab_size": VOCABULARY,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 512,
+        "initializer_range": 0.4,
+        "tie_word_embeddings": False,
+        "bos_token_id": None,
+        "eos_token_id": None,
+        "pad_token_id": None,
+        **shape,
+    }
+    config = transformers.LlamaConfig(**given)
     transformers.LlamaForCausalLM(config).save_pretrained(folder)
     write_tokenizer(folder)
     return folder
@@ -106,5 +107,5 @@ def write_adapter(folder: Path, model: Path, seed: int = 7, targets: Sequence[st
     torch.manual_seed(seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
-        peft.get_peft_model(net, config).save_pretrained(folder)
+        peft.get_peft_model(net, config).save_pretrained(str(folder))
     return folder
