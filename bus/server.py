@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import cast
 
@@ -77,8 +77,7 @@ class Server:
 
     interceptors: around every call, the first is the outermost. max_calls: more at once are refused with
     RESOURCE_EXHAUSTED (TOO_MANY_CALLS). stalls: how often a handler had to wait for credit. resumes: how often a caller
-    asked for what it had missed, from where it was or from a new connection. on_activity: called when a call has begun
-    or is over; must not block.
+    asked for what it had missed, from where it was or from a new connection.
     """
 
     def __init__(
@@ -87,7 +86,7 @@ class Server:
         self.process = transport.process
         self.stalls = 0
         self.resumes = 0
-        self.on_activity: Callable[[], None] = lambda: None
+        self._listeners: list[Callable[[], None]] = []
         self.pump = Pump(transport, self._tick)
         self.transport = transport
         self._interceptors = interceptors
@@ -112,6 +111,19 @@ class Server:
     def services(self) -> list[str]:
         """Full names of what is served."""
         return [binding.service.name for binding in self._bindings]
+
+    def active_under(self, routes: Collection[str]) -> int:
+        """The same of calls under these routes."""
+        return sum(len(binding.calls) for binding in self._bindings if binding.route in routes)
+
+    def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Hear whenever a call has begun or is over; must not block. What is returned ends it."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def _tell(self) -> None:
+        for listener in list(self._listeners):
+            listener()
 
     async def idle(self) -> None:
         """Return when no call is active."""
@@ -241,7 +253,7 @@ class Server:
             loop = asyncio.get_running_loop()
             call.deadline = loop.call_later(call.seconds, call.fail, errors.deadline_exceeded())
         call.settle()
-        self.on_activity()
+        self._tell()
 
     def _controlled(self, message: Message) -> None:
         if len(message.payload) > MAX_FRAME:
@@ -376,7 +388,7 @@ class Server:
             call.on_retired(call)
         if not self._calls and not self._superseded:
             self._idle.set()
-        self.on_activity()
+        self._tell()
 
     def _keep(self, call: ServerCall) -> None:
         call.ended_at = time.monotonic()

@@ -152,7 +152,7 @@ def install(constraints: Path, run: Callable[[list[str], Mapping[str, str]], boo
 
 def _fetched(build: Build, constraints: Path, run: Callable[[list[str], Mapping[str, str]], bool], say: Say) -> Build:
     """The same build with the toolkit that was fetched for it; one for the processor if that cannot be had."""
-    say(f"Fetch the CUDA toolkit {toolkit.WHEELS_CUDA} in NVIDIA's wheels (about {toolkit.WHEELS_SIZE}).")
+    say(f"Fetch the CUDA toolkit {toolkit.WHEELS_CUDA} in NVIDIA's wheels (about {toolkit.WHEELS_MEGABYTES} MB).")
     wanted = ["--target", str(toolkit.folder()), "--upgrade", "--retries", "1", toolkit.WHEELS]
     cards, amx = card.found(), "CFLAGS" in build.environment
     there = run([sys.executable, "-m", "pip", "install", "--no-input", *wanted], {})

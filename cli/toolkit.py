@@ -18,8 +18,8 @@ WHEELS = "cuda-toolkit[nvcc,cudart,cccl,cublas]==13.0.3.0"
 """Before CUDA 13 NVIDIA's wheels lack the compiler itself (seen in nvidia-cuda-nvcc-cu12 12.9.86)."""
 
 WHEELS_CUDA = "13.0"
-WHEELS_SIZE = "0.6 GB"
-"""To fetch; about twice as much on the disk."""
+WHEELS_MEGABYTES = 600
+"""To fetch."""
 
 USUAL = Path("/usr/local/cuda/bin/nvcc")
 

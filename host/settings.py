@@ -138,6 +138,13 @@ class SupervisorSettings(Struct, frozen=True, kw_only=True):
     """How long running calls may take to end when a process stops."""
 
 
+class PartsSettings(Struct, frozen=True, kw_only=True):
+    """Where parts come from that are installed when wanted; see `troupe add`."""
+
+    torch_index: str = ""
+    """Another index for PyTorch, with builds for a CUDA or for the processor; empty: that of pip."""
+
+
 class ModelSettings(Struct, frozen=True, kw_only=True):
     """How models are called: at the doors, and by who lists them."""
 
@@ -170,6 +177,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     telemetry: TelemetrySettings = TelemetrySettings()
     supervisor: SupervisorSettings = SupervisorSettings()
     models: ModelSettings = ModelSettings()
+    parts: PartsSettings = PartsSettings()
     actors: dict[str, dict[str, Any]] = field(default_factory=dict)
     """One section for each actor that has any; see `actor`. A name holds no "_": variables end it there."""
 

@@ -21,6 +21,7 @@ from actors.gpu.words import (
     Granted,
     GrowAsked,
     Grown,
+    Kind,
     Loaded,
     OutOfMemory,
     Overdue,
@@ -202,7 +203,10 @@ class Leasing:
             for device in tenure.shares:
                 reading = self._measuring.readings.get(device)
                 size = (reading.held or {}).get(tenure.pid) if reading is not None else None
-                measured |= {device: size.whole} if size is not None else {}
+                if reading is not None and size is not None:
+                    # Main memory is taken as it is touched: what it was granted may still come.
+                    least = tenure.shares[device] if reading.kind is Kind.SYSTEM else 0
+                    measured[device] = max(least, size.whole)
         self._counts.loads += not tenure.loaded
         tenure.loaded = True
         tenure.shares |= {device: size for device, size in measured.items() if size}

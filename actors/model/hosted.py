@@ -8,9 +8,13 @@ import structlog
 
 from actors.model.attendance import Attendance, offers
 from actors.model.interface import Engine
+from actors.model.memory_lease import Memory
+from actors.model.needs import work_of
 from actors.model.service import AdapterSource
+from actors.model.unless import unless
 from bus import Code, RpcError
 from host.member import Member
+from troupe.family.v1 import Needs
 from troupe.model.v1 import ModelState
 from troupe.rpc.v1 import Progress
 
@@ -35,7 +39,8 @@ class NoAdapters:
 class HostedModel:
     """Opens an engine, serves it under the names that its family wants, and closes it. Implements `family.Life`.
 
-    grace: seconds for running calls when it is stopped.
+    grace: seconds for running calls when it is stopped. needs: what it takes of this machine; None: nothing, since its
+    engine computes elsewhere.
     """
 
     def __init__(
@@ -46,6 +51,8 @@ class HostedModel:
         open_engine: OpenEngine,
         adapters: AdapterSource | None = None,
         grace: float = 10.0,
+        *,
+        needs: Needs | None = None,
     ) -> None:
         self.name = name
         self.state = ModelState.MODEL_STATE_AVAILABLE
@@ -57,6 +64,8 @@ class HostedModel:
         self._open = open_engine
         self._adapters = adapters or NoAdapters()
         self._grace = grace
+        self._work = work_of(family, name, needs) if needs is not None else None
+        self._departure: RpcError | None = None
         self._changed = asyncio.Event()
         self._turn = asyncio.Lock()
         self._leave = asyncio.Event()
@@ -70,8 +79,11 @@ class HostedModel:
     async def start(self) -> None:
         """See `Life`. An unloading that is under way is awaited first."""
         async with self._turn:
+            if self._task is not None and self._departure is not None:
+                await asyncio.gather(self._task, return_exceptions=True)
             if self._task is None or self._task.done():
                 self._leave.clear()
+                self._departure = None
                 self._set(ModelState.MODEL_STATE_LOADING)
                 # In a context of its own: it belongs to the model, not to the call that asked for it first.
                 self._task = asyncio.create_task(self._run(), name=f"model {self.name}", context=Context())
@@ -97,18 +109,43 @@ class HostedModel:
             self._set(ModelState.MODEL_STATE_AVAILABLE)
 
     async def _run(self) -> None:
+        memory: Memory | None = None
+        if self._work is not None:
+            memory = Memory(self._member, self._family, self.name, self._loaded, self._depart, self._work)
         try:
-            engine = await self._open(self._loaded)
-            try:
-                offered = offers(engine, self._adapters)
-                async with Attendance(self._member, self._family, self.name, offered, self._grace):
-                    self._set(ModelState.MODEL_STATE_READY)
-                    await self._leave.wait()
-            finally:
-                await engine.close()
+            if memory is None or await unless(self._leave, memory.take()):
+                await self._serve(memory)
         except RpcError as problem:
             log.warning("model.failed", model=self.name, error=problem.message)
             self._set(ModelState.MODEL_STATE_FAILED, problem)
+        finally:
+            if memory is not None:
+                await memory.give_back()
+        if self._departure is not None:
+            self._set(ModelState.MODEL_STATE_AVAILABLE, self._departure)
+
+    async def _serve(self, memory: Memory | None) -> None:
+        engine = await unless(self._leave, self._open(self._loaded))
+        if engine is None:
+            return
+        try:
+            offered = offers(engine, self._adapters)
+            async with Attendance(self._member, self._family, self.name, offered, self._grace) as attendance:
+                self._set(ModelState.MODEL_STATE_READY)
+                if memory is not None:
+                    memory.loaded(lambda: self._member.server.active_under(attendance.names))
+                await self._leave.wait()
+                if self._departure is not None:
+                    self._set(ModelState.MODEL_STATE_DRAINING, self._departure)
+        finally:
+            await engine.close()
+
+    def _depart(self, why: RpcError) -> None:
+        """Its memory has to be given back."""
+        if not self._leave.is_set():
+            log.info("model.leaves", model=self.name, reason=why.reason, why=why.message)
+            self._departure = why
+            self._leave.set()
 
     def _loaded(self, told: float | Progress) -> None:
         loading = Progress.STATE_LOADING

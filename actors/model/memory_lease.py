@@ -18,7 +18,10 @@ ASK_SECONDS = 5.0
 
 
 class Memory:
-    """tell: hears what is waited for. leave: hears, once, that the model has to end and why."""
+    """tell: hears what is waited for. leave: hears, perhaps twice, that the model has to end and why.
+
+    work: what is asked for; None: what the family says that its model needs.
+    """
 
     def __init__(
         self,
@@ -27,17 +30,19 @@ class Memory:
         name: str,
         tell: Callable[[Progress], None],
         leave: Callable[[RpcError], None],
+        work: Work | None = None,
     ) -> None:
         self._member = member
         self._family = family
         self._name = name
         self._tell = tell
         self._leave = leave
+        self._wanted = work
         self._lessor = Lessor(member)
         self._stack = AsyncExitStack()
         self._lease: Lease | None = None
         self._begun = 0
-        self._active = 0
+        self._before = 0
 
     async def take(self) -> bool:
         """Wait until the model may be loaded; True. Cancelled, it takes nothing.
@@ -51,31 +56,36 @@ class Memory:
         return True
 
     async def _work(self) -> Work:
+        if self._wanted is not None:
+            return self._wanted
         client = FamilyServiceClient(self._member.channel)
         request = DescribeModelRequest(family=self._family, model=self._name)
         answer = await client.describe_model(request, timeout=ASK_SECONDS)
         return work_of(self._family, self._name, answer.needs)
 
-    def loaded(self, waiting: Callable[[], int]) -> None:
-        """The model is ready; from now on the stage hears how it is used. waiting: calls that wait in its engine."""
+    def loaded(self, active: Callable[[], int], waiting: Callable[[], int] = lambda: 0) -> None:
+        """The model is ready; from now on the stage hears how it is used.
+
+        active: calls that are served; waiting: those of them that wait in its engine.
+        """
         if self._lease is None:
             return
-        self._lease.loaded()
-        self._member.server.on_activity = lambda: self._used(waiting())
-        self._used(waiting())
+        lease = self._lease
+        lease.loaded()
 
-    def _used(self, waiting: int) -> None:
-        active = self._member.server.active_calls
-        self._begun += max(0, active - self._active)
-        self._active = active
-        waiting = min(waiting, active)
-        if self._lease is not None:
-            self._lease.used(active - waiting, waiting, self._begun)
+        def used() -> None:
+            now = active()
+            self._begun += max(0, now - self._before)
+            self._before = now
+            idle = min(waiting(), now)
+            lease.used(now - idle, idle, self._begun)
+
+        used()
+        self._stack.callback(self._member.server.listen(used))
 
     def _revoked(self, revoke: Revoke) -> None:
         self._leave(revoked(self._name, revoke.reason))
 
     async def give_back(self) -> None:
         """Everything has been freed."""
-        self._member.server.on_activity = lambda: None
         await self._stack.aclose()

@@ -12,13 +12,14 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from actors.model.attendance import Attendance, offers
 from actors.model.interface import Engine
 from actors.model.launcher import Report
 from actors.model.memory_lease import Memory
 from actors.model.service import AdapterSource
+from actors.model.unless import unless
 from bus import Code, RpcError
 from bus.subjects import escape
 from host import process
@@ -28,7 +29,6 @@ from host.settings import Settings, load
 from host.watchdog import Pulse
 from troupe.rpc.v1 import Progress
 
-T = TypeVar("T")
 Tell = Callable[[Report], None]
 PROGRESS_STEP = 0.02
 """Loading is told of in steps of this share."""
@@ -92,7 +92,7 @@ async def serve(member: Member, work: Work, tell: Tell, stop: asyncio.Event) -> 
             async with Attendance(member, work.family, work.name, offered, work.drain_seconds):
                 await member.ready()
                 tell(Report.ready())
-                memory.loaded(lambda: engine.waiting)
+                memory.loaded(lambda: member.server.active_calls, lambda: engine.waiting)
                 await _until_stopped(engine, stop)
                 await member.drain(work.drain_seconds)
         finally:
@@ -105,20 +105,6 @@ def _leave(why: RpcError, tell: Tell, stop: asyncio.Event) -> None:
     if not stop.is_set():
         tell(Report.leaving(why))
         stop.set()
-
-
-async def unless(stop: asyncio.Event, work: Awaitable[T]) -> T | None:
-    """What work comes to; None where `stop` was set before: then it was cancelled, and has ended."""
-    running, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
-    try:
-        await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
-        if not running.done():
-            running.cancel()
-            await asyncio.wait([running])
-        return None if running.cancelled() else running.result()
-    finally:
-        stopping.cancel()
-        running.cancel()
 
 
 async def _until_stopped(engine: WorkingEngine, stop: asyncio.Event) -> None:

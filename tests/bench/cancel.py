@@ -16,13 +16,15 @@ from troupe.rpc.v1 import Cancel, Credit, Frame, Open
 
 ROUNDS = 20
 MODEL = "troupe-tiny"
+CONTROL = range(10)
+"""Tokens of the model that could end an answer before it is cancelled."""
 
 
 def opening(call_id: str) -> Frame:
     request = GenerateRequest(
         model=MODEL,
         messages=[Message(role=Role.ROLE_USER, parts=[Part(text="What is a lease?")])],
-        sampling=Sampling(temperature=2.0, top_k=0, top_p=1.0, min_p=0.0, logit_bias={2: -100.0}),
+        sampling=Sampling(temperature=2.0, top_k=0, top_p=1.0, min_p=0.0, logit_bias=dict.fromkeys(CONTROL, -100.0)),
         max_tokens=3000,
     )
     open_ = Open(protocol_version=1, method="troupe.chat.v1.ChatService/Generate", initial_credit=1024)
@@ -57,7 +59,7 @@ class Client:
 
 async def main() -> None:
     freed, steps = [], []
-    async with hub_processes("llama") as running:
+    async with hub_processes("llama", "models") as running:
         async with asyncio.timeout(60):
             url = f"ws://127.0.0.1:{running.http_port}/ws"
             while True:

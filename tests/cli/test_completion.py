@@ -29,7 +29,7 @@ async def completed(line: str, tmp_path: Path) -> list[str]:
 
 
 async def test_commands_are_completed(tmp_path: Path) -> None:
-    assert await completed("troupe st", tmp_path) == ["status", "stop"]
+    assert await completed("troupe st", tmp_path) == ["status", "stage", "stop"]
 
 
 async def test_options_of_a_command_are_completed(tmp_path: Path) -> None:

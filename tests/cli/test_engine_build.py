@@ -147,7 +147,7 @@ def test_the_toolkits_wheels_come_first_into_a_folder_of_their_own(
     (fetch, _), (compiled, environment) = machine.commands
     assert fetch[-1] == toolkit.WHEELS
     assert fetch[fetch.index("--target") + 1] == str(tmp_path / "venv" / "cuda")
-    assert "about 0.6 GB" in machine.lines[0], "the size is told before it is fetched"
+    assert "about 600 MB" in machine.lines[0], "the size is told before it is fetched"
     assert environment["CUDACXX"] == str(tmp_path / "venv" / "cuda" / "nvidia" / "cu13" / "bin" / "nvcc")
     assert compiled[-1] == "llama-cpp-python==0.3.36"
     assert "with CUDA 13.0 for RTX 5090, RTX 4080" in machine.lines[1]

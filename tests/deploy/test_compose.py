@@ -30,9 +30,9 @@ COMPOSE = client()
 needs_client = pytest.mark.skipif(COMPOSE is None, reason="Docker's compose client is not there")
 
 
-def configured(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def configured(environment: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
     assert COMPOSE is not None
-    command = [*COMPOSE, "-f", str(ROOT / "docker-compose.yml"), "config"]
+    command = [*COMPOSE, "-f", str(ROOT / "docker-compose.yml"), *options, "config"]
     env = {name: value for name, value in os.environ.items() if not name.startswith("TROUPE_")} | environment
     return subprocess.run(command, capture_output=True, text=True, env=env, cwd=ROOT, check=False)
 
@@ -40,8 +40,25 @@ def configured(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def services() -> dict[str, Any]:
     done = configured({"TROUPE_BUS_PASSWORD": "secret"})
+    return unprofiled(done)
+
+
+def unprofiled(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """Services that start without a profile; the client's first generation prints the others, too."""
+    return {name: service for name, service in services_of(done).items() if "profiles" not in service}
+
+
+def services_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     found = yaml.safe_load(done.stdout)["services"]
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.fixture(scope="module")
+def on_card() -> dict[str, Any]:
+    """The hub of the profile gpu."""
+    found = services_of(configured({"TROUPE_BUS_PASSWORD": "secret"}, "--profile", "gpu"))["hub-gpu"]
     assert isinstance(found, dict)
     return found
 
@@ -70,6 +87,27 @@ def mapping(port: dict[str, Any] | str) -> tuple[str, int]:
         host, _, target = port.removesuffix("/tcp").split(":")
         return host, int(target)
     return port["host_ip"], port["target"]
+
+
+@needs_client
+def test_on_a_card_the_hub_is_the_same_but_for_its_image_and_the_card(
+    services: dict[str, Any], on_card: dict[str, Any]
+) -> None:
+    [device] = on_card["deploy"]["resources"]["reservations"]["devices"]
+    assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
+    own = {"build", "deploy", "image", "profiles"}
+    assert {key: value for key, value in on_card.items() if key not in own} == {
+        key: value for key, value in services["hub"].items() if key not in own
+    }
+
+
+@needs_client
+def test_the_image_for_a_card_is_built_with_cuda_from_bases_of_one_version(on_card: dict[str, Any]) -> None:
+    told = on_card["build"]["args"]
+    assert {"-DGGML_CUDA=ON", "-DGGML_NATIVE=OFF"} <= set(told["CMAKE_ARGS"].split())
+    assert told["BUILD_BASE"].replace("-devel-", "-runtime-") == told["BASE"]
+    declared = re.findall(r"^ARG (\w+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert set(told) <= set(declared), "a misspelt argument is ignored by the build"
 
 
 @needs_client

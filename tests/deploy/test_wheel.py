@@ -24,6 +24,10 @@ def test_the_model_and_the_page_are_in_it(names: list[str]) -> None:
     assert "clients/web/index.html" in names
 
 
+def test_the_pins_are_in_it_where_troupe_add_looks(names: list[str]) -> None:
+    assert [name for name in names if name.endswith(".data/data/share/troupe/constraints.txt")]
+
+
 def test_each_package_lies_under_the_name_by_which_it_is_imported(names: list[str]) -> None:
     for package in ("actors", "bus", "cli", "gateway", "host", "store", "troupe", "troupe_client"):
         assert f"{package}/__init__.py" in names

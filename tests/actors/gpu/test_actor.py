@@ -276,8 +276,6 @@ async def test_a_stage_that_is_stopped_ends_its_calls_and_keeps_its_leases() -> 
         await anext(responses)
         watch = place.client.watch(WatchRequest(machine="local"))
         await anext(watch)
-        demand = place.client.demand(DemandRequest(machine="local", work=work("b", 90)))
-        await anext(demand)
         async with asyncio.timeout(5):
             await place.stage.stop()
         for call in (responses, watch):
@@ -287,8 +285,6 @@ async def test_a_stage_that_is_stopped_ends_its_calls_and_keeps_its_leases() -> 
             assert lost.value.code is Code.UNAVAILABLE
         await place.open_stage()
         assert leases(await place.picture()) == ["a"]
-        assert (await anext(demand)).progress.note  # which waits in the next one
-        await demand.aclose()
 
 
 async def test_each_decision_is_an_event_with_its_reason() -> None:

@@ -309,7 +309,10 @@ async def test_what_a_family_loads_by_itself_gets_its_bare_name_too(company: Com
     assert await company.says("small", "red", tokens=1) == "green"
 
 
-async def test_one_family_ends_and_the_other_goes_on_answering(company: Company) -> None:
+async def test_one_family_ends_and_the_other_goes_on_answering(
+    company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bus.waiting.RETURN_SECONDS", 1.0)
     await company.family("colours")
     await company.family("numbers")
     await company.front("colours", "numbers")

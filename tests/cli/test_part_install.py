@@ -1,0 +1,107 @@
+"""What pip is asked for, and what is said before; tests/e2e/test_add_a_part.py does it for real."""
+
+import fcntl
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli import card, part_install, site_changes, toolkit
+from cli.card import Cards
+from cli.failure import CommandError
+from cli.part_install import Step, constraints, install, steps, told
+from host.parts import Library, Part
+from host.settings import PartsSettings
+
+TORCH, PEFT = Library("torch", "troupe_torch", 200), Library("peft", "troupe_peft", 1)
+BRAIN = Part("thoughts", (TORCH, PEFT))
+INDEX = PartsSettings(torch_index="http://index/cu130")
+
+
+def test_a_part_is_one_call_of_pip_with_its_extra() -> None:
+    assert steps("brain", BRAIN.libraries, PartsSettings(), again=False) == [Step(("troupe-hub[brain]",))]
+
+
+def test_pytorch_comes_first_from_its_own_index_and_the_rest_from_that_of_pip() -> None:
+    first, rest = steps("brain", BRAIN.libraries, INDEX, again=False)
+    assert first == Step(("--index-url", "http://index/cu130", "torch"))
+    assert rest == Step(("troupe-hub[brain]",))
+    assert steps("voice", (PEFT,), INDEX, again=False) == [Step(("troupe-hub[voice]",))], "no PyTorch, no other index"
+
+
+def test_again_replaces_what_the_part_brings_and_nothing_else() -> None:
+    torch, others, rest = steps("brain", BRAIN.libraries, INDEX, again=True)
+    anew = ("--force-reinstall", "--no-deps")
+    assert torch == Step(("--index-url", "http://index/cu130", *anew, "torch"), frozenset({"torch"}))
+    assert others == Step((*anew, "peft"), frozenset({"peft"}))
+    assert rest == Step(("troupe-hub[brain]",)), "what another build of PyTorch needs besides"
+
+
+def test_the_size_is_told_and_where_pytorch_comes_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(card, "found", lambda: None)
+    said = "\n".join(told("brain", BRAIN, BRAIN.libraries, 201, PartsSettings()))
+    assert "brain: thoughts.\nIt brings torch, peft: about 201 MB to fetch, 804 MB on the disk." in said
+    assert "3 GB more (there is no card here, and [parts] torch_index names a smaller one" in said
+    assert "http://index/cu130" in "\n".join(told("brain", BRAIN, (TORCH,), 200, INDEX))
+    monkeypatch.setattr(card, "found", lambda: Cards(("RTX 4080",)))
+    assert "RTX 4080 wants that" in "\n".join(told("brain", BRAIN, (TORCH,), 200, PartsSettings()))
+    assert "CUDA" not in "\n".join(told("brain", BRAIN, (PEFT,), 1, PartsSettings()))
+
+
+def test_the_toolkit_of_a_card_counts_with_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(card, "found", lambda: Cards(("RTX 5090",), ("12.0",), "13.1"))
+    monkeypatch.setattr(toolkit, "found", lambda *_: None)
+    monkeypatch.setattr(toolkit, "in_wheels", lambda: True)
+    monkeypatch.delenv("CMAKE_ARGS", raising=False)
+    assert part_install.megabytes("llama", (PEFT,)) == 601
+    assert part_install.megabytes("brain", (PEFT,)) == 1
+
+
+def test_the_pins_are_found_in_the_sources() -> None:
+    assert "torch==" in constraints().read_text("utf-8")
+
+
+@pytest.fixture
+def ready(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """What was done, where nothing is in the way."""
+    done: list[str] = []
+    monkeypatch.setattr(part_install, "_check_place", lambda *_: None)
+    monkeypatch.setattr(part_install, "_install", lambda name, *_, **__: done.append(name))
+    monkeypatch.setattr(site_changes, "roots", lambda: [tmp_path / "site"])
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    return done
+
+
+def test_a_disk_without_room_is_told_before_anything_is_fetched(
+    ready: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=700_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(CommandError, match="700 MB free, and 804 MB are needed"):
+        install("brain", BRAIN, INDEX, yes=True, again=False)
+    assert ready == []
+
+
+def test_one_at_a_time(ready: list[str], tmp_path: Path) -> None:
+    lock = os.open(tmp_path / part_install.LOCK, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    with pytest.raises(CommandError, match="Another `troupe add`"):
+        install("brain", BRAIN, INDEX, yes=True, again=False)
+    os.close(lock)
+    assert ready == []
+
+
+def test_what_pip_has_installed_and_cannot_be_found_is_no_success(ready: list[str]) -> None:
+    with pytest.raises(CommandError, match="troupe_torch, troupe_peft cannot be found"):
+        install("brain", BRAIN, INDEX, yes=True, again=False)
+    assert ready == ["brain"]
+
+
+def test_a_troupe_that_does_not_know_the_part_is_told_before_anything_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(site_changes, "roots", lambda: [tmp_path])
+    with pytest.raises(CommandError, match="does not know brain"):
+        install("brain", BRAIN, INDEX, yes=True, again=False)
