@@ -34,7 +34,7 @@ PARTS = {
     ),
     "analysers": Part(
         "what checks code",
-        (Library("ruff", "ruff", 12), Library("ty", "ty", 11), Library("ast-grep-py", "ast_grep_py", 5)),
+        (Library("ruff", "ruff", 12), Library("ty", "ty", 18), Library("ast-grep-py", "ast_grep_py", 5)),
     ),
     "images": Part(
         "pictures, by PyTorch",
