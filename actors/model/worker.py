@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -28,7 +28,6 @@ from host.log import configure
 from host.member import Member
 from host.settings import Settings, load
 from host.watchdog import Pulse
-from troupe.family.v1 import Buffer
 from troupe.rpc.v1 import Progress
 
 Tell = Callable[[Report], None]
@@ -39,7 +38,11 @@ MAX_NAME = 100
 
 
 class WorkingEngine(Engine, Protocol):
-    """An engine that has a process for itself."""
+    """An engine that has a process for itself.
+
+    It may have a `memory`, a function: buffers that its library has made (troupe.family.v1.Buffer), and bytes that come
+    with the first calls besides.
+    """
 
     @property
     def failure(self) -> "asyncio.Future[RpcError]":
@@ -51,9 +54,6 @@ class WorkingEngine(Engine, Protocol):
 
     def pulse(self) -> Pulse:
         """Whether it moves, for the process's beat."""
-
-    def memory(self) -> tuple[Sequence[Buffer], int]:
-        """What its library has made, and bytes that come with the first calls besides; nothing where it cannot tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ async def serve(member: Member, work: Work, tell: Tell, stop: asyncio.Event) -> 
             member.metrics.queue_depth(lambda: engine.waiting, work.name)
             async with Attendance(member, work.family, work.name, offered, work.drain_seconds):
                 await member.ready()
-                takes = measured(before, *engine.memory())
+                takes = measured(before, *getattr(engine, "memory", tuple)())
                 tell(Report.ready(takes))
                 memory.loaded(lambda: member.server.active_calls, lambda: engine.waiting, takes)
                 await _until_stopped(engine, stop)
