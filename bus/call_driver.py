@@ -42,6 +42,9 @@ class CallOwner(Protocol):
     def meet(self, method: MethodInfo, route: str) -> None:
         """Somebody serves this."""
 
+    def has_met(self, method: MethodInfo, route: str) -> bool:
+        """Somebody has served this before."""
+
     def expected(self, method: MethodInfo, route: str) -> bool | None:
         """Somebody who serves this may come; see Outlook."""
 
@@ -198,6 +201,7 @@ class CallDriver(ABC):
             continuable=delivered is not None and not delivered.obstacle,
             obstacle=delivered.obstacle if delivered is not None else "",
             expected=self._met or self._owner.expected(self.method, self.route),
+            served=self._met or self._taken_over or self._owner.has_met(self.method, self.route),
             lacks=self._owner.lacks(self.method, self.route),
             told=self.method.server_streaming or self.on_progress is not None,
         )

@@ -274,9 +274,13 @@ class Channel:
         if len(self._met) < MAX_MET:
             self._met.add((method.service, route))
 
+    def has_met(self, method: MethodInfo, route: str) -> bool:
+        """Somebody has served this before."""
+        return (method.service, route) in self._met
+
     def expected(self, method: MethodInfo, route: str) -> bool | None:
         """Somebody who serves this may come, since somebody has before, or as the outlook says."""
-        if (method.service, route) in self._met:
+        if self.has_met(method, route):
             return True
         return self.outlook(method, route) if self.outlook is not None else None
 

@@ -8,7 +8,7 @@ Channels and doors decide by the same rules:
    a. if nobody serves the route, and the contract says who has it served, after that was asked, a few times;
    b. not where it is known that nobody of this hub serves it, or that the part which would is not installed;
    c. else until someone comes back: a restarted actor takes about a second, one that is replaced after a hang four.
-   d. Who was asked to have the route served, and could not, is asked again for a while if somebody had taken this call
+   d. Who was asked to have the route served, and could not, is asked again for a while if somebody had served it here
       before: what served a moment ago is being started again, with whoever starts it.
 3. What may have begun is opened again only where the method is idempotent, or goes on, and its requests are still here:
    a. after Progress, or to go on, only when the responder was lost, and not when it judged so after it had looked;
@@ -88,7 +88,7 @@ class Standing:
     of the answer had come. renewed: some of that from this attempt. continuable: all of it is here, in a form that the
     request takes. obstacle: why it is not, as a sentence, where the method would go on. expected: somebody who serves
     it may come; False: nobody of this hub; None: nobody knows. lacks: the part that would serve it and is not
-    installed. told: somebody hears Progress.
+    installed. served: somebody has served it before, this call or another. told: somebody hears Progress.
     """
 
     accepted: bool = False
@@ -99,6 +99,7 @@ class Standing:
     obstacle: str = ""
     expected: bool | None = None
     lacks: str = ""
+    served: bool = False
     told: bool = False
 
 
@@ -120,14 +121,12 @@ class Waiting:
         self._continuations = 0
         self._refusals = 0
         self._unaccepted = 0
-        self._taken = False
         self._since: float | None = None
         self._failing: float | None = None
         self._said = 0.0
 
     def refused(self, error: RpcError, standing: Standing, now: float) -> Verdict:
         """The call has ended with an error."""
-        self._taken = self._taken or standing.accepted
         self._failing = None
         if standing.answered and not standing.continuable:  # 1
             lost = error.code is Code.UNAVAILABLE and standing.obstacle
@@ -140,7 +139,7 @@ class Waiting:
 
     def unresolved(self, error: RpcError, standing: Standing, now: float) -> Verdict:
         """Who has the route served could not, after `Resolve`."""
-        if not self._taken or error.code not in (Code.UNAVAILABLE, Code.FAILED_PRECONDITION):  # 2d
+        if not standing.served or error.code not in (Code.UNAVAILABLE, Code.FAILED_PRECONDITION):  # 2d
             return GiveUp(error)
         if self._failing is None:
             self._failing = now

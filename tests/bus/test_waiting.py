@@ -162,11 +162,10 @@ def test_2d_who_could_not_have_it_served_is_asked_again_where_it_served_a_moment
     failed = RpcError(Code.FAILED_PRECONDITION, "It keeps ending.", reason="MODEL_LOAD_FAILED")
     assert waiting.refused(nobody(), Standing(told=True), 0.0) == Resolve()
     assert waiting.unresolved(failed, Standing(told=True), 0.0) == GiveUp(failed)  # it never served
-    taken = Standing(accepted=True, told=True)
-    assert isinstance(waiting.refused(shutting_down(), taken, 0.0), Again)
-    assert waiting.refused(nobody(), Standing(told=True), 0.0) == Resolve()
+    served = Standing(served=True, told=True)
+    assert waiting.refused(nobody(), served, 0.0) == Resolve()
     now = 0.0
-    while isinstance(verdict := waiting.unresolved(failed, Standing(told=True), now), Resolve):
+    while isinstance(verdict := waiting.unresolved(failed, served, now), Resolve):
         assert (verdict.after, bool(verdict.note)) == (RESOLVE_AGAIN_SECONDS, True)
         now += verdict.after
     assert (now, verdict) == (RETURN_SECONDS, GiveUp(failed))
@@ -174,9 +173,8 @@ def test_2d_who_could_not_have_it_served_is_asked_again_where_it_served_a_moment
 
 def test_2d_what_is_not_there_any_more_is_not_asked_for_again() -> None:
     waiting = Waiting(method(RESOLVED), "tiny", resolvable=True)
-    assert isinstance(waiting.refused(shutting_down(), Standing(accepted=True), 0.0), Again)
     gone = RpcError(Code.NOT_FOUND, "There is no such model.")
-    assert waiting.unresolved(gone, Standing(told=True), 0.0) == GiveUp(gone)
+    assert waiting.unresolved(gone, Standing(served=True, told=True), 0.0) == GiveUp(gone)
 
 
 def test_3a_who_looked_and_could_not_is_not_asked_the_same_again() -> None:

@@ -15,7 +15,7 @@ from host.log import RotatingFile, configure
 from host.settings import Settings
 from host.supervisor import Addresses, Door, Supervisor
 
-ACTORS = ["echo", "models", "llama"]
+ACTORS = ["gpu", "echo", "models", "llama"]
 
 CHAINED = Path(__file__).with_name("chained_actor.py")
 
