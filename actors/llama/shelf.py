@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from actors.llama import removal
 from actors.llama.catalog import Catalog, Entry, adapter_folders, model_folders
 from actors.llama.engine_limits import cache_bytes
 from actors.llama.offload import offloads
@@ -22,6 +23,7 @@ class LlamaShelf:
         self, home: Path, settings: LlamaSettings, launcher: Launcher, watch: ProcessWatch | None = None
     ) -> None:
         self._catalog = Catalog(model_folders(home, settings), adapter_folders(home, settings))
+        self._own = home / "models"
         self._settings = settings
         self._launcher = launcher
         self._watch = watch
@@ -48,6 +50,10 @@ class LlamaShelf:
             cache_bytes=cache_bytes(entry.header, self._settings),
             accelerator=self._settings.gpu_layers != 0 and offloads(),
         )
+
+    def remove(self, entry: Entry) -> int:
+        """See `Shelf`."""
+        return removal.remove(entry.name, entry.path, self._own)
 
     def life(self, entry: Entry) -> Life:
         """See `Shelf`."""

@@ -42,6 +42,8 @@ from troupe.model.v1 import (
     PinModelResponse,
     RemoveAliasRequest,
     RemoveAliasResponse,
+    RemoveModelRequest,
+    RemoveModelResponse,
     RollbackAliasRequest,
     RollbackAliasResponse,
     SetAliasRequest,
@@ -226,6 +228,23 @@ class ModelsActor(ModelService):
         family, model = await self._find(name)
         await self._given.pin(family, model.name, ctx.principal, pinned=pinned)
         return self._directory.shown(family, model)
+
+    async def remove_model(self, request: RemoveModelRequest, ctx: Context) -> RemoveModelResponse:
+        """See the contract."""
+        await self._refresh()
+        family, model = await self._find(request.name)
+        shown = self._directory.shown(family, model)
+        self._directory.check_unused(request.name, shown, force=request.force)
+        try:
+            await self._client.stop_model(families.StopModelRequest(family=family, model=model.name))
+            removing = families.RemoveModelRequest(family=family, model=model.name)
+            removed = await self._client.remove_model(removing)
+        except RpcError as error:
+            raise _of_family(family, error) from error
+        if shown.pinned:
+            await self._given.pin(family, model.name, ctx.principal, pinned=False)
+        await self._refresh()
+        return RemoveModelResponse(bytes=removed.bytes)
 
     # ---- what there is
 

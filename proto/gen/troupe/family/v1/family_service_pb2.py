@@ -26,7 +26,7 @@ from troupe.model.v1 import model_service_pb2 as troupe_dot_model_dot_v1_dot_mod
 from troupe.rpc.v1 import frame_pb2 as troupe_dot_rpc_dot_v1_dot_frame__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%troupe/family/v1/family_service.proto\x12\x10troupe.family.v1\x1a#troupe/model/v1/model_service.proto\x1a\x19troupe/rpc/v1/frame.proto\"\x94\x01\n\x05Needs\x12#\n\rweights_bytes\x18\x01 \x01(\x04R\x0cweightsBytes\x12\x1f\n\x0b\x63\x61\x63he_bytes\x18\x02 \x01(\x04R\ncacheBytes\x12#\n\rworking_bytes\x18\x03 \x01(\x04R\x0cworkingBytes\x12 \n\x0b\x61\x63\x63\x65lerator\x18\x04 \x01(\x08R\x0b\x61\x63\x63\x65lerator\"+\n\x11ListModelsRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\"D\n\x12ListModelsResponse\x12.\n\x06models\x18\x01 \x03(\x0b\x32\x16.troupe.model.v1.ModelR\x06models\"D\n\x14\x44\x65scribeModelRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\"t\n\x15\x44\x65scribeModelResponse\x12,\n\x05model\x18\x01 \x01(\x0b\x32\x16.troupe.model.v1.ModelR\x05model\x12-\n\x05needs\x18\x02 \x01(\x0b\x32\x17.troupe.family.v1.NeedsR\x05needs\"A\n\x11StartModelRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\"w\n\x12StartModelResponse\x12,\n\x05model\x18\x01 \x01(\x0b\x32\x16.troupe.model.v1.ModelR\x05model\x12\x33\n\x08progress\x18\x0f \x01(\x0b\x32\x17.troupe.rpc.v1.ProgressR\x08progress\"@\n\x10StopModelRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\"\x13\n\x11StopModelResponse\",\n\x12WatchModelsRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\"\xaa\x01\n\x13WatchModelsResponse\x12\x14\n\x05whole\x18\x01 \x01(\x08R\x05whole\x12.\n\x06models\x18\x02 \x03(\x0b\x32\x16.troupe.model.v1.ModelR\x06models\x12\x18\n\x07removed\x18\x03 \x03(\tR\x07removed\x12\x33\n\x08progress\x18\x0f \x01(\x0b\x32\x17.troupe.rpc.v1.ProgressR\x08progress\"8\n\nOtherNames\x12\x14\n\x05model\x18\x01 \x01(\tR\x05model\x12\x14\n\x05names\x18\x02 \x03(\tR\x05names\"}\n\x11NameModelsRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\x12\x1a\n\x08withheld\x18\x02 \x03(\tR\x08withheld\x12\x34\n\x06others\x18\x03 \x03(\x0b\x32\x1c.troupe.family.v1.OtherNamesR\x06others\"\x14\n\x12NameModelsResponse\"X\n\x12\x41ttendModelRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\x12\x14\n\x05names\x18\x03 \x03(\tR\x05names\"+\n\x13\x41ttendModelResponse\x12\x14\n\x05names\x18\x01 \x03(\tR\x05names2\xfe\x05\n\rFamilyService\x12g\n\nListModels\x12#.troupe.family.v1.ListModelsRequest\x1a$.troupe.family.v1.ListModelsResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x12p\n\rDescribeModel\x12&.troupe.family.v1.DescribeModelRequest\x1a\'.troupe.family.v1.DescribeModelResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x12i\n\nStartModel\x12#.troupe.family.v1.StartModelRequest\x1a$.troupe.family.v1.StartModelResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x30\x01\x12\x64\n\tStopModel\x12\".troupe.family.v1.StopModelRequest\x1a#.troupe.family.v1.StopModelResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x12l\n\x0bWatchModels\x12$.troupe.family.v1.WatchModelsRequest\x1a%.troupe.family.v1.WatchModelsResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x30\x01\x12g\n\nNameModels\x12#.troupe.family.v1.NameModelsRequest\x1a$.troupe.family.v1.NameModelsResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x12j\n\x0b\x41ttendModel\x12$.troupe.family.v1.AttendModelRequest\x1a%.troupe.family.v1.AttendModelResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%troupe/family/v1/family_service.proto\x12\x10troupe.family.v1\x1a#troupe/model/v1/model_service.proto\x1a\x19troupe/rpc/v1/frame.proto\"\x94\x01\n\x05Needs\x12#\n\rweights_bytes\x18\x01 \x01(\x04R\x0cweightsBytes\x12\x1f\n\x0b\x63\x61\x63he_bytes\x18\x02 \x01(\x04R\ncacheBytes\x12#\n\rworking_bytes\x18\x03 \x01(\x04R\x0cworkingBytes\x12 \n\x0b\x61\x63\x63\x65lerator\x18\x04 \x01(\x08R\x0b\x61\x63\x63\x65lerator\"+\n\x11ListModelsRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\"D\n\x12ListModelsResponse\x12.\n\x06models\x18\x01 \x03(\x0b\x32\x16.troupe.model.v1.ModelR\x06models\"D\n\x14\x44\x65scribeModelRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\"t\n\x15\x44\x65scribeModelResponse\x12,\n\x05model\x18\x01 \x01(\x0b\x32\x16.troupe.model.v1.ModelR\x05model\x12-\n\x05needs\x18\x02 \x01(\x0b\x32\x17.troupe.family.v1.NeedsR\x05needs\"A\n\x11StartModelRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\"w\n\x12StartModelResponse\x12,\n\x05model\x18\x01 \x01(\x0b\x32\x16.troupe.model.v1.ModelR\x05model\x12\x33\n\x08progress\x18\x0f \x01(\x0b\x32\x17.troupe.rpc.v1.ProgressR\x08progress\"@\n\x10StopModelRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\"\x13\n\x11StopModelResponse\"B\n\x12RemoveModelRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\"+\n\x13RemoveModelResponse\x12\x14\n\x05\x62ytes\x18\x01 \x01(\x04R\x05\x62ytes\",\n\x12WatchModelsRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\"\xaa\x01\n\x13WatchModelsResponse\x12\x14\n\x05whole\x18\x01 \x01(\x08R\x05whole\x12.\n\x06models\x18\x02 \x03(\x0b\x32\x16.troupe.model.v1.ModelR\x06models\x12\x18\n\x07removed\x18\x03 \x03(\tR\x07removed\x12\x33\n\x08progress\x18\x0f \x01(\x0b\x32\x17.troupe.rpc.v1.ProgressR\x08progress\"8\n\nOtherNames\x12\x14\n\x05model\x18\x01 \x01(\tR\x05model\x12\x14\n\x05names\x18\x02 \x03(\tR\x05names\"}\n\x11NameModelsRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\x12\x1a\n\x08withheld\x18\x02 \x03(\tR\x08withheld\x12\x34\n\x06others\x18\x03 \x03(\x0b\x32\x1c.troupe.family.v1.OtherNamesR\x06others\"\x14\n\x12NameModelsResponse\"X\n\x12\x41ttendModelRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\x12\x14\n\x05names\x18\x03 \x03(\tR\x05names\"+\n\x13\x41ttendModelResponse\x12\x14\n\x05names\x18\x01 \x03(\tR\x05names2\xe8\x06\n\rFamilyService\x12g\n\nListModels\x12#.troupe.family.v1.ListModelsRequest\x1a$.troupe.family.v1.ListModelsResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x12p\n\rDescribeModel\x12&.troupe.family.v1.DescribeModelRequest\x1a\'.troupe.family.v1.DescribeModelResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x12i\n\nStartModel\x12#.troupe.family.v1.StartModelRequest\x1a$.troupe.family.v1.StartModelResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x30\x01\x12\x64\n\tStopModel\x12\".troupe.family.v1.StopModelRequest\x1a#.troupe.family.v1.StopModelResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x12l\n\x0bWatchModels\x12$.troupe.family.v1.WatchModelsRequest\x1a%.troupe.family.v1.WatchModelsResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x30\x01\x12g\n\nNameModels\x12#.troupe.family.v1.NameModelsRequest\x1a$.troupe.family.v1.NameModelsResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x12h\n\x0bRemoveModel\x12$.troupe.family.v1.RemoveModelRequest\x1a%.troupe.family.v1.RemoveModelResponse\"\x0c\xa2\xbb\x18\x08\n\x06\x66\x61mily\x12j\n\x0b\x41ttendModel\x12$.troupe.family.v1.AttendModelRequest\x1a%.troupe.family.v1.AttendModelResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,6 +45,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FAMILYSERVICE'].methods_by_name['WatchModels']._serialized_options = b'\242\273\030\n\n\006family \001'
   _globals['_FAMILYSERVICE'].methods_by_name['NameModels']._loaded_options = None
   _globals['_FAMILYSERVICE'].methods_by_name['NameModels']._serialized_options = b'\242\273\030\n\n\006family \001'
+  _globals['_FAMILYSERVICE'].methods_by_name['RemoveModel']._loaded_options = None
+  _globals['_FAMILYSERVICE'].methods_by_name['RemoveModel']._serialized_options = b'\242\273\030\010\n\006family'
   _globals['_FAMILYSERVICE'].methods_by_name['AttendModel']._loaded_options = None
   _globals['_FAMILYSERVICE'].methods_by_name['AttendModel']._serialized_options = b'\242\273\030\n\n\006family \001'
   _globals['_NEEDS']._serialized_start=124
@@ -65,20 +67,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STOPMODELREQUEST']._serialized_end=829
   _globals['_STOPMODELRESPONSE']._serialized_start=831
   _globals['_STOPMODELRESPONSE']._serialized_end=850
-  _globals['_WATCHMODELSREQUEST']._serialized_start=852
-  _globals['_WATCHMODELSREQUEST']._serialized_end=896
-  _globals['_WATCHMODELSRESPONSE']._serialized_start=899
-  _globals['_WATCHMODELSRESPONSE']._serialized_end=1069
-  _globals['_OTHERNAMES']._serialized_start=1071
-  _globals['_OTHERNAMES']._serialized_end=1127
-  _globals['_NAMEMODELSREQUEST']._serialized_start=1129
-  _globals['_NAMEMODELSREQUEST']._serialized_end=1254
-  _globals['_NAMEMODELSRESPONSE']._serialized_start=1256
-  _globals['_NAMEMODELSRESPONSE']._serialized_end=1276
-  _globals['_ATTENDMODELREQUEST']._serialized_start=1278
-  _globals['_ATTENDMODELREQUEST']._serialized_end=1366
-  _globals['_ATTENDMODELRESPONSE']._serialized_start=1368
-  _globals['_ATTENDMODELRESPONSE']._serialized_end=1411
-  _globals['_FAMILYSERVICE']._serialized_start=1414
-  _globals['_FAMILYSERVICE']._serialized_end=2180
+  _globals['_REMOVEMODELREQUEST']._serialized_start=852
+  _globals['_REMOVEMODELREQUEST']._serialized_end=918
+  _globals['_REMOVEMODELRESPONSE']._serialized_start=920
+  _globals['_REMOVEMODELRESPONSE']._serialized_end=963
+  _globals['_WATCHMODELSREQUEST']._serialized_start=965
+  _globals['_WATCHMODELSREQUEST']._serialized_end=1009
+  _globals['_WATCHMODELSRESPONSE']._serialized_start=1012
+  _globals['_WATCHMODELSRESPONSE']._serialized_end=1182
+  _globals['_OTHERNAMES']._serialized_start=1184
+  _globals['_OTHERNAMES']._serialized_end=1240
+  _globals['_NAMEMODELSREQUEST']._serialized_start=1242
+  _globals['_NAMEMODELSREQUEST']._serialized_end=1367
+  _globals['_NAMEMODELSRESPONSE']._serialized_start=1369
+  _globals['_NAMEMODELSRESPONSE']._serialized_end=1389
+  _globals['_ATTENDMODELREQUEST']._serialized_start=1391
+  _globals['_ATTENDMODELREQUEST']._serialized_end=1479
+  _globals['_ATTENDMODELRESPONSE']._serialized_start=1481
+  _globals['_ATTENDMODELRESPONSE']._serialized_end=1524
+  _globals['_FAMILYSERVICE']._serialized_start=1527
+  _globals['_FAMILYSERVICE']._serialized_end=2399
 # @@protoc_insertion_point(module_scope)

@@ -76,6 +76,20 @@ class StopModelResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class RemoveModelRequest(_message.Message):
+    __slots__ = ("family", "model")
+    FAMILY_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    family: str
+    model: str
+    def __init__(self, family: _Optional[str] = ..., model: _Optional[str] = ...) -> None: ...
+
+class RemoveModelResponse(_message.Message):
+    __slots__ = ("bytes",)
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    bytes: int
+    def __init__(self, bytes: _Optional[int] = ...) -> None: ...
+
 class WatchModelsRequest(_message.Message):
     __slots__ = ("family",)
     FAMILY_FIELD_NUMBER: _ClassVar[int]
