@@ -18,7 +18,7 @@ COMMANDS = {
     "stop": "stop the hub of this home",
     "chat": "talk with a model",
     "blob": "keep large content in the hub: put, get, stat, rm",
-    "models": "list, load and unload models",
+    "models": "list, load and unload models; bring them, name them, pin them",
     "add": "install a part of the hub, for example voice, and start it",
     "call": "call any method with JSON",
     "key": "make an API key",

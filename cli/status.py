@@ -196,7 +196,7 @@ def _process(actor: "Actor", now: float) -> tuple[str, ...]:
 
 def _models(models: "Sequence[Model]") -> list[str]:
     """Those that take memory or have trouble; the rest is counted."""
-    from cli.models import row
+    from cli.model_text import row
     from troupe.model.v1 import ModelState
 
     shown = [model for model in models if model.state != ModelState.MODEL_STATE_AVAILABLE]

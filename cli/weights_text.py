@@ -64,7 +64,7 @@ def notes(weights: "Sequence[Weights]") -> list[str]:
 
     lines = [f"{each.name}: {each.error}" for each in weights if each.error]
     absent = [each.name for each in weights if each.state == WeightsState.WEIGHTS_STATE_ABSENT]
-    return [*lines, f"`troupe models fetch {absent[0]}` brings it."] if absent else lines
+    return [*lines, f"`troupe models pull {absent[0]}` brings it."] if absent else lines
 
 
 def details(weights: "Weights") -> list[tuple[str, str]]:

@@ -90,7 +90,7 @@ class EmbeddingSettings(Struct, frozen=True, kw_only=True):
     """
 
     vocabulary: str = ""
-    """The file `cl100k_base.tiktoken`, for "cl100k"; empty: the one that `troupe models fetch cl100k` brings."""
+    """The file `cl100k_base.tiktoken`, for "cl100k"; empty: the one that `troupe models pull cl100k` brings."""
 
 
 class DoorSettings(Struct, frozen=True, kw_only=True):

@@ -24,6 +24,8 @@ from troupe.family.v1 import (
     NameModelsRequest,
     NameModelsResponse,
     Needs,
+    RemoveModelRequest,
+    RemoveModelResponse,
     StartModelRequest,
     StartModelResponse,
     StopModelRequest,
@@ -61,7 +63,8 @@ class Entry(Protocol):
 class Life(Protocol):
     """What serves one model, from start to stop and again.
 
-    It may have a `trouble`, a function: what the family is to tell of it, as a sentence; empty: nothing.
+    It may have a `trouble`, a function: what the family is to tell of it, as a sentence; empty: nothing. And
+    `measured`, a troupe.family.v1.Measured or None: what it takes.
     """
 
     state: ModelState
@@ -92,7 +95,9 @@ Known = TypeVar("Known", bound=Entry)
 class Shelf(Protocol[Known]):
     """What a family's models are.
 
-    It may have a `place`: the file or folder that is looked at now, for people; asked while a thread looks.
+    It may have a `place`: the file or folder that is looked at now, for people; asked while a thread looks. It may have
+    `remove(entry) -> int`, called in a thread: removes the model's files for good, returns their bytes, and raises
+    RpcError MODEL_NOT_REMOVABLE for what is not the hub's to remove.
     """
 
     def entries(self) -> Mapping[str, Known]:
@@ -102,7 +107,7 @@ class Shelf(Protocol[Known]):
         """What the contract says of it; state and names are left out. May read files, as `entries`."""
 
     def needs(self, entry: Known) -> Needs:
-        """What it takes while it runs."""
+        """What it takes while it runs. May read and measure: it is called in a thread."""
 
     def life(self, entry: Known) -> Life:
         """What will serve it; not started."""
@@ -170,7 +175,10 @@ class Family(FamilyService, Generic[Known]):
     async def describe_model(self, request: DescribeModelRequest, ctx: Context) -> DescribeModelResponse:
         """See the contract."""
         entry = await self._find(request.model)
-        return DescribeModelResponse(model=self._model(entry.name), needs=self._shelf.needs(entry))
+        needs = await asyncio.to_thread(self._shelf.needs, entry)
+        life = self._lives.get(entry.name)
+        taken = getattr(life[1], "measured", None) if life is not None else None
+        return DescribeModelResponse(model=self._model(entry.name), needs=needs, measured=taken)
 
     async def start_model(self, request: StartModelRequest, ctx: Context) -> AsyncIterator[StartModelResponse]:
         """See the contract. Callers that ask for the same model share one loading; it goes on if they leave."""
@@ -193,6 +201,22 @@ class Family(FamilyService, Generic[Known]):
         if entry.name in self._lives:
             await self._lives[entry.name][1].stop()
         return StopModelResponse()
+
+    async def remove_model(self, request: RemoveModelRequest, ctx: Context) -> RemoveModelResponse:
+        """See the contract."""
+        entry = await self._find(request.model)
+        life = self._lives[entry.name][1] if entry.name in self._lives else None
+        if life is not None and (not life.settled or _serves(life)):
+            message = f"{entry.name} is loaded; unload it first."
+            raise RpcError(Code.FAILED_PRECONDITION, message, reason="MODEL_IN_USE", field="model")
+        remove: Callable[[Known], int] | None = getattr(self._shelf, "remove", None)
+        if remove is None:
+            raise not_removable(entry.name, f"the family {self.family} removes nothing")
+        removed = await asyncio.to_thread(remove, entry)
+        self._lives.pop(entry.name, None)
+        log.info("model.removed", model=entry.name, bytes=removed)
+        await self._look()
+        return RemoveModelResponse(bytes=removed)
 
     async def watch_models(self, request: WatchModelsRequest, ctx: Context) -> AsyncIterator[WatchModelsResponse]:
         """See the contract."""
@@ -322,6 +346,12 @@ def _progress(name: str, life: Life) -> Progress:
         does = "Waiting to load" if progress.state == Progress.STATE_QUEUED else "Loading"
         progress.note = f"{does} {name}." if life.error is None else f"{does} {name} again: {life.error.message}."
     return progress
+
+
+def not_removable(name: str, why: str) -> RpcError:
+    """Its files are not the hub's to remove. why: a part of a sentence."""
+    message = f"{name} is not removed: {why}."
+    return RpcError(Code.FAILED_PRECONDITION, message, reason="MODEL_NOT_REMOVABLE", field="model")
 
 
 def not_found(kind: str, name: str, known: Sequence[Any], reason: str) -> RpcError:

@@ -42,6 +42,8 @@ from troupe.model.v1 import (
     PinModelResponse,
     RemoveAliasRequest,
     RemoveAliasResponse,
+    RemoveModelRequest,
+    RemoveModelResponse,
     RollbackAliasRequest,
     RollbackAliasResponse,
     SetAliasRequest,
@@ -58,6 +60,8 @@ DEFAULTS: Mapping[str, Sequence[str]] = {CHAT: ("smollm2-135m", "troupe-tiny"), 
 """Models that answer who names none, by service: the first one that is there; what is fetched before the guide."""
 LIST_SECONDS = 2.0
 """A family that has not said within this time what it has does not hold up the list of the others."""
+DESCRIBE_SECONDS = 30.0
+"""How long a family may take to say what a model needs; the first time on a machine it measures."""
 AGAIN_SECONDS = 1.0
 """Until a family that is away is tried again, unless it is heard before."""
 GONE = frozenset({"NO_RESPONDERS", "SHUTTING_DOWN", "PEER_LOST", "INTERRUPTED"})
@@ -167,7 +171,7 @@ class ModelsActor(ModelService):
             return None
         try:
             request = families.DescribeModelRequest(family=family, model=model.name)
-            needs = (await self._client.describe_model(request, timeout=LIST_SECONDS)).needs
+            needs = (await self._client.describe_model(request, timeout=DESCRIBE_SECONDS)).needs
         except RpcError as error:
             if error.code is Code.DEADLINE_EXCEEDED or _is_gone(error):
                 return None  # `_start` waits for the family and says so; then the model's process asks for the place
@@ -226,6 +230,23 @@ class ModelsActor(ModelService):
         family, model = await self._find(name)
         await self._given.pin(family, model.name, ctx.principal, pinned=pinned)
         return self._directory.shown(family, model)
+
+    async def remove_model(self, request: RemoveModelRequest, ctx: Context) -> RemoveModelResponse:
+        """See the contract."""
+        await self._refresh()
+        family, model = await self._find(request.name)
+        shown = self._directory.shown(family, model)
+        self._directory.check_unused(request.name, shown, force=request.force)
+        try:
+            await self._client.stop_model(families.StopModelRequest(family=family, model=model.name))
+            removing = families.RemoveModelRequest(family=family, model=model.name)
+            removed = await self._client.remove_model(removing)
+        except RpcError as error:
+            raise _of_family(family, error) from error
+        if shown.pinned:
+            await self._given.pin(family, model.name, ctx.principal, pinned=False)
+        await self._refresh()
+        return RemoveModelResponse(bytes=removed.bytes)
 
     # ---- what there is
 

@@ -46,7 +46,7 @@ def _to_be_had(missing: RpcError, weights: Weights) -> RpcError:
     why = f" {weights.error}" if weights.error else ""
     return RpcError(
         missing.code,
-        f"The model {weights.name!r} is not here.{why} `troupe models fetch {weights.name}` brings it.",
+        f"The model {weights.name!r} is not here.{why} `troupe models pull {weights.name}` brings it.",
         reason=missing.reason,
         metadata=missing.metadata,
         field=missing.field,

@@ -216,6 +216,20 @@ class Directory:
             usable = [model.name for model in self.listed(service) if model.state != ModelState.MODEL_STATE_FAILED]
             raise unsuitable(name, services, service, usable)
 
+    def check_unused(self, name: str, shown: Model, *, force: bool) -> None:
+        """Raises RpcError FAILED_PRECONDITION (MODEL_IN_USE) for a model that should not vanish, as callers see it."""
+        if name in self._aliases:
+            message = f"{name!r} is an alias; name the model itself, {shown.qualified_name}."
+            raise RpcError(Code.INVALID_ARGUMENT, message, reason="ALIAS_GIVEN", field="name")
+        loaded = shown.state in (
+            ModelState.MODEL_STATE_READY, ModelState.MODEL_STATE_LOADING, ModelState.MODEL_STATE_DRAINING,
+        )  # fmt: skip
+        why = ["it is loaded"] * loaded + ["it is pinned"] * shown.pinned
+        why += [f"{alias} means it" for alias in shown.aliases]
+        if why and not force:
+            message = f"{shown.name} is in use: {', '.join(why)}. Force it if it shall go all the same."
+            raise RpcError(Code.FAILED_PRECONDITION, message, reason="MODEL_IN_USE", field="name")
+
     def _all(self) -> Iterator[tuple[str, Model]]:
         for family in self.families:
             for model in self._families[family].models.values():

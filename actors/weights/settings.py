@@ -22,6 +22,13 @@ class WeightsSettings(Struct, frozen=True, kw_only=True):
     In the environment: names with commas between them, or false.
     """
 
+    hub_endpoint: str = ""
+    """Address of the Hugging Face hub, or of one that speaks its protocol, for `hf:` sources; empty: HF_ENDPOINT, else
+    huggingface.co."""
+
+    pulls_at_once: Annotated[int, Meta(ge=1, le=8)] = 2
+    """Jobs that pull models at the same time; others wait."""
+
     fetch_seconds: Annotated[float, Meta(gt=0)] = 1800.0
     """A download that takes longer is given up until the next start."""
 

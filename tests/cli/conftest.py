@@ -37,8 +37,11 @@ from troupe.gpu.v1 import (
     Wish,
 )
 from troupe.model.v1 import (
+    Alias,
     GetModelRequest,
     GetModelResponse,
+    ListAliasesRequest,
+    ListAliasesResponse,
     ListModelsRequest,
     ListModelsResponse,
     LoadModelRequest,
@@ -46,15 +49,26 @@ from troupe.model.v1 import (
     Model,
     ModelService,
     ModelState,
+    PinModelRequest,
+    PinModelResponse,
+    RemoveAliasRequest,
+    RemoveAliasResponse,
+    RollbackAliasRequest,
+    RollbackAliasResponse,
+    SetAliasRequest,
+    SetAliasResponse,
     UnloadModelRequest,
     UnloadModelResponse,
+    UnpinModelRequest,
+    UnpinModelResponse,
 )
 from troupe.rpc.v1 import Priority, Progress
 from troupe.weights.v1 import (
-    FetchWeightsRequest,
-    FetchWeightsResponse,
     ListWeightsRequest,
     ListWeightsResponse,
+    PulledModel,
+    PullModelRequest,
+    PullModelResponse,
     Weights,
     WeightsService,
     WeightsState,
@@ -132,6 +146,7 @@ class OneModel(ModelService):
             description="Nhỏ và nhanh.",
             aliases=["gpt-4o"],
         )
+        self.aliases: dict[str, Alias] = {}
         self.model.modified.FromNanoseconds(1_795_890_000_710_309_202)
 
     async def list_models(self, request: ListModelsRequest, ctx: Context) -> ListModelsResponse:
@@ -146,6 +161,32 @@ class OneModel(ModelService):
         yield LoadModelResponse(progress=Progress(state=Progress.STATE_LOADING, fraction=0.5))
         self.model.state = ModelState.MODEL_STATE_READY
         yield LoadModelResponse(model=self.model)
+
+    async def set_alias(self, request: SetAliasRequest, ctx: Context) -> SetAliasResponse:
+        alias = self.aliases.setdefault(request.alias, Alias(name=request.alias))
+        alias.model, alias.version = request.model, len(alias.versions) + 1
+        alias.versions.add(number=alias.version, model=request.model)
+        return SetAliasResponse(alias=alias)
+
+    async def rollback_alias(self, request: RollbackAliasRequest, ctx: Context) -> RollbackAliasResponse:
+        alias = self.aliases[request.alias]
+        alias.model, alias.version = alias.versions[0].model, 1
+        return RollbackAliasResponse(alias=alias)
+
+    async def remove_alias(self, request: RemoveAliasRequest, ctx: Context) -> RemoveAliasResponse:
+        del self.aliases[request.alias]
+        return RemoveAliasResponse()
+
+    async def list_aliases(self, request: ListAliasesRequest, ctx: Context) -> ListAliasesResponse:
+        return ListAliasesResponse(aliases=[*self.aliases.values(), Alias(name="gpt-4o", model="tiny", fixed=True)])
+
+    async def pin_model(self, request: PinModelRequest, ctx: Context) -> PinModelResponse:
+        self.model.pinned = True
+        return PinModelResponse(model=self.model)
+
+    async def unpin_model(self, request: UnpinModelRequest, ctx: Context) -> UnpinModelResponse:
+        self.model.pinned = False
+        return UnpinModelResponse(model=self.model)
 
     async def unload_model(self, request: UnloadModelRequest, ctx: Context) -> UnloadModelResponse:
         self.model.state = ModelState.MODEL_STATE_AVAILABLE
@@ -165,10 +206,12 @@ class TwoWeights(WeightsService):
     async def list_weights(self, request: ListWeightsRequest, ctx: Context) -> ListWeightsResponse:
         return ListWeightsResponse(weights=self.weights)
 
-    async def fetch_weights(self, request: FetchWeightsRequest, ctx: Context) -> AsyncIterator[FetchWeightsResponse]:
-        yield FetchWeightsResponse(progress=Progress(state=Progress.STATE_LOADING, fraction=0.5))
-        self.weights[1].state = WeightsState.WEIGHTS_STATE_PRESENT
-        yield FetchWeightsResponse(weights=self.weights[1])
+    async def pull_model(self, request: PullModelRequest, ctx: Context) -> AsyncIterator[PullModelResponse]:
+        yield PullModelResponse(job_id="7")
+        if not request.detached:
+            loading = Progress(state=Progress.STATE_LOADING, fraction=0.5, note="Fetching more.")
+            yield PullModelResponse(progress=loading)
+            yield PullModelResponse(model=PulledModel(name="more", source="carrier==1.0", license="MIT"))
 
 
 class SmallStage(GpuService):

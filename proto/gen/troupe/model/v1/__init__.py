@@ -19,6 +19,8 @@ from .model_service_pb2 import PinModelRequest as PinModelRequest
 from .model_service_pb2 import PinModelResponse as PinModelResponse
 from .model_service_pb2 import RemoveAliasRequest as RemoveAliasRequest
 from .model_service_pb2 import RemoveAliasResponse as RemoveAliasResponse
+from .model_service_pb2 import RemoveModelRequest as RemoveModelRequest
+from .model_service_pb2 import RemoveModelResponse as RemoveModelResponse
 from .model_service_pb2 import RollbackAliasRequest as RollbackAliasRequest
 from .model_service_pb2 import RollbackAliasResponse as RollbackAliasResponse
 from .model_service_pb2 import SetAliasRequest as SetAliasRequest

@@ -16,6 +16,8 @@ from troupe.model.v1.model_service_pb2 import PinModelRequest
 from troupe.model.v1.model_service_pb2 import PinModelResponse
 from troupe.model.v1.model_service_pb2 import RemoveAliasRequest
 from troupe.model.v1.model_service_pb2 import RemoveAliasResponse
+from troupe.model.v1.model_service_pb2 import RemoveModelRequest
+from troupe.model.v1.model_service_pb2 import RemoveModelResponse
 from troupe.model.v1.model_service_pb2 import RollbackAliasRequest
 from troupe.model.v1.model_service_pb2 import RollbackAliasResponse
 from troupe.model.v1.model_service_pb2 import SetAliasRequest
@@ -45,6 +47,7 @@ class ModelService(Protocol):
             MethodInfo('RollbackAlias', 'rollback_alias', 'troupe.model.v1.ModelService', RollbackAliasRequest, RollbackAliasResponse, False, False, Policy(public=True, scope='models')),
             MethodInfo('PinModel', 'pin_model', 'troupe.model.v1.ModelService', PinModelRequest, PinModelResponse, False, False, Policy(public=True, scope='models', idempotent=True)),
             MethodInfo('UnpinModel', 'unpin_model', 'troupe.model.v1.ModelService', UnpinModelRequest, UnpinModelResponse, False, False, Policy(public=True, scope='models', idempotent=True)),
+            MethodInfo('RemoveModel', 'remove_model', 'troupe.model.v1.ModelService', RemoveModelRequest, RemoveModelResponse, False, False, Policy(public=True, scope='models')),
             MethodInfo('UnloadModel', 'unload_model', 'troupe.model.v1.ModelService', UnloadModelRequest, UnloadModelResponse, False, False, Policy(public=True, scope='models', idempotent=True)),
         ],
     )
@@ -100,6 +103,13 @@ class ModelService(Protocol):
     async def unpin_model(self, request: UnpinModelRequest, ctx: Context) -> UnpinModelResponse:
         """UnpinModel takes that back. Unpinning what is not pinned does nothing."""
         raise RpcError.unimplemented('troupe.model.v1.ModelService/UnpinModel')
+
+    async def remove_model(self, request: RemoveModelRequest, ctx: Context) -> RemoveModelResponse:
+        """RemoveModel removes a model's files for good. One that is loaded or pinned, or that an alias means, is MODEL_IN_USE
+        (FAILED_PRECONDITION), which says why, unless it is forced; then it is unloaded first. What came with Troupe, and files
+        that lie in a folder of the user's own, are never removed: MODEL_NOT_REMOVABLE (FAILED_PRECONDITION).
+        """
+        raise RpcError.unimplemented('troupe.model.v1.ModelService/RemoveModel')
 
     async def unload_model(self, request: UnloadModelRequest, ctx: Context) -> UnloadModelResponse:
         """UnloadModel lets the model finish its calls and ends its process."""
@@ -167,6 +177,13 @@ class ModelServiceClient:
     def unpin_model(self, request: UnpinModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[UnpinModelResponse]:
         """UnpinModel takes that back. Unpinning what is not pinned does nothing."""
         return self._caller.unary(ModelService.INFO.methods['UnpinModel'], request, timeout, metadata)
+
+    def remove_model(self, request: RemoveModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[RemoveModelResponse]:
+        """RemoveModel removes a model's files for good. One that is loaded or pinned, or that an alias means, is MODEL_IN_USE
+        (FAILED_PRECONDITION), which says why, unless it is forced; then it is unloaded first. What came with Troupe, and files
+        that lie in a folder of the user's own, are never removed: MODEL_NOT_REMOVABLE (FAILED_PRECONDITION).
+        """
+        return self._caller.unary(ModelService.INFO.methods['RemoveModel'], request, timeout, metadata)
 
     def unload_model(self, request: UnloadModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[UnloadModelResponse]:
         """UnloadModel lets the model finish its calls and ends its process."""

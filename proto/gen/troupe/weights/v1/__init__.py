@@ -6,5 +6,9 @@ from .weights_service_pb2 import FetchWeightsRequest as FetchWeightsRequest
 from .weights_service_pb2 import FetchWeightsResponse as FetchWeightsResponse
 from .weights_service_pb2 import ListWeightsRequest as ListWeightsRequest
 from .weights_service_pb2 import ListWeightsResponse as ListWeightsResponse
+from .weights_service_pb2 import PullModelRequest as PullModelRequest
+from .weights_service_pb2 import PullModelResponse as PullModelResponse
+from .weights_service_pb2 import PulledFile as PulledFile
+from .weights_service_pb2 import PulledModel as PulledModel
 from .weights_service_pb2 import Weights as Weights
 from .weights_service_pb2 import WeightsState as WeightsState

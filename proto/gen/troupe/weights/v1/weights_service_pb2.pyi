@@ -26,6 +26,48 @@ WEIGHTS_STATE_FETCHING: WeightsState
 WEIGHTS_STATE_PRESENT: WeightsState
 WEIGHTS_STATE_FAILED: WeightsState
 
+class PullModelRequest(_message.Message):
+    __slots__ = ("source", "name", "detached")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DETACHED_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    name: str
+    detached: bool
+    def __init__(self, source: _Optional[str] = ..., name: _Optional[str] = ..., detached: _Optional[bool] = ...) -> None: ...
+
+class PullModelResponse(_message.Message):
+    __slots__ = ("job_id", "model", "progress")
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    model: PulledModel
+    progress: _frame_pb2.Progress
+    def __init__(self, job_id: _Optional[str] = ..., model: _Optional[_Union[PulledModel, _Mapping]] = ..., progress: _Optional[_Union[_frame_pb2.Progress, _Mapping]] = ...) -> None: ...
+
+class PulledModel(_message.Message):
+    __slots__ = ("name", "source", "license", "files")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    LICENSE_FIELD_NUMBER: _ClassVar[int]
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    source: str
+    license: str
+    files: _containers.RepeatedCompositeFieldContainer[PulledFile]
+    def __init__(self, name: _Optional[str] = ..., source: _Optional[str] = ..., license: _Optional[str] = ..., files: _Optional[_Iterable[_Union[PulledFile, _Mapping]]] = ...) -> None: ...
+
+class PulledFile(_message.Message):
+    __slots__ = ("path", "size", "sha256")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    size: int
+    sha256: str
+    def __init__(self, path: _Optional[str] = ..., size: _Optional[int] = ..., sha256: _Optional[str] = ...) -> None: ...
+
 class Weights(_message.Message):
     __slots__ = ("name", "state", "fraction", "error", "package", "license", "source", "description", "download_bytes", "size_bytes", "sha256", "services", "eta")
     NAME_FIELD_NUMBER: _ClassVar[int]

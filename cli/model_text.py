@@ -1,0 +1,92 @@
+"""Models as text."""
+
+from typing import TYPE_CHECKING
+
+from cli.plain_text import size_text, time_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from google.protobuf.message import Message
+
+    from troupe.model.v1 import Model
+    from troupe.rpc.v1 import Progress
+
+
+def reasons(models: "Iterable[Model]") -> list[str]:
+    """Why models do not serve; one sentence for all of a family that is away."""
+    from troupe.model.v1 import ModelState
+
+    away = ModelState.MODEL_STATE_UNAVAILABLE
+    return [each.error if each.state == away else f"{each.name}: {each.error}" for each in models if each.error]
+
+
+def row(model: "Model") -> tuple[str, ...]:
+    """One line of the list."""
+    offers = ", ".join(map(offer, model.services))
+    return (
+        model.name,
+        f"{state_of(model)} *" if model.default else state_of(model),
+        " ".join(filter(None, (model.architecture, model.quantization))),
+        size_text(model.size_bytes),
+        str(model.context_tokens or ""),
+        offers,
+    )
+
+
+def offer(service: str) -> str:
+    """A service in one word; where only one method of it is offered, that one."""
+    name, _, method = service.rpartition(".")[2].partition("/")
+    return (method or name.removesuffix("Service")).lower()
+
+
+def details(model: "Model") -> list[tuple[str, str]]:
+    """What is known of a model, one line each; what is not known is left out."""
+    pairs = [
+        ("name", model.name),
+        ("state", f"{state_of(model)}, the default" if model.default else state_of(model)),
+        ("error", model.error),
+        ("description", model.description),
+        ("note", model.note),
+        ("full name", model.qualified_name),
+        ("aliases", ", ".join(model.aliases)),
+        ("pinned", "yes" if model.pinned else ""),
+        ("owner", model.owner),
+        ("family", model.family),
+        ("architecture", model.architecture),
+        ("quantization", model.quantization),
+        ("parameters", f"{model.parameters:,}" if model.parameters else ""),
+        ("size", size_text(model.size_bytes)),
+        ("context", f"{model.context_tokens:,} tokens" if model.context_tokens else ""),
+        ("embedding", f"{model.embedding_dimensions} dimensions" if model.embedding_dimensions else ""),
+        ("adapters", ", ".join(model.adapters)),
+        ("services", ", ".join(model.services)),
+        ("modified", time_text(model.modified.ToNanoseconds() / 1e9) if model.HasField("modified") else ""),
+    ]
+    return [(name, value) for name, value in pairs if value]
+
+
+def state_of(model: "Model") -> str:
+    """A model's state as one word; one that served and is loaded again, because it ended or hung, is "restarting"."""
+    from troupe.model.v1 import ModelState
+
+    if model.state == ModelState.MODEL_STATE_LOADING and model.error:
+        return "restarting"
+    return ModelState.Name(model.state).removeprefix("MODEL_STATE_").lower()
+
+
+def progress_text(progress: "Progress") -> str:
+    """What a call waits for, in a few words."""
+    words = [type(progress).State.Name(progress.state).removeprefix("STATE_").lower()]
+    if progress.position:
+        words.append(f"position {progress.position}")
+    if progress.fraction:
+        words.append(f"{progress.fraction:.0%}")
+    return " ".join([*words, progress.note]).rstrip()
+
+
+def print_json(message: "Message") -> None:
+    """One of the contract's messages as a line."""
+    from google.protobuf import json_format
+
+    print(json_format.MessageToJson(message, indent=None, ensure_ascii=False), flush=True)
