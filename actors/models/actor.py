@@ -60,6 +60,8 @@ DEFAULTS: Mapping[str, Sequence[str]] = {CHAT: ("smollm2-135m", "troupe-tiny"), 
 """Models that answer who names none, by service: the first one that is there; what is fetched before the guide."""
 LIST_SECONDS = 2.0
 """A family that has not said within this time what it has does not hold up the list of the others."""
+DESCRIBE_SECONDS = 30.0
+"""How long a family may take to say what a model needs; the first time on a machine it measures."""
 AGAIN_SECONDS = 1.0
 """Until a family that is away is tried again, unless it is heard before."""
 GONE = frozenset({"NO_RESPONDERS", "SHUTTING_DOWN", "PEER_LOST", "INTERRUPTED"})
@@ -169,7 +171,7 @@ class ModelsActor(ModelService):
             return None
         try:
             request = families.DescribeModelRequest(family=family, model=model.name)
-            needs = (await self._client.describe_model(request, timeout=LIST_SECONDS)).needs
+            needs = (await self._client.describe_model(request, timeout=DESCRIBE_SECONDS)).needs
         except RpcError as error:
             if error.code is Code.DEADLINE_EXCEEDED or _is_gone(error):
                 return None  # `_start` waits for the family and says so; then the model's process asks for the place

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from actors.model.gguf_file import read_header
+from actors.model.layers import layers_of
 from actors.transformers.safetensors_file import Tensor, read_tensors
 
 JSON_LIMIT = 64 << 20
@@ -126,7 +127,7 @@ def _of_gguf(path: Path) -> Facts:
         dimensions=header.embedding_dimensions,
         generates=not header.embeds_only,
         chats=bool(header.template),
-        cache_values=header.cache_bytes_per_token // 2,
+        cache_values=sum(layer.keys + layer.values for layer in layers_of(header)),
         widest=4 * header.embedding_dimensions,
         layers=1,
         vocabulary=0,
