@@ -12,6 +12,8 @@ CONTEXT_DEFAULT = 8192
 PARAMETERS_PER_THREAD = 50_000_000
 """Below this a second thread costs more by waiting for the first than it computes."""
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+LIBRARY_BYTES = 235_000_000
+"""What a process takes for PyTorch beyond any other process, before it has a model; measured on Linux."""
 CARDS = ("/dev/nvidiactl", "/dev/dxg")
 """Where the system shows an NVIDIA card, the second under WSL."""
 
@@ -62,12 +64,15 @@ def cache_bytes(facts: Facts, settings: TransformersSettings) -> int:
 
 
 def working_bytes(facts: Facts, settings: TransformersSettings) -> int:
-    """Bytes of a step: what a layer makes of a prompt's part, a layer's cache while it grows, the logits of all."""
+    """Bytes of the library and of a step.
+
+    A step is what a layer makes of a prompt's part, a layer's cache while it grows, and the logits of all answers.
+    """
     size = BYTES[dtype(facts, settings)]
     activations = settings.batch * (3 * facts.widest + 8 * facts.dimensions) * size
     growing = cache_bytes(facts, settings) // facts.layers
     logits = 2 * settings.slots * facts.vocabulary * 4 if facts.generates else 0
-    return activations + growing + logits
+    return LIBRARY_BYTES + activations + growing + logits
 
 
 def threads(parameters: int, settings: TransformersSettings, chosen: int) -> int:

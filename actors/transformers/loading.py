@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import torch
 import transformers
+from transformers import modeling_gguf_pytorch_utils
 
 from actors.model.interface import SamplingSettings
 from actors.model.refusals import load_failed
@@ -27,6 +28,8 @@ SAMPLING = {
     "repetition_penalty": "repeat_penalty",
 }
 """generation_config.json's name -> ours."""
+UNPACKING = 0.9
+"""Share of loading a GGUF file that its unpacking is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ def load(path: Path, settings: TransformersSettings, tell: Callable[[float], boo
     name, source = path.name, Source.of(path)
     try:
         facts = read_facts(source)
-        with _told(tell):
+        with _told(tell, unpacks=bool(source.gguf)):
             return _load(source, facts, settings)
     except RpcError:
         raise
@@ -99,19 +102,29 @@ def _load(source: Source, facts: Facts, settings: TransformersSettings) -> Loade
 
 
 @contextlib.contextmanager
-def _told(tell: Callable[[float], bool]) -> Iterator[None]:
-    """Instead of drawing bars, the library's loading loops tell how far they are, and stop where nobody wants them."""
+def _told(tell: Callable[[float], bool], *, unpacks: bool) -> Iterator[None]:
+    """Instead of drawing bars, the library's loading loops tell how far they are, and stop where nobody wants them.
+
+    unpacks: a GGUF file is unpacked first, which takes most of the time.
+    """
+    start = UNPACKING if unpacks else 0.0
 
     def hooked(factory: object, args: tuple[Any, ...], options: dict[str, Any]) -> "_Loop":
-        return _Loop(args[0] if args else options.get("iterable"), tell)
+        items = args[0] if args else options.get("iterable")
+        return _Loop(items, lambda share: tell(start + (1 - start) * share))
+
+    def unpacking(items: Iterable[Any], **_: object) -> "_Loop":
+        return _Loop(items, lambda share: tell(UNPACKING * share))
 
     logging: Any = transformers.utils.logging
-    before = logging.set_tqdm_hook(hooked)
-    level = logging.get_verbosity()
+    gguf: Any = modeling_gguf_pytorch_utils
+    before, bar, level = logging.set_tqdm_hook(hooked), gguf.tqdm, logging.get_verbosity()
+    gguf.tqdm = unpacking  # it knows no hook
     logging.set_verbosity_error()
     try:
         yield
     finally:
+        gguf.tqdm = bar
         logging.set_tqdm_hook(before)
         logging.set_verbosity(level)
 

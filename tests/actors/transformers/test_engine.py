@@ -318,3 +318,15 @@ async def test_loading_tells_how_far_it_is_and_ends_when_nobody_wants_it(folders
         TransformersEngine.load(
             folders / "models" / "chat", TransformersSettings(threads=1), asyncio.get_running_loop(), lambda _: False
         )
+
+
+async def test_a_gguf_file_is_unpacked_with_its_progress_and_chats(models: Path) -> None:
+    shares: list[float] = []
+    engine = await TransformersEngine.open(models / "fixture.gguf", TransformersSettings(threads=1), shares.append)
+    try:
+        assert shares == sorted(shares) and len([share for share in shares if share < 0.9]) > 10
+        assert engine.info.template and engine.info.context_tokens == 2048
+        first, second = await ask(engine), await ask(engine)
+        assert first.ids() == second.ids() and first.cost.completion_tokens == 24
+    finally:
+        await engine.close()
