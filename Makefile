@@ -50,8 +50,9 @@ proto-typescript: setup ## Generate the TypeScript messages; needs npm
 	npm ci --prefix clients/typescript
 	$(IN_VENV) buf generate --template buf.gen.typescript.yaml
 
-docs: setup ## Write the part of docs/settings.md that comes from the actors' settings
+docs: setup ## Write the parts of the documentation that come from programs
 	$(IN_VENV) $(BIN)/python deploy/settings_page.py
+	$(IN_VENV) $(BIN)/python deploy/sixteen_gigabytes.py
 
 bench: setup ## Measure; each benchmark prints its table
 	@$(IN_VENV) $(BIN)/python tests/bench/run.py $(ARGS)

@@ -129,3 +129,8 @@ def test_the_notice_names_every_package_that_an_installation_brings_along() -> N
 def test_each_command_has_its_chapter() -> None:
     text = (ROOT / "docs" / "cli.md").read_text("utf-8")
     assert re.findall(r"^## troupe (\w+)", text, re.MULTILINE) == list(COMMANDS)
+
+
+def test_the_page_about_sixteen_gigabytes_is_as_it_is_written() -> None:
+    script = runpy.run_path(str(ROOT / "deploy" / "sixteen_gigabytes.py"))
+    assert script["main"](["--check"]) == 0, "run `make docs`"
