@@ -9,6 +9,7 @@ ACTORS = {
     "jobs": "actors.jobs:JobsActor",
     "llama": "actors.llama.actor:LlamaActor",
     "models": "actors.models.actor:ModelsActor",
+    "transformers": "actors.transformers.actor:TransformersActor",
     "weights": "actors.weights.actor:WeightsActor",
 }
 
@@ -24,6 +25,7 @@ PARTS = {
     "transformers": Part(
         "models as Hugging Face has them, by PyTorch",
         (TORCH, Library("transformers", "transformers", 30), Library("peft", "peft", 1)),
+        {"transformers": ("troupe.family.v1.FamilyService[transformers]",)},
     ),
     "voice": Part("speech: recognition and voices", (Library("faster-whisper", "faster_whisper", 110),)),
     "training": Part(
@@ -32,7 +34,7 @@ PARTS = {
     ),
     "analysers": Part(
         "what checks code",
-        (Library("ruff", "ruff", 12), Library("ty", "ty", 11), Library("ast-grep-py", "ast_grep_py", 5)),
+        (Library("ruff", "ruff", 12), Library("ty", "ty", 18), Library("ast-grep-py", "ast_grep_py", 5)),
     ),
     "images": Part(
         "pictures, by PyTorch",

@@ -1,6 +1,7 @@
 """Installs a part by pip as it is configured, from the pins, wholly or not at all."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -32,6 +33,7 @@ LOCK = ".troupe-add.lock"
 END_SECONDS = 30.0
 """What pip may take to put back what it was replacing, after Ctrl-C."""
 
+_EXTRA = re.compile(r"extra == ['\"]([^'\"]+)['\"]")
 _PIP = [sys.executable, "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
 
 
@@ -66,10 +68,23 @@ def constraints() -> Path:
     return top if top.exists() else Path(sys.prefix) / "share" / "troupe" / "constraints.txt"
 
 
-def steps(name: str, libraries: "Sequence[Library]", settings: "PartsSettings", *, again: bool) -> list[Step]:
-    """What pip is asked for, one call after another. libraries: of the part; again: those that are there, too.
+def requirements(name: str) -> list[str]:
+    """What the installed Troupe's extra of this name asks for, as pip takes it; empty if it has no such extra."""
+    try:
+        lines = metadata.requires(PACKAGE) or []
+    except metadata.PackageNotFoundError:
+        return []
+    split = (line.partition(";") for line in lines)
+    return [wanted.strip() for wanted, _, marker in split if _EXTRA.findall(marker) == [name]]
 
-    PyTorch comes first and by itself, from its own index if one is set; then the rest, from the index of pip.
+
+def steps(
+    libraries: "Sequence[Library]", wanted: "Sequence[str]", settings: "PartsSettings", *, again: bool
+) -> list[Step]:
+    """What pip is asked for, one call after another. libraries: of the part; wanted: all that it asks for.
+
+    PyTorch comes first and by itself, from its own index if one is set; then the rest, from the index of pip. again:
+    fetch those anew that are there. Troupe itself is not named: pip would look for it in the index.
     """
     names = [library.distribution for library in libraries]
     anew = ("--force-reinstall", "--no-deps") if again else ()
@@ -80,7 +95,7 @@ def steps(name: str, libraries: "Sequence[Library]", settings: "PartsSettings", 
     others = [each for each in names if each != TORCH]
     if again and others:
         found.append(Step((*anew, *others), frozenset(others)))
-    return [*found, Step((f"{PACKAGE}[{name}]",))]
+    return [*found, Step(tuple(wanted))]
 
 
 def megabytes(name: str, wanted: "Sequence[Library]") -> int:
@@ -117,14 +132,9 @@ def _check_place(name: str, folders: list[Path]) -> None:
             "Run it as the owner of this installation. A container's image is built with the part: docs/parts.md.",
             FAILED,
         )
-    try:
-        known = metadata.metadata(PACKAGE).get_all("Provides-Extra") or []
-    except metadata.PackageNotFoundError:
-        known = []
-    if name not in known:
-        raise CommandError(
-            f"The Troupe that is installed here does not know {name}.", "`make up` installs it anew.", FAILED
-        )
+    if not requirements(name):
+        message = f"The Troupe that is installed here does not know {name}."
+        raise CommandError(message, "`make up` installs it anew.", FAILED)
     if name == ENGINE and which("c++") is None and which("g++") is None:
         raise CommandError(
             "There is no C++ compiler, which llama.cpp needs.",
@@ -173,7 +183,6 @@ def _alone() -> Iterator[None]:
 
 
 def _install(name: str, part: "Part", settings: "PartsSettings", *, again: bool) -> None:
-    libraries = part.libraries
     with tempfile.TemporaryDirectory(prefix="troupe-add-") as folder:
         held = Path(folder, "held.txt")
         if name == ENGINE:
@@ -181,7 +190,7 @@ def _install(name: str, part: "Part", settings: "PartsSettings", *, again: bool)
             if not engine_build.install(constraints(), run, lambda line: print(line, flush=True), again=again):
                 raise _broken(name)
             again = False
-        for step in steps(name, libraries, settings, again=again):
+        for step in steps(part.libraries, requirements(name), settings, again=again):
             held.write_text("".join(f"{line}\n" for line in site_changes.held(step.loose)), "utf-8")
             if not _run([*_PIP, "-c", str(constraints()), "-c", str(held), *step.arguments], {}):
                 raise _broken(name)

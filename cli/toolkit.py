@@ -73,7 +73,12 @@ def in_wheels() -> bool:
 
 
 def prepare(root: Path) -> None:
-    """Give the libraries of the wheels the names that linkers look for. Raises OSError."""
+    """Give the libraries of the wheels the names and the folder where linkers look for them. Raises OSError.
+
+    So CMake 3.25 finds them, and llama.cpp's CUDA sources compile and link (seen with WHEELS, without a card).
+    """
+    if not (root / "lib64").exists():  # the place that nvcc.profile tells the linker
+        (root / "lib64").symlink_to("lib")
     for library in (root / "lib").glob("lib*.so.*"):
         named = _VERSIONED.fullmatch(library.name)
         if named and not (link := library.with_name(named[1])).exists():

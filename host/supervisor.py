@@ -8,12 +8,10 @@ bounded size.
 import asyncio
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import AsyncExitStack
 from pathlib import Path
 from types import MappingProxyType
 
@@ -21,16 +19,18 @@ import structlog
 
 from bus import RpcError
 from host import process, registry
+from host.addresses import Addresses, Door, HubFailed, reachable, with_port
 from host.bus_watch import BusWatch
-from host.driver import Driver, Ending, ended_by
+from host.driver import Driver
 from host.embedded import EmbeddedServer
 from host.health import HealthActor, described
 from host.liveness import DisconnectRelay, Presence, ends_with
 from host.log import RotatingFile, configure
+from host.logged_process import LoggedProcess, start
 from host.member import Member
 from host.output import Output
 from host.parts import Parts, absences, lacking
-from host.running import AlreadyRunning, Running, held, record
+from host.running import AlreadyRunning, held, record
 from host.settings import INSTANCE, Settings, hand_down
 from host.supervision import RESTING, Child, State, Supervision
 from troupe.health.v1 import Actor, HealthService
@@ -50,39 +50,6 @@ TRIM_SECONDS = 5.0
 """Between two looks at the length of the logs."""
 
 log = structlog.get_logger(__name__)
-
-
-class HubFailed(Exception):
-    """The hub cannot start or go on; the message says why and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Addresses:
-    """Where a hub is reached, and how its processes are.
-
-    doors: host and port of each, by name: "127.0.0.1:8080". bus: without credentials. states: of each process, by name:
-    "serving" as a rule, else "starting", "backing_off", "failed" or "not_installed". lacking: the part that each of the
-    last lacks.
-    """
-
-    doors: Mapping[str, str]
-    bus: str
-    home: Path
-    states: Mapping[str, str]
-    lacking: Mapping[str, str] = field(default_factory=dict)
-
-    def record(self) -> Running:
-        """What others in this home find."""
-        return Running(process=os.getpid(), started=time.time(), doors=dict(self.doors), bus=self.bus)
-
-
-@dataclass(frozen=True, slots=True)
-class Door:
-    """Where the gateway listens. name: of its section in the settings. port: 0 for a free one."""
-
-    name: str
-    host: str
-    port: int
 
 
 async def run(
@@ -117,7 +84,7 @@ async def run(
         # First, so that a second hub in this home hears of the first and not of its ports.
         stack.enter_context(held(settings.home))
         server = None if settings.bus.url else await stack.enter_async_context(EmbeddedServer(settings.home))
-        doors = [_with_port(door) for door in doors]
+        doors = [with_port(door) for door in doors]
         for door in doors:
             settings = settings.changed(door.name, port=door.port)
         supervisor = Supervisor(
@@ -125,44 +92,6 @@ async def run(
         )
         record(settings.home, supervisor.addresses().record())
         return await supervisor.run(process.stop_requested(again=supervisor.stop_now))
-
-
-def _with_port(door: Door) -> Door:
-    """The door with a port that is free; 0 becomes one. Raises HubFailed naming one that is not."""
-    with socket.socket(socket.AF_INET6 if ":" in door.host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((door.host, door.port))
-        except OSError as error:
-            raise HubFailed(
-                f"{door.host}:{door.port} cannot be used for {door.name} ({error.strerror or error}). "
-                f"Free it, or choose another port with TROUPE_{door.name.upper()}_PORT."
-            ) from error
-        return replace(door, port=int(probe.getsockname()[1]))
-
-
-class _Subprocess:
-    """A child of this process that prints into its log. See `driver.Process`."""
-
-    def __init__(self, child: asyncio.subprocess.Process, output: Output) -> None:
-        self._child = child
-        self.output = output
-
-    @property
-    def pid(self) -> int:
-        return self._child.pid
-
-    async def ended(self) -> Ending:
-        with self.output:
-            return _ending(await self._child.wait(), self.output.last_line())
-
-    def terminate(self) -> None:
-        with suppress(ProcessLookupError):
-            self._child.terminate()
-
-    def kill(self) -> None:
-        with suppress(ProcessLookupError):
-            self._child.kill()
 
 
 class Supervisor:
@@ -349,7 +278,7 @@ class Supervisor:
         bus = self.server.url if self.server else self.settings.bus.url.rpartition("@")[2]
         states = {name: child.state.value for name, child in self.supervision.children.items()}
         return Addresses(
-            {door.name: f"{_reachable(door.host)}:{door.port}" for door in self._doors},
+            {door.name: f"{reachable(door.host)}:{door.port}" for door in self._doors},
             bus,
             self.settings.home,
             states,
@@ -386,38 +315,11 @@ class Supervisor:
         except RpcError as error:
             log.warning("event.not_recorded", kind=kind, error=str(error))
 
-    async def _launch(self, name: str, instance: str) -> _Subprocess:
+    async def _launch(self, name: str, instance: str) -> LoggedProcess:
         output = Output(self._log_of(name))
-        try:
-            child = await asyncio.create_subprocess_exec(
-                *process.dying_with_parent("KILL"),
-                *self._commands[name],
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output.fileno(),
-                stderr=output.fileno(),
-                env={**self._environment, INSTANCE: instance},
-                start_new_session=True,
-            )
-        except BaseException:
-            output.close()
-            raise
+        started = await start(self._commands[name], output, {**self._environment, INSTANCE: instance})
         self._outputs[name] = output
-        return _Subprocess(child, output)
+        return started
 
     def _log_of(self, name: str) -> Path:
         return self.settings.home / "logs" / f"{name}.log"
-
-
-def _ending(status: int, last_line: str) -> Ending:
-    """How a process ended; one that failed, with what it said last."""
-    if status < 0:
-        return ended_by(-status)
-    said = f": {last_line[:300]}" if status and last_line else ""
-    return Ending(f"ended with status {status}{said}")
-
-
-def _reachable(host: str) -> str:
-    """The address that a program on this machine uses for a door."""
-    if host in ("0.0.0.0", "::", ""):  # noqa: S104  # compared, not bound
-        return "127.0.0.1"
-    return f"[{host}]" if ":" in host else host

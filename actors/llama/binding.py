@@ -16,20 +16,26 @@ import llama_cpp.llama_cpp as llama
 import numpy as np
 import numpy.typing as npt
 
+from actors.llama.buffers import LIMIT, Buffer, read_line
+from actors.llama.copies import copied_kinds
+from actors.llama.engine_limits import UBATCH
 from bus import Code, RpcError
 from bus.errors import cancelled
 
 FloatArray = npt.NDArray[np.float32]
-LOG_ERROR = 4
-"""ggml's level of error lines."""
+LOG_INFO, LOG_ERROR = 2, 4
+"""ggml's levels of lines."""
 
 _errors: deque[str] = deque(maxlen=8)
+_buffers: deque[Buffer] = deque(maxlen=LIMIT)
 _started = threading.Lock()
 
 
 def _collect(level: int, text: bytes, _: object) -> None:
     if level == LOG_ERROR:
         _errors.append(text.decode("utf-8", "replace").strip())
+    elif level == LOG_INFO and (found := read_line(text.decode("utf-8", "replace"))) is not None:
+        _buffers.append(found)
 
 
 _collector = llama.llama_log_callback(_collect)
@@ -53,6 +59,13 @@ def last_error() -> str:
     return text
 
 
+def take_buffers() -> list[Buffer]:
+    """The buffers that the library has made since this was last asked."""
+    found = list(_buffers)
+    _buffers.clear()
+    return found
+
+
 class NativeModel:
     """A model's weights."""
 
@@ -64,6 +77,8 @@ class NativeModel:
         parameters = llama.llama_model_default_params()
         parameters.n_gpu_layers = gpu_layers
         parameters.use_extra_bufts = not has_tile_kernels()
+        self.copied_kinds = copied_kinds(llama.llama_print_system_info(), extra=parameters.use_extra_bufts)
+        """Types of tensors that are put into another order, in memory of their own."""
         self.offloaded = gpu_layers != 0 and bool(llama.llama_supports_gpu_offload())
         """Whether a part of it is on a GPU."""
         heard = _Heard(progress)
@@ -253,7 +268,7 @@ def _context_parameters(cells: int, batch: int, sequences: int, threads: int, pa
     parameters = llama.llama_context_default_params()
     parameters.n_ctx = cells
     parameters.n_batch = batch
-    parameters.n_ubatch = min(batch, 512)
+    parameters.n_ubatch = min(batch, UBATCH)
     parameters.n_seq_max = sequences
     # One output row per sequence: the default reserves memory for as many rows of logits as the batch has tokens.
     parameters.n_outputs_max = sequences

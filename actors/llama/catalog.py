@@ -1,7 +1,6 @@
 """Which models and adapters there are: GGUF files in folders, by the name of the file."""
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,7 +10,8 @@ from pathlib import Path
 from actors.llama.engine_limits import context_tokens
 from actors.llama.settings import LlamaSettings
 from actors.model.family import not_found
-from actors.model.gguf_file import ModelHeader, read_header
+from actors.model.gguf_file import PART, parts, read_header
+from actors.model.gguf_header import ModelHeader
 from actors.model.interface import Engine
 from bus import RpcError
 from troupe.chat.v1 import ChatService
@@ -38,19 +38,20 @@ def adapter_folders(home: Path, settings: LlamaSettings) -> list[Path]:
     return [home / "adapters", *(Path(each).expanduser() for each in settings.adapter_folders)]
 
 
-PART = re.compile(r"(?P<name>.+)-(?P<number>\d{5})-of-\d{5}")
-"""How the files of a model in several are named."""
-
-
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file that may be loaded. Exactly one of `header` and `error` is set."""
+    """A model that may be loaded. Exactly one of `header` and `error` is set.
+
+    path: its file, or the first of several. modified_ns: when the last one of its files was changed. files: how many of
+    them there are.
+    """
 
     name: str
     path: Path
     modified_ns: int
     header: ModelHeader | None
     error: str = ""
+    files: int = 1
 
     @property
     def services(self) -> list[str]:
@@ -85,6 +86,13 @@ class Catalog:
         self.place = ""
         return sorted(name for name, entry in found.items() if _fits(entry, architecture))
 
+    def adapter_bytes(self, architecture: str, limit: int) -> int:
+        """Bytes of the `limit` largest adapters that were made for models of this kind."""
+        found = _by_name(self._entry(name, path) for name, path in self._files(self._adapters))
+        self.place = ""
+        sizes = [each.header.size_bytes for each in found.values() if each.header and _fits(each, architecture)]
+        return sum(sorted(sizes, reverse=True)[:limit])
+
     def describe(self, entry: Entry, settings: LlamaSettings) -> Model:
         """What the contract says of a model; its state is left to the caller."""
         model = Model(name=entry.name, services=entry.services, family=FAMILY, error=entry.error)
@@ -110,13 +118,12 @@ class Catalog:
 
     def _entry(self, name: str, path: Path) -> Entry | None:
         self.place = str(path)
-        try:
-            modified = path.stat().st_mtime_ns
-        except OSError:
+        changes = [when for part in parts(path) if (when := _modified_ns(part)) is not None]
+        if not changes:
             return None
         known = self._read.get(path)
-        if known is None or known.modified_ns != modified:
-            known = self._read[path] = _read(name, path, modified)
+        if known is None or (known.modified_ns, known.files) != (max(changes), len(changes)):
+            known = self._read[path] = _read(name, path, max(changes), len(changes))
         return known
 
 
@@ -160,11 +167,18 @@ def _name(path: Path) -> str:
     return part["name"] if int(part["number"]) == 1 else ""
 
 
-def _read(name: str, path: Path, modified: int) -> Entry:
+def _modified_ns(path: Path) -> int | None:
     try:
-        return Entry(name, path, modified, read_header(path))
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+def _read(name: str, path: Path, modified: int, files: int) -> Entry:
+    try:
+        return Entry(name, path, modified, read_header(path), files=files)
     except RpcError as problem:
-        return Entry(name, path, modified, None, problem.message)
+        return Entry(name, path, modified, None, problem.message, files)
 
 
 def _by_name(entries: Iterable[Entry | None]) -> dict[str, Entry]:

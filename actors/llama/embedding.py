@@ -1,4 +1,4 @@
-"""Embeddings: several inputs per step, in a context of their own that is made when it is first needed.
+"""Embeddings: several inputs per step, in a context of their own.
 
 Models that bring their own pooling (encoders) compute whole inputs. For all others the embedding is the mean over the
 tokens' last hidden states, summed up here, because llama.cpp pools within one batch and a long input takes several.
@@ -11,19 +11,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from actors.llama.binding import Batch, FloatArray, NativeContext, NativeModel
+from actors.llama.engine_limits import SEQUENCES
 from actors.llama.slots import TokenArray
 from actors.model.interface import Embedding
+from actors.model.memory import Context
 from actors.model.stream import EventStream, Outbox
 from bus import Code, RpcError
 from bus.errors import cancelled
 
-SEQUENCES = 16
-"""Inputs per step."""
-OUTPUT_BYTES = 128 << 20
-"""llama.cpp keeps a row of logits for every token of a batch, wanted or not.
-
-This bounds the batch of large vocabularies.
-"""
 NO_POOLING = 0
 """LLAMA_POOLING_TYPE_NONE."""
 
@@ -59,18 +54,17 @@ class Embedder:
     """Takes turns with generation, one batch at a time. On the engine's thread."""
 
     def __init__(
-        self, model: NativeModel, vocabulary: int, dimensions: int, context: int, pooling: int, threads: int
+        self, model: NativeModel, dimensions: int, sizes: Context, pooling: int, threads: int, *, at_once: bool
     ) -> None:
+        """sizes: of its context, which is made at once or when it is first needed."""
         self._dimensions = dimensions
         self._pooled = pooling != NO_POOLING
-        batch = context if self._pooled else max(32, min(512, OUTPUT_BYTES // (4 * vocabulary)))
-        self._batch = Batch(batch)
+        self._batch = Batch(sizes.batch)
         self._batch.output[:] = 1
-        cells = context + SEQUENCES * batch
         self._make: Callable[[], NativeContext] = lambda: NativeContext(
-            model, cells=cells, batch=batch, sequences=SEQUENCES, threads=threads, pooling=pooling
+            model, cells=sizes.cells, batch=sizes.batch, sequences=sizes.sequences, threads=threads, pooling=pooling
         )
-        self._context: NativeContext | None = None
+        self._context: NativeContext | None = self._make() if at_once else None
         self._works: deque[EmbeddingWork] = deque()
 
     @property

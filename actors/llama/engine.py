@@ -10,10 +10,20 @@ from typing import Any, Self, TypeVar
 import numpy as np
 
 from actors.llama.adapters import adapter_key, check_adapter
-from actors.llama.binding import NativeContext, NativeModel, start_library
+from actors.llama.binding import NativeContext, NativeModel, start_library, take_buffers
+from actors.llama.buffers import Buffer
 from actors.llama.constraints import OBEYS, compile_constraint
+from actors.llama.copies import NONE, copied, let_go
 from actors.llama.embedding import Embedder, EmbeddingWork
-from actors.llama.engine_limits import cache_is_parted, cache_tokens, context_tokens, embedding_tokens, threads
+from actors.llama.engine_limits import (
+    answering,
+    cache_is_parted,
+    context_tokens,
+    contexts,
+    embedding,
+    embedding_tokens,
+    threads,
+)
 from actors.llama.file_sampling import sampling_of
 from actors.llama.grammar import Grammar
 from actors.llama.sampling import Candidates, Sampler
@@ -23,13 +33,16 @@ from actors.llama.settings import LlamaSettings
 from actors.llama.slots import Slot, SlotTable
 from actors.llama.stepper import Stepper
 from actors.llama.vocabulary import Vocabulary
-from actors.model.gguf_file import ModelHeader, read_header
+from actors.model.gguf_file import read_header
+from actors.model.gguf_header import ModelHeader
 from actors.model.interface import Embedding, EngineInfo, Event, Job, SamplingSettings
+from actors.model.memory import first_accelerated, later_bytes
 from actors.model.refusals import context_exceeded
 from actors.model.stream import EventStream, Outbox
 from bus import Code, RpcError, invalid
 from bus.errors import interrupted
 from host.watchdog import Pulse
+from troupe.family import v1 as family
 
 Answer = TypeVar("Answer")
 
@@ -55,19 +68,23 @@ class LlamaEngine:
         self._unfinished: list[EventStream[Event]] = []
         self._info = describe(header, self._vocabulary, sampling, settings)
         count = threads(header, settings)
-        cells = cache_tokens(header, settings) if self._info.generates else settings.batch
-        parted = self._info.generates and not model.offloaded and cache_is_parted(header, settings)
+        accelerated = model.offloaded
+        parted = self._info.generates and not accelerated and cache_is_parted(header, settings)
+        sizes = answering(header, settings, parted=parted)
+        cells = sizes.cells
         self._context = NativeContext(
             model, cells=cells, batch=settings.batch, sequences=settings.slots, threads=count, parted=parted
         )
+        # Made at once where it will be used, so that what was measured after loading does not grow.
         self._embedder = Embedder(
             model,
-            self._vocabulary.size,
             header.embedding_dimensions,
-            self._info.embedding_tokens,
+            embedding(header, settings),
             header.pooling,
             count,
+            at_once=self._info.embeds,
         )
+        self._later = later_bytes(header, contexts(header, settings, accelerated=model.offloaded), count)
         table = SlotTable(settings.slots, cells, self._forget, reuse=not model.recurrent, parted=parted)
         self._outbox = Outbox(loop)
         self._stepper = Stepper(model, self._vocabulary, self._context, table, self._embedder, settings, self._outbox)
@@ -78,6 +95,8 @@ class LlamaEngine:
         self._closed = False
         self._problem = interrupted()
         """What callers hear once the thread has ended."""
+        self.buffers: Sequence[Buffer] = ()
+        """What the library made for this model."""
 
     @classmethod
     async def open(cls, path: Path, settings: LlamaSettings, progress: Callable[[float], None] | None = None) -> Self:
@@ -118,7 +137,24 @@ class LlamaEngine:
         header = read_header(path)
         sampling = sampling_of(path, header)
         start_library()
-        return cls(NativeModel(path, settings.gpu_layers, tell), header, sampling, settings, loop)
+        take_buffers()
+        engine = cls(NativeModel(path, settings.gpu_layers, tell), header, sampling, settings, loop)
+        engine.buffers = take_buffers()
+        engine.let_go(path, header, settings)
+        return engine
+
+    def let_go(self, path: Path, header: ModelHeader, settings: LlamaSettings) -> None:
+        """Let the system have the pages of what was copied out of the file."""
+        layers = header.number(header.own("block_count"))
+        first = first_accelerated(layers, settings.gpu_layers) if self._model.offloaded else NONE
+        let_go(path, header, copied(header, self._model.copied_kinds, first), self.buffers)
+
+    def memory(self) -> tuple[Sequence[family.Buffer], int]:
+        """What the library made, and bytes that come with the first calls besides."""
+        told = [
+            family.Buffer(kind=each.kind, place=each.place, bytes=each.size, host=each.host) for each in self.buffers
+        ]
+        return told, self._later
 
     def start(self) -> None:
         """Compute in a thread of its own from now on, until `close`."""

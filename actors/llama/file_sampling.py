@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from actors.model.gguf_file import ModelHeader
+from actors.model.gguf_header import ModelHeader
 from actors.model.interface import SamplingSettings
 from actors.model.validation import POSITIVE, RANGES
 from bus import Code, RpcError

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from actors.llama.catalog import PART, SHIPPED
+from actors.llama.catalog import SHIPPED
 from actors.model.family import not_removable
+from actors.model.gguf_file import PART
 
 BESIDE = (".LICENSE", ".sampling.json")
 """What lies beside a model's file under its name."""

@@ -4,13 +4,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from actors.llama import removal
-from actors.llama.catalog import Catalog, Entry, adapter_folders, model_folders
-from actors.llama.engine_limits import cache_bytes
+from actors.llama.catalog import ENTRIES_LIMIT, FAMILY, Catalog, Entry, adapter_folders, model_folders
+from actors.llama.engine_limits import cache_tokens, context_tokens, loading, replaced, threads
+from actors.llama.footprint import KnownFootprint, engine
 from actors.llama.offload import offloads
 from actors.llama.settings import LlamaSettings
 from actors.model.family import Life
+from actors.model.gguf_header import ModelHeader
 from actors.model.launcher import Launcher
+from actors.model.memory import Loading
 from actors.model.model_process import ModelProcess
+from actors.model.needs import Choice, needs_of
 from actors.model.process_watch import ProcessWatch
 from troupe.family.v1 import Needs
 from troupe.model.v1 import Model
@@ -20,13 +24,22 @@ class LlamaShelf:
     """Implements `family.Shelf`."""
 
     def __init__(
-        self, home: Path, settings: LlamaSettings, launcher: Launcher, watch: ProcessWatch | None = None
+        self,
+        home: Path,
+        settings: LlamaSettings,
+        launcher: Launcher,
+        watch: ProcessWatch | None = None,
+        footprint: KnownFootprint | None = None,
     ) -> None:
+        """footprint: what a process takes without a model."""
         self._catalog = Catalog(model_folders(home, settings), adapter_folders(home, settings))
         self._own = home / "models"
         self._settings = settings
         self._launcher = launcher
         self._watch = watch
+        self._footprint = footprint or KnownFootprint(home)
+        self._needs: dict[tuple[Path, int, int, int], Needs] = {}
+        """By what they depend on besides the settings."""
 
     def entries(self) -> Mapping[str, Entry]:
         """See `Shelf`."""
@@ -42,14 +55,31 @@ class LlamaShelf:
         return self._catalog.describe(entry, self._settings)
 
     def needs(self, entry: Entry) -> Needs:
-        """See `Shelf`. What computing takes besides weights and cache is not known before it was seen."""
-        if entry.header is None:
+        """See `Shelf`. The first time on a machine it takes a second or two: a process without a model is measured."""
+        header, settings = entry.header, self._settings
+        if header is None:
             return Needs()
-        return Needs(
-            weights_bytes=entry.header.size_bytes,
-            cache_bytes=cache_bytes(entry.header, self._settings),
-            accelerator=self._settings.gpu_layers != 0 and offloads(),
-        )
+        footprint = self._footprint.get()
+        choice = Choice(context_tokens(header, settings), settings.slots, settings.gpu_layers)
+        adapters = self._catalog.adapter_bytes(header.architecture, settings.adapter_limit)
+
+        def plan(other: Choice) -> Loading:
+            chosen = replaced(settings, choice, other)
+            return loading(header, chosen, footprint, offloads=offloads(), more=adapters)
+
+        known = (entry.path, entry.modified_ns, entry.files, adapters)
+        if known not in self._needs:
+            if len(self._needs) >= ENTRIES_LIMIT:
+                self._needs.clear()
+            self._needs[known] = needs_of(header, choice, plan, self._key(header))
+        return self._needs[known]
+
+    def _key(self, header: ModelHeader) -> str:
+        """What was measured holds for the same shapes under the same settings, whatever the file is called."""
+        settings = self._settings
+        said = (context_tokens(header, settings), cache_tokens(header, settings), settings.slots, settings.batch)
+        more = (settings.gpu_layers, settings.embedding_context, threads(header, settings))
+        return "|".join([FAMILY, header.fingerprint, engine(), *map(str, said + more)])
 
     def remove(self, entry: Entry) -> int:
         """See `Shelf`."""

@@ -14,7 +14,6 @@ from actors.llama.adapters import AdapterShelf
 from actors.llama.binding import Batch, NativeContext, NativeModel
 from actors.llama.embedding import Embedder
 from actors.llama.line import WaitingLine
-from actors.llama.logprobs import score
 from actors.llama.schedule import AdapterRotation, PrefillBudget, Row, RowGrouping, plan
 from actors.llama.sequence import RunningJob, Sequence
 from actors.llama.settings import LlamaSettings
@@ -22,6 +21,7 @@ from actors.llama.slots import Placement, SlotTable
 from actors.llama.taking_up import is_over, said_again
 from actors.llama.vocabulary import Vocabulary
 from actors.model.interface import Ended, EndReason, Event, Prefilling, Tokens, TokenScore
+from actors.model.logprobs import score
 from actors.model.stream import Outbox
 from bus import Code, RpcError
 from bus.errors import cancelled
@@ -311,7 +311,7 @@ class Stepper:
         alternatives = sequence.running.job.alternatives
         if alternatives is None:
             return token, ()
-        return token, (score(self._context.logits(place), token, alternatives, self._vocabulary),)
+        return token, (score(self._context.logits(place), token, alternatives, self._vocabulary.piece),)
 
     def _take_token(self, sequence: Sequence, token: int, scores: tuple[TokenScore, ...]) -> None:
         running, job = sequence.running, sequence.running.job

@@ -63,7 +63,8 @@ class Entry(Protocol):
 class Life(Protocol):
     """What serves one model, from start to stop and again.
 
-    It may have a `trouble`, a function: what the family is to tell of it, as a sentence; empty: nothing.
+    It may have a `trouble`, a function: what the family is to tell of it, as a sentence; empty: nothing. And
+    `measured`, a troupe.family.v1.Measured or None: what it takes.
     """
 
     state: ModelState
@@ -106,7 +107,7 @@ class Shelf(Protocol[Known]):
         """What the contract says of it; state and names are left out. May read files, as `entries`."""
 
     def needs(self, entry: Known) -> Needs:
-        """What it takes while it runs."""
+        """What it takes while it runs. May read and measure: it is called in a thread."""
 
     def life(self, entry: Known) -> Life:
         """What will serve it; not started."""
@@ -174,7 +175,10 @@ class Family(FamilyService, Generic[Known]):
     async def describe_model(self, request: DescribeModelRequest, ctx: Context) -> DescribeModelResponse:
         """See the contract."""
         entry = await self._find(request.model)
-        return DescribeModelResponse(model=self._model(entry.name), needs=self._shelf.needs(entry))
+        needs = await asyncio.to_thread(self._shelf.needs, entry)
+        life = self._lives.get(entry.name)
+        taken = getattr(life[1], "measured", None) if life is not None else None
+        return DescribeModelResponse(model=self._model(entry.name), needs=needs, measured=taken)
 
     async def start_model(self, request: StartModelRequest, ctx: Context) -> AsyncIterator[StartModelResponse]:
         """See the contract. Callers that ask for the same model share one loading; it goes on if they leave."""

@@ -5,13 +5,15 @@ file may claim, and has a sentence for what is wrong. The format is described in
 """
 
 import os
+import re
 import stat
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
+from actors.model.gguf_header import ModelHeader, Scalar, Tensor, Texts
 from bus import Code, RpcError
 
 MAGIC = b"GGUF"
@@ -22,13 +24,15 @@ STRING_LIMIT = 4 << 20
 """Bytes of one string; chat templates have some ten thousand."""
 ARRAY_LIMIT = 1 << 24
 """Elements of one array; vocabularies have some hundred thousand."""
+KEPT_LIMIT = 1024
+"""Elements of an array of numbers that is kept: one for each layer."""
+PARTS_LIMIT = 1000
+"""Files that one model may come in."""
 
 READS_LIMIT = 1 << 21
 """Reads that one header may take, which is some seconds; a vocabulary of some hundred thousand takes as many."""
 HEADER_LIMIT = 64 << 20
 """Bytes that are read of one header; what is left out does not count."""
-
-Scalar = str | int | float | bool
 
 SCALARS: Mapping[int, str] = {
     0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d",
@@ -41,106 +45,50 @@ BLOCKS: Mapping[int, tuple[int, int]] = {
     10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210), 15: (256, 292),
     16: (256, 66), 17: (256, 74), 18: (256, 98), 19: (256, 50), 20: (32, 18), 21: (256, 110), 22: (256, 82),
     23: (256, 136), 24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8), 28: (1, 8), 29: (256, 56), 30: (1, 2),
-    34: (256, 54), 35: (256, 66), 39: (32, 17),
+    34: (256, 54), 35: (256, 66), 39: (32, 17), 40: (64, 36), 41: (128, 18),
 }  # fmt: skip
 """ggml's tensor types: elements and bytes per block. Types that are newer than this table are not checked for size."""
 
-FILE_TYPES: Mapping[int, str] = {
-    0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 7: "Q8_0", 8: "Q5_0", 9: "Q5_1", 10: "Q2_K", 11: "Q3_K_S",
-    12: "Q3_K_M", 13: "Q3_K_L", 14: "Q4_K_S", 15: "Q4_K_M", 16: "Q5_K_S", 17: "Q5_K_M", 18: "Q6_K",
-    19: "IQ2_XXS", 20: "IQ2_XS", 21: "Q2_K_S", 22: "IQ3_XS", 23: "IQ3_XXS", 24: "IQ1_S", 25: "IQ4_NL",
-    26: "IQ3_S", 27: "IQ3_M", 28: "IQ2_S", 29: "IQ2_M", 30: "IQ4_XS", 31: "IQ1_M", 32: "BF16", 38: "MXFP4",
-}  # fmt: skip
-"""llama.cpp's names of file types (general.file_type)."""
+PART = re.compile(r"(?P<name>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})")
+"""How the files of a model in several are named."""
+SPLIT = "split.count"
 
 
-RANKS = 4
-"""llama.cpp's pooling type of models that say how well a text answers a question, which is a number and no vector."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelHeader:
-    """What a file says about itself. Arrays are left out of `metadata`, they are large and nobody here reads them."""
-
-    metadata: Mapping[str, Scalar]
-    parameters: int
-    size_bytes: int
-
-    def text(self, key: str) -> str:
-        """A string, or empty."""
-        value = self.metadata.get(key, "")
-        return value if isinstance(value, str) else ""
-
-    def number(self, key: str) -> int:
-        """A whole number, or 0."""
-        value = self.metadata.get(key, 0)
-        return int(value) if isinstance(value, int | float) else 0
-
-    @property
-    def architecture(self) -> str:
-        """For example "qwen2"."""
-        return self.text("general.architecture")
-
-    @property
-    def quantization(self) -> str:
-        """For example "Q8_0"; empty if the file does not say."""
-        return FILE_TYPES.get(self.number("general.file_type"), "") if "general.file_type" in self.metadata else ""
-
-    @property
-    def context_tokens(self) -> int:
-        """What the model was trained for; 0 if the file does not say."""
-        return self.number(f"{self.architecture}.context_length")
-
-    @property
-    def embedding_dimensions(self) -> int:
-        """Width of the hidden state."""
-        return self.number(f"{self.architecture}.embedding_length")
-
-    @property
-    def cache_bytes_per_token(self) -> int:
-        """Bytes that a token of a call is remembered in, at two per number.
-
-        0 where the file does not say what its layers are, or nothing is remembered.
-        """
-        of = f"{self.architecture}."
-        layers, heads = self.number(f"{of}block_count"), self.number(f"{of}attention.head_count")
-        if not layers or not heads or self.embeds_only:
-            return 0
-        width = self.embedding_dimensions // heads
-        key = self.number(f"{of}attention.key_length") or width
-        value = self.number(f"{of}attention.value_length") or width
-        return layers * (self.number(f"{of}attention.head_count_kv") or heads) * (key + value) * 2
-
-    @property
-    def pooling(self) -> int:
-        """llama.cpp's pooling type if the model brings its own, else 0."""
-        return self.number(f"{self.architecture}.pooling_type")
-
-    @property
-    def embeds_only(self) -> bool:
-        """Encoders look both ways and cannot continue a text."""
-        return self.metadata.get(f"{self.architecture}.attention.causal", True) is False
-
-    @property
-    def embeds(self) -> bool:
-        """Whether its vectors mean something.
-
-        They do where the file says so under `troupe.services`, and else where the model was trained for them: it brings
-        its own pooling, or looks both ways. What a model that continues texts holds inside is no measure of likeness.
-        """
-        services = self.text("troupe.services")
-        if services:
-            return "troupe.embedding.v1.EmbeddingService" in services.split(",")
-        return self.pooling != RANKS and (self.pooling > 0 or self.embeds_only)
-
-    @property
-    def template(self) -> str:
-        """The chat template, or empty."""
-        return self.text("tokenizer.chat_template")
+def parts(path: Path) -> list[Path]:
+    """All files of the model whose first one this is, whether they are there or not."""
+    named = PART.fullmatch(path.stem)
+    count = int(named["count"]) if named else 1
+    if named is None or int(named["number"]) != 1 or not 1 < count <= PARTS_LIMIT:
+        return [path]
+    return [path.with_name(f"{named['name']}-{number:05}-of-{count:05}.gguf") for number in range(1, count + 1)]
 
 
 def read_header(path: Path) -> ModelHeader:
-    """Read and check a file's header and the sizes it claims. Raises RpcError MODEL_LOAD_FAILED with what is wrong."""
+    """Read and check a model's header and the sizes it claims, of all its files where it comes in several.
+
+    Raises RpcError MODEL_LOAD_FAILED with what is wrong.
+    """
+    header, others = _read(path), parts(path)[1:]
+    for number, other in enumerate(others, 1):
+        if not other.exists():
+            raise _broken(path, f"its part {other.name} is not there")
+        part = _read(other)
+        header = replace(
+            header,
+            parameters=header.parameters + part.parameters,
+            size_bytes=header.size_bytes + part.size_bytes,
+            tensors=(*header.tensors, *(replace(tensor, file=number) for tensor in part.tensors)),
+            starts=(*header.starts, *part.starts),
+        )
+    if header.number(SPLIT) > 1 and len(others) + 1 != header.number(SPLIT):
+        wanted = f"{path.stem}-00001-of-{header.number(SPLIT):05}.gguf"
+        raise _broken(
+            path, f"it is one of {header.number(SPLIT)} files of a model; they are found by names as {wanted}"
+        )
+    return header
+
+
+def _read(path: Path) -> ModelHeader:
     try:
         with open(path, "rb", opener=_at_once) as file:
             status = os.fstat(file.fileno())
@@ -169,19 +117,24 @@ class _Reader:
         self._path = path
         self._size = size
         self._reads = self._read = 0
+        self._tensors: list[Tensor] = []
+        self._arrays: dict[str, list[float]] = {}
+        self._texts: dict[str, Texts] = {}
 
     def read(self) -> ModelHeader:
         tensors, entries = self._preamble()
         metadata: dict[str, Scalar] = {}
         for _ in range(entries):
             key = self._string()
-            value = self._value(self._number("I"))
+            value = self._value(key, self._number("I"))
             if value is not None:
                 metadata[key] = value
-        parameters, data_bytes = self._tensors(tensors)
+        parameters = self._read_tensors(tensors)
         alignment = metadata.get("general.alignment", 32)
-        self._check_complete(alignment if isinstance(alignment, int) and alignment > 0 else 32, data_bytes)
-        return ModelHeader(metadata, parameters, self._size)
+        aligned = alignment if isinstance(alignment, int) and alignment > 0 else 32
+        start = -(-self._file.tell() // aligned) * aligned
+        self._check_complete(start)
+        return ModelHeader(metadata, parameters, self._size, self._tensors, self._arrays, self._texts, (start,))
 
     def _preamble(self) -> tuple[int, int]:
         if self._size < 24 or self._take(4) != MAGIC:
@@ -212,28 +165,39 @@ class _Reader:
             raise _broken(self._path, f"it claims a string of {length} bytes")
         return self._take(length).decode("utf-8", "replace")
 
-    def _value(self, kind: int) -> Scalar | None:
+    def _value(self, key: str, kind: int) -> Scalar | None:
         if kind == STRING:
             return self._string()
         if kind == ARRAY:
-            self._skip_array()
+            self._take_array(key)
             return None
         if kind not in SCALARS:
             raise _broken(self._path, f"it has a metadata value of the unknown type {kind}")
         value: Scalar = struct.unpack("<" + SCALARS[kind], self._take(struct.calcsize("<" + SCALARS[kind])))[0]
         return value
 
-    def _skip_array(self) -> None:
+    def _take_array(self, key: str) -> None:
         kind, count = self._number("I"), self._number("Q")
         if count > ARRAY_LIMIT:
             raise _broken(self._path, f"it claims an array of {count} elements")
         if kind == STRING:
-            for _ in range(count):
-                self._skip(self._number("Q"))
-        elif kind in SCALARS:
-            self._skip(count * struct.calcsize("<" + SCALARS[kind]))
-        else:
+            self._texts[key] = self._measure_texts(count)
+        elif kind not in SCALARS:
             raise _broken(self._path, f"it has an array of the unknown type {kind}")
+        elif count <= KEPT_LIMIT:
+            form = f"<{count}{SCALARS[kind]}"
+            self._arrays[key] = list(struct.unpack(form, self._take(struct.calcsize(form))))
+        else:
+            self._skip(count * struct.calcsize("<" + SCALARS[kind]))
+
+    def _measure_texts(self, count: int) -> Texts:
+        size = long = 0
+        for _ in range(count):
+            length = self._number("Q")
+            self._skip(length)
+            size += length
+            long += heap_bytes(length)
+        return Texts(count, size, long)
 
     def _skip(self, count: int) -> None:
         target = self._file.tell() + count
@@ -241,27 +205,37 @@ class _Reader:
             raise _broken(self._path, f"it ends within its header, after {self._size} bytes; the copy is incomplete")
         self._file.seek(target)
 
-    def _tensors(self, count: int) -> tuple[int, int]:
-        """Parameters of all tensors, and where the last one's data must end, counted from the first one's beginning."""
-        parameters = end = 0
+    def _read_tensors(self, count: int) -> int:
+        """All tensors; how many parameters they have."""
+        parameters = 0
         for _ in range(count):
-            self._string()
-            axes = self._number("I")
-            if axes > 4:
-                raise _broken(self._path, f"it has a tensor of {axes} dimensions")
-            elements = 1
-            for _ in range(axes):
-                elements *= self._number("Q")
+            name = self._string()
+            dimensions = self._number("I")
+            if dimensions > 4:
+                raise _broken(self._path, f"it has a tensor of {dimensions} dimensions")
+            axes, elements = [], 1
+            for _ in range(dimensions):
+                axes.append(self._number("Q"))
+                elements *= axes[-1]
             kind, offset = self._number("I"), self._number("Q")
             block, width = BLOCKS.get(kind, (1, 0))
             parameters += elements
-            end = max(end, offset + elements // block * width)
-        return parameters, end
+            self._tensors.append(Tensor(name, axes, kind, offset, elements // block * width))
+        return parameters
 
-    def _check_complete(self, alignment: int, data_bytes: int) -> None:
-        start = -(-self._file.tell() // alignment) * alignment
-        if data_bytes and start + data_bytes > self._size:
-            missing = start + data_bytes - self._size
+    def _check_complete(self, start: int) -> None:
+        """Whether the file has all the bytes that its tensors claim: llama.cpp would read what is not there."""
+        end = max((each.offset + each.size for each in self._tensors), default=0)
+        if end and start + end > self._size:
+            missing = start + end - self._size
+            cut = next(each.name for each in self._tensors if start + each.offset + each.size > self._size)
             raise _broken(
-                self._path, f"{missing} of its {start + data_bytes} bytes are missing; the copy is incomplete"
+                self._path,
+                f"{missing} of its {start + end} bytes are missing, from the tensor {cut[:80]} on; "
+                "the copy is incomplete",
             )
+
+
+def heap_bytes(length: int) -> int:
+    """What a C++ string of so many bytes takes besides itself: nothing up to 15, else a block of the C library's."""
+    return 0 if length <= 15 else (length + 1 + 8 + 15) // 16 * 16

@@ -22,6 +22,7 @@ from host.driver import Ending, Process, ended_by
 from host.liveness import within
 from host.process import dying_with_parent
 from host.settings import INSTANCE
+from troupe.family.v1 import Measured
 from troupe.rpc.v1 import Progress, Status
 
 
@@ -34,6 +35,8 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     """A troupe.rpc.v1.Progress."""
     status: bytes = b""
     """A troupe.rpc.v1.Status."""
+    measured: bytes = b""
+    """A troupe.family.v1.Measured."""
 
     @classmethod
     def loading(cls, progress: Progress) -> Self:
@@ -41,9 +44,9 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
         return cls("loading", progress=progress.SerializeToString())
 
     @classmethod
-    def ready(cls) -> Self:
-        """It serves."""
-        return cls("ready")
+    def ready(cls, measured: Measured | None = None) -> Self:
+        """It serves, and takes so much."""
+        return cls("ready", measured=b"" if measured is None else measured.SerializeToString())
 
     @classmethod
     def leaving(cls, why: RpcError) -> Self:
@@ -61,6 +64,7 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
         try:
             report = msgspec.json.decode(line, type=cls)
             Progress.FromString(report.progress), Status.FromString(report.status)
+            Measured.FromString(report.measured)
         except (msgspec.MsgspecError, DecodeError):
             return None
         return report
@@ -73,6 +77,11 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     def how(self) -> Progress:
         """What is waited for, or how far it is."""
         return Progress.FromString(self.progress)
+
+    @property
+    def takes(self) -> Measured | None:
+        """What it takes, as it has measured it; None: it has not."""
+        return Measured.FromString(self.measured) if self.measured else None
 
     @property
     def why(self) -> RpcError:

@@ -1,6 +1,6 @@
 """The lease of a model's process: from before it loads until it has freed everything."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 
 from actors.model.lease import Lease
@@ -9,12 +9,12 @@ from actors.model.needs import work_of
 from actors.model.refusals import revoked
 from bus import RpcError
 from host.member import Member
-from troupe.family.v1 import DescribeModelRequest, FamilyServiceClient
-from troupe.gpu.v1 import Revoke, Work
+from troupe.family.v1 import DescribeModelRequest, FamilyServiceClient, Measured
+from troupe.gpu.v1 import DeviceKind, Revoke, Work
 from troupe.rpc.v1 import Progress
 
-ASK_SECONDS = 5.0
-"""How long the family may take to say what its model needs."""
+ASK_SECONDS = 30.0
+"""How long the family may take to say what its model needs; the first time on a machine it measures."""
 
 
 class Memory:
@@ -41,6 +41,7 @@ class Memory:
         self._lessor = Lessor(member)
         self._stack = AsyncExitStack()
         self._lease: Lease | None = None
+        self._asked = Work()
         self._begun = 0
         self._before = 0
 
@@ -50,8 +51,9 @@ class Memory:
         Raises RpcError as `Lessor.lease`, and what keeps the family from saying what its model needs.
         """
         if await self._lessor.has_stage():
+            self._asked = await self._work()
             self._lease = await self._stack.enter_async_context(
-                self._lessor.lease(await self._work(), tell=self._tell, on_revoke=self._revoked)
+                self._lessor.lease(self._asked, tell=self._tell, on_revoke=self._revoked)
             )
         return True
 
@@ -63,15 +65,18 @@ class Memory:
         answer = await client.describe_model(request, timeout=ASK_SECONDS)
         return work_of(self._family, self._name, answer.needs)
 
-    def loaded(self, active: Callable[[], int], waiting: Callable[[], int] = lambda: 0) -> None:
+    def loaded(
+        self, active: Callable[[], int], waiting: Callable[[], int] = lambda: 0, takes: Measured | None = None
+    ) -> None:
         """The model is ready; from now on the stage hears how it is used.
 
-        active: calls that are served; waiting: those of them that wait in its engine.
+        active: calls that are served; waiting: those of them that wait in its engine. takes: what this process has
+        measured that it takes.
         """
         if self._lease is None:
             return
         lease = self._lease
-        lease.loaded()
+        lease.loaded(shares_of(takes or Measured(), lease.shares, self._asked))
 
         def used() -> None:
             now = active()
@@ -89,3 +94,22 @@ class Memory:
     async def give_back(self) -> None:
         """Everything has been freed."""
         await self._stack.aclose()
+
+
+def shares_of(takes: Measured, granted: Mapping[str, int], asked: Work) -> dict[str, int]:
+    """What is taken of each device that was granted; empty where nothing was measured.
+
+    One device gives either kind of memory, a fixed one the larger of both. Of several, the main memory is the one that
+    was granted as much as was asked of it, and the others give the accelerators' in parts as they were granted.
+    """
+    if not takes.host_bytes or not granted:
+        return {}
+    if len(granted) == 1:
+        return dict.fromkeys(granted, max(takes.host_bytes, takes.accelerator_bytes))
+    main = {size.bytes for size in asked.variants[0].sizes if size.kind == DeviceKind.DEVICE_KIND_SYSTEM}
+    host = next((name for name, size in granted.items() if size in main), "")
+    others = sum(size for name, size in granted.items() if name != host)
+    return {
+        name: takes.host_bytes if name == host else takes.accelerator_bytes * size // max(1, others)
+        for name, size in granted.items()
+    }

@@ -18,6 +18,7 @@ from actors.model.refusals import load_failed, lost
 from bus import RpcError
 from host.driver import Driver, Ending, Process
 from host.supervision import Child, State, Supervision
+from troupe.family.v1 import Measured
 from troupe.model.v1 import ModelState
 from troupe.rpc.v1 import Progress
 
@@ -68,6 +69,8 @@ class ModelProcess:
         self.error: RpcError | None = None
         self.progress = Progress(state=Progress.STATE_LOADING)
         self.restarts = 0
+        self.measured: Measured | None = None
+        """What its process takes, as that has measured it; None: none serves, or it cannot tell."""
         self.on_change: Callable[[], None] = lambda: None
         self._launcher = launcher
         self._settings = settings
@@ -161,6 +164,7 @@ class ModelProcess:
         if driver is None:
             return
         if report.state == "ready":
+            self.measured = report.takes
             process = driver.supervision.children[self.name].process
             driver.do(driver.supervision.heard(self.name, process, State.SERVING.value, time.monotonic()))
         elif report.state == "failed":
@@ -235,6 +239,8 @@ class ModelProcess:
             self._set(ModelState.MODEL_STATE_FAILED, why)
 
     def _set(self, state: ModelState, error: RpcError | None = None) -> None:
+        if state not in (ModelState.MODEL_STATE_READY, ModelState.MODEL_STATE_DRAINING):
+            self.measured = None
         if state != self.state:
             self.progress = Progress(state=Progress.STATE_LOADING)
         self.state, self.error = state, error

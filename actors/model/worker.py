@@ -17,6 +17,7 @@ from typing import Protocol
 from actors.model.attendance import Attendance, offers
 from actors.model.interface import Engine
 from actors.model.launcher import Report
+from actors.model.measuring import measured, resident_bytes
 from actors.model.memory_lease import Memory
 from actors.model.service import AdapterSource
 from actors.model.unless import unless
@@ -37,7 +38,11 @@ MAX_NAME = 100
 
 
 class WorkingEngine(Engine, Protocol):
-    """An engine that has a process for itself."""
+    """An engine that has a process for itself.
+
+    It may have a `memory`, a function: buffers that its library has made (troupe.family.v1.Buffer), and bytes that come
+    with the first calls besides.
+    """
 
     @property
     def failure(self) -> "asyncio.Future[RpcError]":
@@ -76,6 +81,7 @@ async def serve(member: Member, work: Work, tell: Tell, stop: asyncio.Event) -> 
     `Report.leaving` first.
     """
     loading = Loading(tell, work.load_seconds)
+    before, _ = resident_bytes()
     member.heart.pulse = loading.pulse
     memory = Memory(member, work.family, work.name, loading.waits, lambda why: _leave(why, tell, stop))
     try:
@@ -91,8 +97,9 @@ async def serve(member: Member, work: Work, tell: Tell, stop: asyncio.Event) -> 
             member.metrics.queue_depth(lambda: engine.waiting, work.name)
             async with Attendance(member, work.family, work.name, offered, work.drain_seconds):
                 await member.ready()
-                tell(Report.ready())
-                memory.loaded(lambda: member.server.active_calls, lambda: engine.waiting)
+                takes = measured(before, *getattr(engine, "memory", tuple)())
+                tell(Report.ready(takes))
+                memory.loaded(lambda: member.server.active_calls, lambda: engine.waiting, takes)
                 await _until_stopped(engine, stop)
                 await member.drain(work.drain_seconds)
         finally:

@@ -17,6 +17,7 @@ from actors.models.coming import reworded, weights_of
 from actors.models.directory import Directory, family_unavailable
 from actors.models.naming import Naming
 from actors.models.placing import Placing
+from actors.models.planning import check_names, plan_of
 from actors.models.suitability import check_method
 from bus import Code, Context, RpcError
 from bus.channel import Channel
@@ -40,6 +41,8 @@ from troupe.model.v1 import (
     ModelState,
     PinModelRequest,
     PinModelResponse,
+    PlanModelsRequest,
+    PlanModelsResponse,
     RemoveAliasRequest,
     RemoveAliasResponse,
     RemoveModelRequest,
@@ -60,6 +63,8 @@ DEFAULTS: Mapping[str, Sequence[str]] = {CHAT: ("smollm2-135m", "troupe-tiny"), 
 """Models that answer who names none, by service: the first one that is there; what is fetched before the guide."""
 LIST_SECONDS = 2.0
 """A family that has not said within this time what it has does not hold up the list of the others."""
+DESCRIBE_SECONDS = 30.0
+"""How long a family may take to say what a model needs; the first time on a machine it measures."""
 AGAIN_SECONDS = 1.0
 """Until a family that is away is tried again, unless it is heard before."""
 GONE = frozenset({"NO_RESPONDERS", "SHUTTING_DOWN", "PEER_LOST", "INTERRUPTED"})
@@ -169,7 +174,7 @@ class ModelsActor(ModelService):
             return None
         try:
             request = families.DescribeModelRequest(family=family, model=model.name)
-            needs = (await self._client.describe_model(request, timeout=LIST_SECONDS)).needs
+            needs = (await self._client.describe_model(request, timeout=DESCRIBE_SECONDS)).needs
         except RpcError as error:
             if error.code is Code.DEADLINE_EXCEEDED or _is_gone(error):
                 return None  # `_start` waits for the family and says so; then the model's process asks for the place
@@ -194,6 +199,20 @@ class ModelsActor(ModelService):
         except RpcError as error:
             raise _of_family(family, error) from error
         return UnloadModelResponse()
+
+    async def plan_models(self, request: PlanModelsRequest, ctx: Context) -> PlanModelsResponse:
+        """See the contract."""
+        check_names(request)
+        plans = []
+        for name in request.names:
+            family, model = await self._find(name)
+            asked = families.DescribeModelRequest(family=family, model=model.name)
+            try:
+                answer = await self._client.describe_model(asked, timeout=DESCRIBE_SECONDS)
+            except RpcError as error:
+                raise _of_family(family, error) from error
+            plans.append(plan_of(self._directory.shown(family, model), answer))
+        return PlanModelsResponse(plans=plans)
 
     # ---- other names, and pins
 

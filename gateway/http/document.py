@@ -126,7 +126,7 @@ ERRORS: dict[int, tuple[str, RpcError]] = {
         ),
     ),
     507: (
-        "There is no room; something has to be deleted first.",
+        "There is no room: something has to be deleted first, or the model has to be a smaller one.",
         RpcError(
             Code.RESOURCE_EXHAUSTED,
             "The blob store is full: the disk has 17,760,255 bytes left; delete something.",

@@ -38,7 +38,10 @@ _STATUS_OF_REASON = {
     "UPGRADE_REQUIRED": 426,
     "HEAD_TOO_LARGE": 431,
     "STORE_FULL": 507,
+    "INSUFFICIENT_MEMORY": 507,
 }
+_LASTS = frozenset({"INSUFFICIENT_MEMORY", "STORE_FULL"})
+"""Nothing is otherwise when it is asked again, which OpenAI's clients do by themselves after statuses from 500 on."""
 
 
 def status_of(error: RpcError) -> int:
@@ -52,6 +55,8 @@ def headers_of(error: RpcError) -> list[tuple[bytes, bytes]]:
     if error.retry_after is not None:
         found.append((b"retry-after", str(max(1, math.ceil(error.retry_after))).encode()))
         found.append((b"retry-after-ms", str(max(1, math.ceil(error.retry_after * 1000))).encode()))
+    if error.reason in _LASTS and error.retry_after is None:
+        found.append((b"x-should-retry", b"false"))
     if error.reason == "RANGE_NOT_SATISFIABLE":
         found.append((b"content-range", f"bytes */{error.metadata['size']}".encode()))
     if error.code is Code.UNAUTHENTICATED:

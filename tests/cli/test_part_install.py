@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -17,26 +18,27 @@ from host.settings import PartsSettings
 
 TORCH, PEFT = Library("torch", "troupe_torch", 200), Library("peft", "troupe_peft", 1)
 BRAIN = Part("thoughts", (TORCH, PEFT))
+WANTED = ("accelerate>=1", "peft>=0.18", "torch>=2.8")
 INDEX = PartsSettings(torch_index="http://index/cu130")
 
 
-def test_a_part_is_one_call_of_pip_with_its_extra() -> None:
-    assert steps("brain", BRAIN.libraries, PartsSettings(), again=False) == [Step(("troupe-hub[brain]",))]
+def test_a_part_is_one_call_of_pip_for_all_that_its_extra_asks_for() -> None:
+    assert steps(BRAIN.libraries, WANTED, PartsSettings(), again=False) == [Step(WANTED)]
 
 
 def test_pytorch_comes_first_from_its_own_index_and_the_rest_from_that_of_pip() -> None:
-    first, rest = steps("brain", BRAIN.libraries, INDEX, again=False)
+    first, rest = steps(BRAIN.libraries, WANTED, INDEX, again=False)
     assert first == Step(("--index-url", "http://index/cu130", "torch"))
-    assert rest == Step(("troupe-hub[brain]",))
-    assert steps("voice", (PEFT,), INDEX, again=False) == [Step(("troupe-hub[voice]",))], "no PyTorch, no other index"
+    assert rest == Step(WANTED)
+    assert steps((PEFT,), WANTED, INDEX, again=False) == [Step(WANTED)], "no PyTorch, no other index"
 
 
 def test_again_replaces_what_the_part_brings_and_nothing_else() -> None:
-    torch, others, rest = steps("brain", BRAIN.libraries, INDEX, again=True)
+    torch, others, rest = steps(BRAIN.libraries, WANTED, INDEX, again=True)
     anew = ("--force-reinstall", "--no-deps")
     assert torch == Step(("--index-url", "http://index/cu130", *anew, "torch"), frozenset({"torch"}))
     assert others == Step((*anew, "peft"), frozenset({"peft"}))
-    assert rest == Step(("troupe-hub[brain]",)), "what another build of PyTorch needs besides"
+    assert rest == Step(WANTED), "what another build of PyTorch needs besides"
 
 
 def test_the_size_is_told_and_where_pytorch_comes_from(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,6 +59,13 @@ def test_the_toolkit_of_a_card_counts_with_the_engine(monkeypatch: pytest.Monkey
     monkeypatch.delenv("CMAKE_ARGS", raising=False)
     assert part_install.megabytes("llama", (PEFT,)) == 601
     assert part_install.megabytes("brain", (PEFT,)) == 1
+
+
+def test_what_an_extra_asks_for_is_read_from_the_installation(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ["rich>=14", "torch>=2.8; extra == 'brain'", 'peft; extra == "brain"', "torch; extra == 'brainy'"]
+    monkeypatch.setattr(metadata, "requires", lambda _: lines)
+    assert part_install.requirements("brain") == ["torch>=2.8", "peft"]
+    assert part_install.requirements("voice") == []
 
 
 def test_the_pins_are_found_in_the_sources() -> None:

@@ -60,4 +60,5 @@ def test_libraries_of_the_wheels_get_the_names_that_linkers_look_for(tmp_path: P
     toolkit.prepare(tmp_path)
     toolkit.prepare(tmp_path)
     links = {path.name: path.readlink().name for path in (tmp_path / "lib").iterdir() if path.is_symlink()}
+    assert (tmp_path / "lib64" / "libcudart.so").exists()
     assert links == {"libcudart.so": "libcudart.so.13", "libcublas.so": "libcublas.so.13"}

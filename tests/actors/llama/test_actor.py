@@ -9,8 +9,10 @@ from typing import Self
 import pytest
 
 from actors.llama.actor import LlamaActor
+from actors.llama.footprint import Footprint, KnownFootprint, here
 from actors.llama.settings import LlamaSettings
 from actors.model.launcher import Report
+from actors.model.memory import CELL_OBJECTS
 from actors.model.refusals import load_failed
 from bus import RpcError
 from bus.channel import Channel
@@ -22,6 +24,7 @@ from troupe.family.v1 import (
     FamilyService,
     FamilyServiceClient,
     ListModelsRequest,
+    Needs,
     StartModelRequest,
     StartModelResponse,
     StopModelRequest,
@@ -100,6 +103,7 @@ class Hall:
 
     def __init__(self, home: Path, launcher: FakeLauncher, **settings: object) -> None:
         given = {"preload": [], "max_restarts": 2, **settings}
+        KnownFootprint(home, lambda: Footprint(process=50_000_000, on=here())).get()
         self.launcher = launcher
         self.actor = LlamaActor(LlamaSettings(**given), home, launcher)  # type: ignore[arg-type]
         broker = MemoryBroker()
@@ -128,6 +132,9 @@ class Hall:
 
     async def model(self, name: str) -> Model:
         return (await self.client.describe_model(DescribeModelRequest(family="llama", model=name))).model
+
+    async def needs(self, name: str) -> Needs:
+        return (await self.client.describe_model(DescribeModelRequest(family="llama", model=name))).needs
 
     async def until(self, name: str, state: ModelState) -> Model:
         async with asyncio.timeout(5):
@@ -166,9 +173,23 @@ async def test_what_a_model_needs_is_told_from_its_file(home: Path) -> None:
         answer = await hall.client.describe_model(request)
         broken = await hall.client.describe_model(DescribeModelRequest(family="llama", model="broken"))
     needs = answer.needs
-    assert needs.weights_bytes == answer.model.size_bytes > 0
-    assert needs.cache_bytes % 4096 == 0 and needs.cache_bytes > 0
-    assert (broken.needs.weights_bytes, broken.needs.cache_bytes) == (0, 0)
+    assert 0.9 * answer.model.size_bytes < needs.weights_bytes < answer.model.size_bytes, "all but the header"
+    layers, kept, embedding = 2, 2 * 2 * 16 * 2, 2048 + 512
+    assert needs.cache_bytes == (4096 + embedding) * (layers * kept + CELL_OBJECTS)
+    assert 50_000_000 < needs.process_bytes < 52_000_000 and needs.later_bytes > 0, "an adapter may come"
+    whole, *less = needs.ways
+    parts = needs.weights_bytes + needs.cache_bytes + needs.working_bytes + needs.process_bytes + needs.later_bytes
+    assert whole.host_bytes == parts and whole.note == ""
+    assert all(way.host_bytes < whole.host_bytes and way.note for way in less) and less
+    assert broken.needs == Needs()
+
+
+async def test_what_is_measured_is_told_by_the_same_name_whatever_the_file_is_called(home: Path, models: Path) -> None:
+    shutil.copy(models / "fixture.gguf", home / "models" / "again.gguf")
+    async with Hall(home, FakeLauncher(serving)) as hall, Hall(home, FakeLauncher(serving), slots=3) as other:
+        keys = {name: (await hall.needs(name)).key for name in ("fixture", "again", "troupe-tiny")}
+        assert keys["fixture"] == keys["again"] != keys["troupe-tiny"]
+        assert (await other.needs("fixture")).key not in keys.values()
 
 
 async def test_a_damaged_file_is_listed_with_what_is_wrong_and_cannot_be_loaded(home: Path) -> None:

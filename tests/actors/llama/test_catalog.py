@@ -16,12 +16,23 @@ def catalog(*folders: Path) -> Catalog:
     return Catalog(folders, [])
 
 
-def test_a_model_in_several_files_has_one_name(models: Path, tmp_path: Path) -> None:
-    for number in (1, 2, 3):
-        shutil.copy(models / "fixture.gguf", tmp_path / f"large-0000{number}-of-00003.gguf")
+def test_a_model_in_several_files_has_one_name_and_the_size_of_all(models: Path, tmp_path: Path) -> None:
+    files = [tmp_path / f"large-0000{number}-of-00003.gguf" for number in (1, 2, 3)]
+    for file in files:
+        shutil.copy(models / "fixture.gguf", file)
     found = catalog(tmp_path).entries()
     assert list(found) == ["large"]
-    assert found["large"].path.name == "large-00001-of-00003.gguf"
+    entry = found["large"]
+    assert entry.path == files[0] and entry.header is not None
+    assert entry.header.size_bytes == sum(file.stat().st_size for file in files)
+
+
+def test_a_model_whose_part_is_missing_says_which_until_it_comes(models: Path, tmp_path: Path) -> None:
+    shutil.copy(models / "fixture.gguf", tmp_path / "large-00001-of-00002.gguf")
+    shelf = catalog(tmp_path)
+    assert "large-00002-of-00002.gguf is not there" in shelf.entries()["large"].error
+    shutil.copy(models / "fixture.gguf", tmp_path / "large-00002-of-00002.gguf")
+    assert shelf.entries()["large"].error == ""
 
 
 def test_names_may_have_dots_and_dashes(models: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from actors.llama.engine_limits import cache_is_parted, cache_tokens, context_tokens, embedding_tokens, threads
 from actors.llama.settings import LlamaSettings, physical_cores
-from actors.model.gguf_file import ModelHeader
+from actors.model.gguf_header import ModelHeader
 
 
 def header(trained: int, parameters: int = 0) -> ModelHeader:

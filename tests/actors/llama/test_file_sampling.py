@@ -9,7 +9,8 @@ from actors.llama.catalog import SHIPPED
 from actors.llama.engine import LlamaEngine
 from actors.llama.file_sampling import BESIDE_LIMIT, default_sampling, sampling_of
 from actors.llama.settings import LlamaSettings
-from actors.model.gguf_file import ModelHeader, Scalar, read_header
+from actors.model.gguf_file import read_header
+from actors.model.gguf_header import ModelHeader, Scalar
 from actors.model.interface import SamplingSettings
 from bus import RpcError
 

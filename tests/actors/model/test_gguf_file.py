@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from actors.llama.catalog import SHIPPED
 from actors.model import gguf_file
-from actors.model.gguf_file import ModelHeader, Scalar, read_header
+from actors.model.gguf_file import read_header
 from bus import RpcError
+from forge.architectures import Sizes, lfm2
 
 
 def test_a_file_says_what_it_is() -> None:
@@ -24,14 +25,35 @@ def test_a_file_says_what_it_is() -> None:
     assert not header.embeds_only
 
 
-def test_the_cache_of_a_token_is_keys_and_values_of_all_layers_at_two_bytes_each() -> None:
-    said = {"block_count": 4, "attention.head_count": 8, "attention.head_count_kv": 2, "embedding_length": 64}
-    known: dict[str, Scalar] = {"general.architecture": "x", **{f"x.{key}": value for key, value in said.items()}}
-    assert ModelHeader(known, 0, 0).cache_bytes_per_token == 4 * 2 * (8 + 8) * 2
-    longer = {**known, "x.attention.key_length": 16}
-    assert ModelHeader(longer, 0, 0).cache_bytes_per_token == 4 * 2 * (16 + 8) * 2
-    assert ModelHeader({**known, "x.attention.causal": False}, 0, 0).cache_bytes_per_token == 0
-    assert ModelHeader({"general.architecture": "x"}, 0, 0).cache_bytes_per_token == 0
+def test_a_file_says_where_each_tensor_lies(models: Path) -> None:
+    header = read_header(models / "fixture.gguf")
+    whole = (models / "fixture.gguf").stat().st_size
+    ends = [header.starts[0] + tensor.offset + tensor.size for tensor in header.tensors]
+    assert max(ends) <= whole < max(ends) + 32
+    table, query = header.tensor("token_embd.weight"), header.tensor("blk.1.attn_q.weight")
+    assert table is not None and (list(table.axes), table.kind, table.layer) == ([64, 288], 8, None)
+    assert query is not None and (query.size, query.layer) == (64 * 64 // 32 * 34, 1)
+
+
+def test_arrays_tell_numbers_by_layer_and_how_much_text_there_is(tmp_path: Path) -> None:
+    path = tmp_path / "hybrid.gguf"
+    sizes = Sizes(layers=3, width=64, feed_forward=64, heads=2, kv_heads=2, head_width=32, vocabulary=288)
+    lfm2(sizes, (1,)).write(path)
+    header = read_header(path)
+    assert header.numbers("lfm2.attention.head_count_kv", 3) == [0, 2, 0]
+    assert header.numbers("lfm2.attention.head_count", 3) == [2, 2, 2]
+    assert header.numbers("lfm2.nothing", 2) == [0, 0]
+    tokens = header.texts["tokenizer.ggml.tokens"]
+    assert tokens.count == 288 and tokens.size > 288
+
+
+def test_a_file_cut_at_any_tensor_is_refused_with_the_tensors_name(models: Path, tmp_path: Path) -> None:
+    whole = (models / "fixture.gguf").read_bytes()
+    header = read_header(models / "fixture.gguf")
+    for tensor in header.tensors:
+        message = reason_for(tmp_path / "cut.gguf", whole[: header.starts[0] + tensor.offset])
+        assert "incomplete" in message
+        assert f"from the tensor {tensor.name} on" in message
 
 
 def test_an_adapter_says_that_it_is_one(models: Path) -> None:

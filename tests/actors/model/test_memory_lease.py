@@ -1,16 +1,18 @@
 """Models that lease their memory, in a process of their own or in their family's, on a stage that holds one of them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 
 import pytest
 
 from actors.gpu.devices import Budgets
 from actors.model import needs as needs_module
+from actors.model import worker as worker_module
 from actors.model.hosted import HostedModel, NoAdapters
 from actors.model.interface import Engine
 from actors.model.launcher import Report
+from actors.model.memory_lease import shares_of
 from actors.model.needs import work_of
 from actors.model.worker import Work, serve
 from bus import Context, RpcError, ServiceInfo
@@ -20,12 +22,14 @@ from host.watchdog import Pulse
 from tests.actors.gpu.house import DEVICE, House, Process, house, work
 from tests.actors.models.words import WordEngine
 from troupe.chat.v1 import ChatServiceClient, CompleteRequest
-from troupe.family.v1 import DescribeModelRequest, DescribeModelResponse, FamilyService, Needs
+from troupe.family.v1 import Buffer, DescribeModelRequest, DescribeModelResponse, FamilyService, Measured, Needs, Way
 from troupe.gpu.v1 import DemandRequest, DeviceKind, LeaseState
 from troupe.model.v1 import ModelState
 from troupe.rpc.v1 import Progress
 
 NEEDS = Needs(weights_bytes=60)
+MEASURED = 55
+"""Bytes that a process says it takes; its real ones are those of the tests."""
 AVAILABLE, READY, FAILED = (
     ModelState.MODEL_STATE_AVAILABLE,
     ModelState.MODEL_STATE_READY,
@@ -58,6 +62,9 @@ class BeatingEngine(WordEngine):
     def pulse(self) -> Pulse:
         return IDLE_PULSE
 
+    def memory(self) -> tuple[Sequence[Buffer], int]:
+        return (), 0
+
     async def close(self) -> None:
         self.closed = True
         await super().close()
@@ -66,6 +73,7 @@ class BeatingEngine(WordEngine):
 @pytest.fixture
 async def place(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
     monkeypatch.setattr(needs_module, "PROCESS_BYTES", 0)
+    monkeypatch.setattr(worker_module, "measured", lambda *_: Measured(host_bytes=MEASURED))
     async with house() as place:
         yield place
 
@@ -138,6 +146,7 @@ async def test_a_model_waits_for_its_memory_serves_and_gives_it_back(place: Hous
     await worker.until("ready")
     picture = await place.until(lambda picture: [each.state for each in picture.leases] == [IDLE])
     assert picture.leases[0].name == "words/small"
+    assert [share.bytes for share in picture.leases[0].measured] == [MEASURED]
     worker.stop.set()
     await running
     assert [engine.closed for engine in worker.engines] == [True]
@@ -229,3 +238,11 @@ def test_what_can_use_an_accelerator_is_placed_on_one() -> None:
 
 def test_a_budget_is_a_source_of_its_own() -> None:
     assert list(Budgets({DEVICE: 1}).devices) == [DEVICE]
+
+
+def test_what_is_measured_is_told_by_device() -> None:
+    asked = work_of("words", "m", Needs(ways=[Way(accelerator_bytes=80, host_bytes=30, spread=True)]))
+    takes = Measured(host_bytes=33, accelerator_bytes=60)
+    assert shares_of(takes, {"main": 30, "card0": 40, "card1": 40}, asked) == {"main": 33, "card0": 30, "card1": 30}
+    assert shares_of(takes, {"budget": 80}, asked) == {"budget": 60}, "a fixed one gives the larger"
+    assert shares_of(takes, {}, asked) == shares_of(Measured(), {"main": 30}, asked) == {}

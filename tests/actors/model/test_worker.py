@@ -1,7 +1,7 @@
 """What runs in a model's own process: loading is told, the model served, and it ends with its engine or when told."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from host.settings import Settings
 from host.watchdog import IDLE, Pulse
 from tests.actors.models.words import WordEngine
 from troupe.chat.v1 import ChatServiceClient, CompleteRequest
+from troupe.family.v1 import Buffer
 from troupe.rpc.v1 import Progress
 
 
@@ -30,6 +31,9 @@ class LoneEngine(WordEngine):
 
     def pulse(self) -> Pulse:
         return IDLE
+
+    def memory(self) -> tuple[Sequence[Buffer], int]:
+        return [Buffer(kind="compute", place="CPU", bytes=1000, host=True)], 24
 
     async def close(self) -> None:
         await super().close()
@@ -77,7 +81,9 @@ async def test_it_tells_how_loading_goes_serves_and_frees_its_engine_when_told_t
     serving = worker.start()
     assert (await worker.said.get()).how == Progress(state=Progress.STATE_LOADING, fraction=0.5)
     worker.let.set()
-    assert (await worker.said.get()).state == "ready"
+    ready = await worker.said.get()
+    assert ready.state == "ready" and ready.takes is not None
+    assert ready.takes.host_bytes == ready.takes.resident_bytes + 1024
     chat = ChatServiceClient(worker.member.channel)
     request = CompleteRequest(model="words/small", prompt="a", max_tokens=3)
     assert "".join([each.delta.text async for each in chat.complete(request)]) == "b ? a"

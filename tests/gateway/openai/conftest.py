@@ -185,7 +185,8 @@ ERRORS = {
         metadata={"prompt_tokens": "3000", "context_tokens": "2048"},
     ),
     "busy": RpcError(Code.RESOURCE_EXHAUSTED, "The queue is full.", reason="QUEUE_FULL", retry_after=1.5),
-    "crash": RpcError(Code.UNAVAILABLE, "The engine ended.", reason="ENGINE_CRASHED", retry_after=2.0),
+    "crash": RpcError(Code.UNAVAILABLE, "The engine rests.", reason="RESTING", retry_after=2.0),
+    "memory": RpcError(Code.RESOURCE_EXHAUSTED, "It never fits.", reason="INSUFFICIENT_MEMORY"),
     "schema": RpcError(Code.INVALID_ARGUMENT, "The schema cannot be compiled.", reason="INVALID_SCHEMA"),
     "penalty": RpcError(Code.INVALID_ARGUMENT, "Too much.", field="sampling.frequency_penalty"),
 }

@@ -74,11 +74,18 @@ async def test_the_client_comes_back_by_itself_after_the_time_it_was_told(
     assert len(door.chat.requests) == 2
 
 
-async def test_a_crashed_engine_is_a_server_error(client: openai.AsyncOpenAI) -> None:
-    with pytest.raises(openai.InternalServerError, match="The engine ended") as caught:
+async def test_a_model_that_never_fits_is_not_asked_again(client: openai.AsyncOpenAI, door: Any) -> None:
+    with pytest.raises(openai.InternalServerError) as caught:
+        await client.with_options(max_retries=3).chat.completions.create(model=MODEL, messages=said("fail memory"))
+    assert (caught.value.status_code, caught.value.code) == (507, "insufficient_memory")
+    assert len(door.chat.requests) == 1
+
+
+async def test_an_engine_that_cannot_answer_now_is_a_server_error(client: openai.AsyncOpenAI) -> None:
+    with pytest.raises(openai.InternalServerError, match="The engine rests") as caught:
         await ask(client, "fail crash")
     assert caught.value.status_code == 503
-    assert caught.value.code == "engine_crashed"
+    assert caught.value.code == "resting"
 
 
 async def test_a_schema_that_cannot_be_compiled_is_a_bad_request(client: openai.AsyncOpenAI) -> None:
@@ -96,11 +103,11 @@ async def test_a_field_of_the_contract_is_named_as_openai_names_it(client: opena
 async def test_a_failure_after_the_first_token_is_raised_out_of_the_stream(client: openai.AsyncOpenAI) -> None:
     stream = await ask(client, "break", stream=True)
     text = ""
-    with pytest.raises(openai.APIError, match="The engine ended") as caught:
+    with pytest.raises(openai.APIError, match="The engine rests") as caught:
         async for chunk in stream:
             text += chunk.choices[0].delta.content or ""
     assert text == "half"
-    assert caught.value.code == "engine_crashed"
+    assert caught.value.code == "resting"
 
 
 async def test_a_stream_that_failed_does_not_claim_to_be_done(http: httpx.AsyncClient) -> None:

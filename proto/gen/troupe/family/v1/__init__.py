@@ -4,10 +4,12 @@ from .family_service_bus import FamilyService as FamilyService
 from .family_service_bus import FamilyServiceClient as FamilyServiceClient
 from .family_service_pb2 import AttendModelRequest as AttendModelRequest
 from .family_service_pb2 import AttendModelResponse as AttendModelResponse
+from .family_service_pb2 import Buffer as Buffer
 from .family_service_pb2 import DescribeModelRequest as DescribeModelRequest
 from .family_service_pb2 import DescribeModelResponse as DescribeModelResponse
 from .family_service_pb2 import ListModelsRequest as ListModelsRequest
 from .family_service_pb2 import ListModelsResponse as ListModelsResponse
+from .family_service_pb2 import Measured as Measured
 from .family_service_pb2 import NameModelsRequest as NameModelsRequest
 from .family_service_pb2 import NameModelsResponse as NameModelsResponse
 from .family_service_pb2 import Needs as Needs
@@ -20,3 +22,4 @@ from .family_service_pb2 import StopModelRequest as StopModelRequest
 from .family_service_pb2 import StopModelResponse as StopModelResponse
 from .family_service_pb2 import WatchModelsRequest as WatchModelsRequest
 from .family_service_pb2 import WatchModelsResponse as WatchModelsResponse
+from .family_service_pb2 import Way as Way

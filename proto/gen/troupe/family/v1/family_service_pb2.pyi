@@ -9,16 +9,72 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Needs(_message.Message):
-    __slots__ = ("weights_bytes", "cache_bytes", "working_bytes", "accelerator")
+    __slots__ = ("weights_bytes", "cache_bytes", "working_bytes", "accelerator", "state_bytes", "process_bytes", "later_bytes", "ways", "key", "layer_bytes")
     WEIGHTS_BYTES_FIELD_NUMBER: _ClassVar[int]
     CACHE_BYTES_FIELD_NUMBER: _ClassVar[int]
     WORKING_BYTES_FIELD_NUMBER: _ClassVar[int]
     ACCELERATOR_FIELD_NUMBER: _ClassVar[int]
+    STATE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PROCESS_BYTES_FIELD_NUMBER: _ClassVar[int]
+    LATER_BYTES_FIELD_NUMBER: _ClassVar[int]
+    WAYS_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    LAYER_BYTES_FIELD_NUMBER: _ClassVar[int]
     weights_bytes: int
     cache_bytes: int
     working_bytes: int
     accelerator: bool
-    def __init__(self, weights_bytes: _Optional[int] = ..., cache_bytes: _Optional[int] = ..., working_bytes: _Optional[int] = ..., accelerator: _Optional[bool] = ...) -> None: ...
+    state_bytes: int
+    process_bytes: int
+    later_bytes: int
+    ways: _containers.RepeatedCompositeFieldContainer[Way]
+    key: str
+    layer_bytes: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, weights_bytes: _Optional[int] = ..., cache_bytes: _Optional[int] = ..., working_bytes: _Optional[int] = ..., accelerator: _Optional[bool] = ..., state_bytes: _Optional[int] = ..., process_bytes: _Optional[int] = ..., later_bytes: _Optional[int] = ..., ways: _Optional[_Iterable[_Union[Way, _Mapping]]] = ..., key: _Optional[str] = ..., layer_bytes: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class Way(_message.Message):
+    __slots__ = ("accelerator_bytes", "host_bytes", "spread", "note", "another_file")
+    ACCELERATOR_BYTES_FIELD_NUMBER: _ClassVar[int]
+    HOST_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SPREAD_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    ANOTHER_FILE_FIELD_NUMBER: _ClassVar[int]
+    accelerator_bytes: int
+    host_bytes: int
+    spread: bool
+    note: str
+    another_file: bool
+    def __init__(self, accelerator_bytes: _Optional[int] = ..., host_bytes: _Optional[int] = ..., spread: _Optional[bool] = ..., note: _Optional[str] = ..., another_file: _Optional[bool] = ...) -> None: ...
+
+class Measured(_message.Message):
+    __slots__ = ("process_bytes", "resident_bytes", "proportional_bytes", "reserved_bytes", "host_bytes", "accelerator_bytes", "buffers")
+    PROCESS_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RESIDENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PROPORTIONAL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RESERVED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    HOST_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ACCELERATOR_BYTES_FIELD_NUMBER: _ClassVar[int]
+    BUFFERS_FIELD_NUMBER: _ClassVar[int]
+    process_bytes: int
+    resident_bytes: int
+    proportional_bytes: int
+    reserved_bytes: int
+    host_bytes: int
+    accelerator_bytes: int
+    buffers: _containers.RepeatedCompositeFieldContainer[Buffer]
+    def __init__(self, process_bytes: _Optional[int] = ..., resident_bytes: _Optional[int] = ..., proportional_bytes: _Optional[int] = ..., reserved_bytes: _Optional[int] = ..., host_bytes: _Optional[int] = ..., accelerator_bytes: _Optional[int] = ..., buffers: _Optional[_Iterable[_Union[Buffer, _Mapping]]] = ...) -> None: ...
+
+class Buffer(_message.Message):
+    __slots__ = ("kind", "place", "bytes", "host")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    place: str
+    bytes: int
+    host: bool
+    def __init__(self, kind: _Optional[str] = ..., place: _Optional[str] = ..., bytes: _Optional[int] = ..., host: _Optional[bool] = ...) -> None: ...
 
 class ListModelsRequest(_message.Message):
     __slots__ = ("family",)
@@ -41,12 +97,14 @@ class DescribeModelRequest(_message.Message):
     def __init__(self, family: _Optional[str] = ..., model: _Optional[str] = ...) -> None: ...
 
 class DescribeModelResponse(_message.Message):
-    __slots__ = ("model", "needs")
+    __slots__ = ("model", "needs", "measured")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     NEEDS_FIELD_NUMBER: _ClassVar[int]
+    MEASURED_FIELD_NUMBER: _ClassVar[int]
     model: _model_service_pb2.Model
     needs: Needs
-    def __init__(self, model: _Optional[_Union[_model_service_pb2.Model, _Mapping]] = ..., needs: _Optional[_Union[Needs, _Mapping]] = ...) -> None: ...
+    measured: Measured
+    def __init__(self, model: _Optional[_Union[_model_service_pb2.Model, _Mapping]] = ..., needs: _Optional[_Union[Needs, _Mapping]] = ..., measured: _Optional[_Union[Measured, _Mapping]] = ...) -> None: ...
 
 class StartModelRequest(_message.Message):
     __slots__ = ("family", "model")

@@ -1,0 +1,1 @@
+"""A family of models as Hugging Face has them, computed by PyTorch."""
