@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from cli import connection
+from cli.completion import completing, model_names
 from cli.failure import FAILED, OK, CommandError
 from cli.plain_text import clean, colours
 from cli.stage_text import decision_line, lines
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `troupe stage` understands."""
+    plan = parser.add_argument(
+        "plan", nargs="*", metavar="plan MODEL", help="say whether these models run together, instead of showing it"
+    )
+    completing(plan, model_names)
     parser.add_argument("--json", action="store_true", help="once, as one JSON object")
     parser.add_argument("--once", action="store_true", help="once, as text")
     parser.add_argument("--machine", default="", help="whose stage (default: that of the settings, else local)")
@@ -32,17 +37,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Show it; exit code 0. Raises CommandError, SettingsError, RpcError."""
-    asyncio.run(_run(args))
-    return OK
+    if args.plan and (args.plan[0] != "plan" or len(args.plan) == 1):
+        raise CommandError(
+            f"`troupe stage {args.plan[0]}` cannot be done.", "`troupe stage plan MODEL …` names models."
+        )
+    return asyncio.run(_run(args))
 
 
-async def _run(args: argparse.Namespace) -> None:
+async def _run(args: argparse.Namespace) -> int:
     from troupe.gpu.v1 import WatchRequest
 
     settings = connection.settings_of(args)
     machine = args.machine or str(settings.actors.get("gpu", {}).get("machine", "local"))
     once = args.json or args.once or not sys.stdout.isatty()
     async with connection.hub_at(args, settings) as hub:
+        if args.plan:
+            from cli.stage_plan import plan
+
+            return await plan(hub, args.plan[1:], WatchRequest(machine=machine, once=True), as_json=args.json)
         answers = _answers(hub, WatchRequest(machine=machine, once=once))
         if args.json:
             await _print_json(answers)
@@ -55,6 +67,7 @@ async def _run(args: argparse.Namespace) -> None:
             await show(answers)
         else:
             await _follow(answers)
+    return OK
 
 
 async def _answers(hub: "Hub", request: "WatchRequest") -> "AsyncIterator[WatchResponse]":

@@ -17,6 +17,7 @@ from actors.models.coming import reworded, weights_of
 from actors.models.directory import Directory, family_unavailable
 from actors.models.naming import Naming
 from actors.models.placing import Placing
+from actors.models.planning import check_names, plan_of
 from actors.models.suitability import check_method
 from bus import Code, Context, RpcError
 from bus.channel import Channel
@@ -40,6 +41,8 @@ from troupe.model.v1 import (
     ModelState,
     PinModelRequest,
     PinModelResponse,
+    PlanModelsRequest,
+    PlanModelsResponse,
     RemoveAliasRequest,
     RemoveAliasResponse,
     RemoveModelRequest,
@@ -196,6 +199,20 @@ class ModelsActor(ModelService):
         except RpcError as error:
             raise _of_family(family, error) from error
         return UnloadModelResponse()
+
+    async def plan_models(self, request: PlanModelsRequest, ctx: Context) -> PlanModelsResponse:
+        """See the contract."""
+        check_names(request)
+        plans = []
+        for name in request.names:
+            family, model = await self._find(name)
+            asked = families.DescribeModelRequest(family=family, model=model.name)
+            try:
+                answer = await self._client.describe_model(asked, timeout=DESCRIBE_SECONDS)
+            except RpcError as error:
+                raise _of_family(family, error) from error
+            plans.append(plan_of(self._directory.shown(family, model), answer))
+        return PlanModelsResponse(plans=plans)
 
     # ---- other names, and pins
 

@@ -80,7 +80,7 @@ test("a person's stop keeps the text and is no error", async () => {
   assert.deepEqual([conversation.turns[1].state, conversation.turns[1].text, conversation.turns[1].error], ["stopped", "aaa", null]);
 });
 
-for (const [reason, state] of [["PEER_LOST", "interrupted"], ["RESUME_OUT_OF_RANGE", "interrupted"], ["QUEUE_FULL", "failed"]]) {
+for (const [reason, state] of [["PEER_LOST", "interrupted"], ["CONTINUATION_UNSUPPORTED", "interrupted"], ["RESUME_OUT_OF_RANGE", "interrupted"], ["QUEUE_FULL", "failed"]]) {
   test(`an answer that ends with ${reason} is ${state} and can be tried again`, async () => {
     const { hub, chat, conversation } = chatting(() => [{ delta: { text: "a" } }]);
     const running = chat.ask(conversation, "x", SETTINGS);

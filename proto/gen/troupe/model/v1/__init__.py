@@ -12,11 +12,15 @@ from .model_service_pb2 import ListModelsRequest as ListModelsRequest
 from .model_service_pb2 import ListModelsResponse as ListModelsResponse
 from .model_service_pb2 import LoadModelRequest as LoadModelRequest
 from .model_service_pb2 import LoadModelResponse as LoadModelResponse
+from .model_service_pb2 import MemoryWay as MemoryWay
 from .model_service_pb2 import Model as Model
+from .model_service_pb2 import ModelPlan as ModelPlan
 from .model_service_pb2 import ModelState as ModelState
 from .model_service_pb2 import Pin as Pin
 from .model_service_pb2 import PinModelRequest as PinModelRequest
 from .model_service_pb2 import PinModelResponse as PinModelResponse
+from .model_service_pb2 import PlanModelsRequest as PlanModelsRequest
+from .model_service_pb2 import PlanModelsResponse as PlanModelsResponse
 from .model_service_pb2 import RemoveAliasRequest as RemoveAliasRequest
 from .model_service_pb2 import RemoveAliasResponse as RemoveAliasResponse
 from .model_service_pb2 import RemoveModelRequest as RemoveModelRequest

@@ -14,6 +14,8 @@ from troupe.model.v1.model_service_pb2 import LoadModelRequest
 from troupe.model.v1.model_service_pb2 import LoadModelResponse
 from troupe.model.v1.model_service_pb2 import PinModelRequest
 from troupe.model.v1.model_service_pb2 import PinModelResponse
+from troupe.model.v1.model_service_pb2 import PlanModelsRequest
+from troupe.model.v1.model_service_pb2 import PlanModelsResponse
 from troupe.model.v1.model_service_pb2 import RemoveAliasRequest
 from troupe.model.v1.model_service_pb2 import RemoveAliasResponse
 from troupe.model.v1.model_service_pb2 import RemoveModelRequest
@@ -49,6 +51,7 @@ class ModelService(Protocol):
             MethodInfo('UnpinModel', 'unpin_model', 'troupe.model.v1.ModelService', UnpinModelRequest, UnpinModelResponse, False, False, Policy(public=True, scope='models', idempotent=True)),
             MethodInfo('RemoveModel', 'remove_model', 'troupe.model.v1.ModelService', RemoveModelRequest, RemoveModelResponse, False, False, Policy(public=True, scope='models')),
             MethodInfo('UnloadModel', 'unload_model', 'troupe.model.v1.ModelService', UnloadModelRequest, UnloadModelResponse, False, False, Policy(public=True, scope='models', idempotent=True)),
+            MethodInfo('PlanModels', 'plan_models', 'troupe.model.v1.ModelService', PlanModelsRequest, PlanModelsResponse, False, False, Policy(public=True, scope='models', idempotent=True)),
         ],
     )
 
@@ -114,6 +117,12 @@ class ModelService(Protocol):
     async def unload_model(self, request: UnloadModelRequest, ctx: Context) -> UnloadModelResponse:
         """UnloadModel lets the model finish its calls and ends its process."""
         raise RpcError.unimplemented('troupe.model.v1.ModelService/UnloadModel')
+
+    async def plan_models(self, request: PlanModelsRequest, ctx: Context) -> PlanModelsResponse:
+        """PlanModels answers with what models take of memory, and with what less they would do; nothing is loaded. Fails with
+        MODEL_NOT_FOUND, FAMILY_UNAVAILABLE.
+        """
+        raise RpcError.unimplemented('troupe.model.v1.ModelService/PlanModels')
 
 
 class ModelServiceClient:
@@ -188,3 +197,9 @@ class ModelServiceClient:
     def unload_model(self, request: UnloadModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[UnloadModelResponse]:
         """UnloadModel lets the model finish its calls and ends its process."""
         return self._caller.unary(ModelService.INFO.methods['UnloadModel'], request, timeout, metadata)
+
+    def plan_models(self, request: PlanModelsRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[PlanModelsResponse]:
+        """PlanModels answers with what models take of memory, and with what less they would do; nothing is loaded. Fails with
+        MODEL_NOT_FOUND, FAMILY_UNAVAILABLE.
+        """
+        return self._caller.unary(ModelService.INFO.methods['PlanModels'], request, timeout, metadata)

@@ -247,3 +247,41 @@ class RemoveModelResponse(_message.Message):
     BYTES_FIELD_NUMBER: _ClassVar[int]
     bytes: int
     def __init__(self, bytes: _Optional[int] = ...) -> None: ...
+
+class PlanModelsRequest(_message.Message):
+    __slots__ = ("names",)
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    names: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, names: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class PlanModelsResponse(_message.Message):
+    __slots__ = ("plans",)
+    PLANS_FIELD_NUMBER: _ClassVar[int]
+    plans: _containers.RepeatedCompositeFieldContainer[ModelPlan]
+    def __init__(self, plans: _Optional[_Iterable[_Union[ModelPlan, _Mapping]]] = ...) -> None: ...
+
+class ModelPlan(_message.Message):
+    __slots__ = ("model", "ways", "measured_host_bytes", "measured_accelerator_bytes")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    WAYS_FIELD_NUMBER: _ClassVar[int]
+    MEASURED_HOST_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MEASURED_ACCELERATOR_BYTES_FIELD_NUMBER: _ClassVar[int]
+    model: Model
+    ways: _containers.RepeatedCompositeFieldContainer[MemoryWay]
+    measured_host_bytes: int
+    measured_accelerator_bytes: int
+    def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ..., ways: _Optional[_Iterable[_Union[MemoryWay, _Mapping]]] = ..., measured_host_bytes: _Optional[int] = ..., measured_accelerator_bytes: _Optional[int] = ...) -> None: ...
+
+class MemoryWay(_message.Message):
+    __slots__ = ("accelerator_bytes", "host_bytes", "spread", "note", "another_file")
+    ACCELERATOR_BYTES_FIELD_NUMBER: _ClassVar[int]
+    HOST_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SPREAD_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    ANOTHER_FILE_FIELD_NUMBER: _ClassVar[int]
+    accelerator_bytes: int
+    host_bytes: int
+    spread: bool
+    note: str
+    another_file: bool
+    def __init__(self, accelerator_bytes: _Optional[int] = ..., host_bytes: _Optional[int] = ..., spread: _Optional[bool] = ..., note: _Optional[str] = ..., another_file: _Optional[bool] = ...) -> None: ...
