@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from bus import Context, invalid
 from host.jobs import Housekeeper, Jobs, rules
 from host.liveness import Presence
+from store import ended
 from troupe.job.v1 import (
     CancelJobRequest,
     CancelJobResponse,
@@ -43,8 +44,7 @@ class JobsActor(JobService):
     async def stop(self) -> None:
         """Keep them no longer."""
         if self._keeping is not None:
-            self._keeping.cancel()
-            await asyncio.gather(self._keeping, return_exceptions=True)
+            await ended(self._keeping)
 
     async def list_jobs(self, request: ListJobsRequest, ctx: Context) -> ListJobsResponse:
         """See the contract."""

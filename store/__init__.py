@@ -6,6 +6,7 @@ docs/storage.md says which kind of data belongs where, and what each view promis
 from store.blob_rows import BlobRow
 from store.blob_writer import BlobWriter
 from store.blobs import BlobFiles, BlobLimits, NewBlob
+from store.ending import ended
 from store.event_log import JetStreamEventLog
 from store.events import Delivery, Event, EventLog, Page, Quarantine, Unreadable
 from store.jetstream import JetStream
@@ -34,6 +35,7 @@ __all__ = [
     "Mirror",
     "Sighted",
     "Table",
+    "ended",
     # Where calls live
     "Locations",
     "MemoryLocations",

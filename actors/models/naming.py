@@ -14,7 +14,7 @@ from actors.models.pins import Pins
 from bus import Code, RpcError
 from bus.channel import Channel
 from host.liveness import Change, Presence
-from store import Mirror, Tables
+from store import Mirror, Tables, ended
 from troupe.gpu.v1 import GpuService
 from troupe.model.v1 import Alias, Pin
 
@@ -64,8 +64,7 @@ class Naming:
 
     async def __aexit__(self, *_: object) -> None:
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await ended(self._task)
 
     def followed(self) -> None:
         """A family has told something: who waits for a name to be followed looks again."""
@@ -134,9 +133,7 @@ class Naming:
                     self._read.set()
                     await self._changed.wait()
         finally:
-            for task in following:
-                task.cancel()
-            await asyncio.gather(*following, return_exceptions=True)
+            await ended(*following)
 
     async def _opened(self) -> tuple[Mirror[Alias], Mirror[Pin]]:
         while True:

@@ -119,6 +119,7 @@ class WeightsActor(WeightsService):
         yield PullModelResponse(job_id=job.id)
         if request.detached:
             return
+        told = None
         async for record in self._jobs.follow(job.id, ctx.principal):
             if record.job.state == rules.SUCCEEDED:
                 model = PulledModel()
@@ -128,8 +129,9 @@ class WeightsActor(WeightsService):
                 raise RpcError.from_status(record.job.error)
             elif record.job.state == rules.CANCELLED:
                 raise RpcError(Code.CANCELLED, f"The job {job.id} was cancelled.", reason="JOB_CANCELLED")
-            elif record.job.HasField("progress"):
-                yield PullModelResponse(progress=record.job.progress)
+            elif record.job.HasField("progress") and record.job.progress != told:
+                told = record.job.progress
+                yield PullModelResponse(progress=told)
 
     def _check(self, request: PullModelRequest) -> None:
         """Raises RpcError for what can never be pulled."""

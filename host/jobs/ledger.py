@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from bus import Behalf, Code, Priority, RpcError, detached
 from host.jobs import rules
-from store import Mirror, Store, Table, WorkQueue
+from store import Mirror, Store, Table, WorkQueue, ended
 from troupe.job.v1 import Job, JobAsk, JobRecord, JobTicket
 
 TABLE = "jobs"
@@ -46,8 +46,7 @@ class Jobs:
         """See no more changes; jobs and their queues stay."""
         following, self._following = self._following, None
         if following is not None:
-            following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
+            await ended(following)
 
     async def view(self) -> Mirror[JobRecord]:
         """All jobs as they are known here. Raises UNAVAILABLE (STORE_UNAVAILABLE) if they do not come in time."""

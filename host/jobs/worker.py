@@ -14,7 +14,7 @@ from host.jobs.ledger import Jobs
 from host.jobs.rules import LostHold
 from host.jobs.running import Running
 from store import Job as Ticket
-from store import Mirror
+from store import Mirror, ended
 from troupe.job.v1 import JobRecord, JobTicket
 
 LOOK_SECONDS = 5.0
@@ -139,9 +139,9 @@ class Worker:
                 running.stop("leave")
             await asyncio.wait([handling])
         finally:
-            for task in (handling, keeping):
-                task.cancel()
-            await asyncio.gather(handling, keeping, return_exceptions=True)
+            handling.cancel()
+            await asyncio.gather(handling, return_exceptions=True)
+            await ended(keeping)
             self._running.discard(running)
         await self._end(running, self._outcome(running, handling))
 
