@@ -13,8 +13,10 @@ TESTS = Path(__file__).parent
 
 WHOLE = (
     "actors/llama",
+    "actors/model/test_family_contract.py",
     "actors/model/test_service.py",
     "actors/models",
+    "actors/transformers",
     "actors/weights",
     "bench",
     "bus/test_nats_restart.py",
