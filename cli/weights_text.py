@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from cli.model_text import offer
 from cli.plain_text import size_text
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def state_text(weights: "Weights") -> str:
 
 def row(weights: "Weights") -> tuple[str, ...]:
     """One line of the list of models."""
-    offers = ", ".join(service.rpartition(".")[2].removesuffix("Service").lower() for service in weights.services)
+    offers = ", ".join(map(offer, weights.services))
     return weights.name, state_text(weights), "", size_text(weights.size_bytes), "", offers or "no model"
 
 

@@ -10,15 +10,17 @@ BESIDE = (".LICENSE", ".sampling.json")
 """What lies beside a model's file under its name."""
 
 
-def remove(name: str, path: Path, own: Path) -> int:
-    """Remove a model for good; returns the bytes. own: the folder in which the hub puts models.
-
-    Raises RpcError MODEL_NOT_REMOVABLE, OSError.
-    """
+def check(name: str, path: Path, own: Path) -> None:
+    """Raises RpcError MODEL_NOT_REMOVABLE for what is not the hub's to remove. own: where the hub puts models."""
     if path.parent == SHIPPED:
         raise not_removable(name, "it came with Troupe")
     if path.parent != own:
         raise not_removable(name, f"its file lies in {path.parent}, which is not the hub's own folder; remove it there")
+
+
+def remove(name: str, path: Path, own: Path) -> int:
+    """Remove a model for good; returns the bytes. Raises as `check`, and OSError."""
+    check(name, path, own)
     part = PART.fullmatch(path.stem)
     files = sorted(own.glob(f"{_plain(part['name'])}-*-of-*.gguf")) if part else [path]
     files = [file for file in files if not part or (PART.fullmatch(file.stem) or {"name": ""})["name"] == part["name"]]

@@ -81,6 +81,10 @@ class LlamaShelf:
         more = (settings.gpu_layers, settings.embedding_context, threads(header, settings))
         return "|".join([FAMILY, header.fingerprint, engine(), *map(str, said + more)])
 
+    def check_removable(self, entry: Entry) -> None:
+        """See `Shelf`."""
+        removal.check(entry.name, entry.path, self._own)
+
     def remove(self, entry: Entry) -> int:
         """See `Shelf`."""
         return removal.remove(entry.name, entry.path, self._own)

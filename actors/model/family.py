@@ -96,8 +96,8 @@ class Shelf(Protocol[Known]):
     """What a family's models are.
 
     It may have a `place`: the file or folder that is looked at now, for people; asked while a thread looks. It may have
-    `remove(entry) -> int`, called in a thread: removes the model's files for good, returns their bytes, and raises
-    RpcError MODEL_NOT_REMOVABLE for what is not the hub's to remove.
+    `check_removable(entry)`, which raises RpcError MODEL_NOT_REMOVABLE for what is not the hub's to remove, and with it
+    `remove(entry) -> int`, called in a thread: removes the model's files for good and returns their bytes.
     """
 
     def entries(self) -> Mapping[str, Known]:
@@ -205,13 +205,15 @@ class Family(FamilyService, Generic[Known]):
     async def remove_model(self, request: RemoveModelRequest, ctx: Context) -> RemoveModelResponse:
         """See the contract."""
         entry = await self._find(request.model)
+        check: Callable[[Known], None] | None = getattr(self._shelf, "check_removable", None)
+        if check is None:
+            raise not_removable(entry.name, f"the family {self.family} removes nothing")
+        check(entry)
         life = self._lives[entry.name][1] if entry.name in self._lives else None
         if life is not None and (not life.settled or _serves(life)):
             message = f"{entry.name} is loaded; unload it first."
             raise RpcError(Code.FAILED_PRECONDITION, message, reason="MODEL_IN_USE", field="model")
-        remove: Callable[[Known], int] | None = getattr(self._shelf, "remove", None)
-        if remove is None:
-            raise not_removable(entry.name, f"the family {self.family} removes nothing")
+        remove: Callable[[Known], int] = getattr(self._shelf, "remove")  # noqa: B009  (a shelf need not have it)
         removed = await asyncio.to_thread(remove, entry)
         self._lives.pop(entry.name, None)
         log.info("model.removed", model=entry.name, bytes=removed)

@@ -254,10 +254,15 @@ class ModelsActor(ModelService):
         family, model = await self._find(request.name)
         shown = self._directory.shown(family, model)
         self._directory.check_unused(request.name, shown, force=request.force)
+        removing = families.RemoveModelRequest(family=family, model=model.name)
         try:
-            await self._client.stop_model(families.StopModelRequest(family=family, model=model.name))
-            removing = families.RemoveModelRequest(family=family, model=model.name)
-            removed = await self._client.remove_model(removing)
+            try:
+                removed = await self._client.remove_model(removing)
+            except RpcError as error:
+                if error.reason != "MODEL_IN_USE":  # what cannot be removed is not unloaded for it
+                    raise
+                await self._client.stop_model(families.StopModelRequest(family=family, model=model.name))
+                removed = await self._client.remove_model(removing)
         except RpcError as error:
             raise _of_family(family, error) from error
         if shown.pinned:

@@ -42,3 +42,13 @@ async def test_what_is_loaded_pinned_or_has_aliases_says_so_and_is_removed_by_fo
     with pytest.raises(RpcError) as caught:
         await company.load("best")
     assert caught.value.reason == "MODEL_NOT_FOUND"
+
+
+async def test_what_cannot_be_removed_is_not_unloaded_for_it(company: Company) -> None:
+    await company.family("colours")
+    await company.front("colours", patience=1.1)
+    await company.load("small")
+    with pytest.raises(RpcError, match="it came with the test") as caught:
+        await remove(company, "small", force=True)
+    assert caught.value.reason == "MODEL_NOT_REMOVABLE"
+    assert await company.says("small", "red") == "green blue ?"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from actors.model.family import Family, Life
+from actors.model.family import Family, Life, not_removable
 from actors.model.hosted import HostedModel
 from actors.model.interface import Cost, Embedding, Ended, EndReason, EngineInfo, Event, Job, Said, Tokens
 from actors.model.stream import EventStream
@@ -140,6 +140,10 @@ class WordShelf:
 
     def needs(self, entry: WordList) -> Needs:
         return Needs(weights_bytes=sum(len(word) for word in entry.words))
+
+    def check_removable(self, entry: WordList) -> None:
+        if entry.name == "small":
+            raise not_removable(entry.name, "it came with the test")
 
     def remove(self, entry: WordList) -> int:
         path = self._folder / f"{entry.name}.words"
