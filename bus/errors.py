@@ -144,7 +144,7 @@ class RpcError(Exception):
             details.append(BadRequest(field_violations=[violation]))
         status = Status(code=self.code, message=self.message)
         for detail in details:
-            status.details.add().Pack(detail)
+            status.details.add().Pack(detail, deterministic=True)  # equal errors are equal bytes
         return status
 
     @classmethod
