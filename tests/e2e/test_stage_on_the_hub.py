@@ -17,6 +17,7 @@ from actors.model.launcher import SubprocessLauncher
 from actors.model.needs import work_of
 from bus import RpcError
 from bus.testing.nats_server import free_port
+from forge.architectures import Sizes, llama
 from troupe.chat.v1 import CompleteRequest, GrammarFormat, ResponseFormat, Sampling
 from troupe.gpu.v1 import LeaseState, WatchRequest, WatchResponse
 from troupe.model.v1 import UnloadModelRequest
@@ -40,6 +41,8 @@ name = "small"
 kind = "fixed"
 memory = {memory}
 """
+HUGE = Sizes(layers=32, width=4096, feed_forward=14336, heads=32, kv_heads=8, head_width=128, vocabulary=4096)
+"""Of a model of 7 GB, in a file that has holes instead of weights."""
 
 
 class StageHub:
@@ -167,9 +170,7 @@ def _state(response: WatchResponse, name: str) -> int:
 
 async def test_what_never_fits_is_refused_as_itself_and_what_is_unloaded_is_given_back(hub: StageHub) -> None:
     await hub.say(NAMES[0])
-    huge = hub.home / "models" / "huge.gguf"
-    shutil.copy(TINY, huge)
-    os.truncate(huge, 2**40)  # all that lies in the file is taken for weights
+    llama(HUGE).write(hub.home / "models" / "huge.gguf")
     with pytest.raises(RpcError) as refused:
         await hub.say("huge")
     assert refused.value.reason == "INSUFFICIENT_MEMORY"
