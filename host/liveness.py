@@ -121,10 +121,18 @@ class Heart:
             working=pulse.working,
             patience_ms=min(int(pulse.patience * 1000), MAX_PATIENCE_MS),
             calls=self.calls(),
-            trouble=self.trouble()[:MAX_TROUBLE],
+            trouble=self._told_trouble()[:MAX_TROUBLE],
             awaits=list(self.awaits()),
             absent=self.absent(),
         )
+
+    def _told_trouble(self) -> str:
+        """What is not right. An actor that cannot tell lives all the same."""
+        try:
+            return self.trouble()
+        except Exception as error:
+            log.exception("heartbeat.trouble", actor=self.actor)
+            return f"It cannot tell how it is ({type(error).__name__}); the log of {self.actor} has why."
 
     def _publish(self, beat: Heartbeat) -> None:
         try:

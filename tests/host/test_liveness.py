@@ -285,3 +285,23 @@ def test_a_name_tells_with_whom_a_process_ends(monkeypatch: pytest.MonkeyPatch) 
     assert ends_with("llama", [model]) == []
     monkeypatch.delenv(INSTANCE)
     assert within("bbb222") == "bbb222"
+
+
+async def test_an_actor_that_cannot_tell_how_it_is_is_heard_all_the_same() -> None:
+    broker = MemoryBroker()
+    heard: asyncio.Queue[Heartbeat] = asyncio.Queue()
+    transport = MemoryTransport(broker, "echo-1")
+    await MemoryTransport(broker).subscribe(
+        subjects.heartbeat("echo-1"), lambda message: heard.put_nowait(Heartbeat.FromString(message.payload))
+    )
+
+    def trouble() -> str:
+        raise LookupError("where it is written")
+
+    heart = Heart(transport, "echo", list, int)
+    heart.trouble = trouble
+    heart.start()
+    async with asyncio.timeout(10):
+        first, second = await heard.get(), await heard.get()
+    assert first.trouble == second.trouble == "It cannot tell how it is (LookupError); the log of echo has why."
+    await heart.stop()
