@@ -14,6 +14,7 @@ TESTS = Path(__file__).parent
 WHOLE = (
     "actors/llama",
     "actors/model/test_family_contract.py",
+    "actors/model/test_gguf_file.py",
     "actors/model/test_service.py",
     "actors/models",
     "actors/transformers",

@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,8 @@ def test_ctrl_c_in_mid_download_leaves_nothing_behind(shop: Shop) -> None:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            # Programs that a shell has put into the background ignore it, and so would this one.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         )
         assert shop.server.asked.wait(PATIENCE_SECONDS)
         os.killpg(process.pid, signal.SIGINT)
