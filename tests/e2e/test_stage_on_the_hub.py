@@ -69,6 +69,11 @@ class StageHub:
         async with self.new:
             await self.new.wait_for(lambda: what in self.decided())
 
+    async def shows(self, name: str, state: int) -> None:
+        """Wait until the stage shows a lease in this state."""
+        async with asyncio.timeout(START_SECONDS), self.new:
+            await self.new.wait_for(lambda: _state(self.seen[-1], name) == state)
+
     def decided(self) -> list[str]:
         """All that was decided, with the work's name."""
         return [f"{each.what} {each.name}" for response in self.seen for each in response.decisions]
@@ -154,9 +159,10 @@ async def test_four_models_with_memory_for_two_answer_everybody(hub: StageHub) -
 async def test_a_busy_one_is_left_alone_until_it_has_answered(hub: StageHub) -> None:
     first, second, third = NAMES[:3]
     await asyncio.gather(hub.say(first), hub.say(second))
+    for name in (first, second):
+        await hub.shows(name, LeaseState.LEASE_STATE_IDLE)
     talking = asyncio.create_task(hub.say_much(first))
-    async with hub.new:
-        await hub.new.wait_for(lambda: _state(hub.seen[-1], first) == LeaseState.LEASE_STATE_BUSY)
+    await hub.shows(first, LeaseState.LEASE_STATE_BUSY)
     assert await hub.say(third)
     assert not talking.done()
     assert f"revoked llama/{second}" in hub.decided()
