@@ -5,10 +5,7 @@ them, chooses a token for each finished row, and hands everything that came of i
 cancellation is carried out before the next computation begins, whatever its job was doing.
 """
 
-import threading
 import time
-from collections import deque
-from collections.abc import Callable
 
 from actors.llama.adapters import AdapterShelf
 from actors.llama.binding import Batch, NativeContext, NativeModel
@@ -22,10 +19,10 @@ from actors.llama.taking_up import is_over, said_again
 from actors.llama.vocabulary import Vocabulary
 from actors.model.interface import Ended, EndReason, Event, Prefilling, Tokens, TokenScore
 from actors.model.logprobs import score
+from actors.model.stepping import Stepping
 from actors.model.stream import Outbox
 from bus import Code, RpcError
 from bus.errors import cancelled
-from host.watchdog import Pulse
 
 PATIENCE = 4
 """A prompt's computation may take so many times what its length lets expect."""
@@ -33,7 +30,7 @@ FIRST_SECONDS = 60.0
 """Where nothing lets expect anything yet: the first computation may have to read the whole file from the disk."""
 
 
-class Stepper:
+class Stepper(Stepping):
     """Carries out jobs on one context."""
 
     def __init__(
@@ -46,6 +43,7 @@ class Stepper:
         settings: LlamaSettings,
         outbox: Outbox,
     ) -> None:
+        super().__init__(FIRST_SECONDS)
         self._vocabulary = vocabulary
         self._context = context
         self._table = table
@@ -58,66 +56,23 @@ class Stepper:
         self._rotation = AdapterRotation(settings.adapter_run)
         self._grouping = RowGrouping(may_part=not model.offloaded)
         self._ahead = settings.answer_reserve
-        self._inbox: deque[Callable[[], None]] = deque()
-        self._wake = threading.Event()
-        self._posting = threading.Lock()
-        self._closing = False
-        self._ended = False
         self._placed: list[Sequence] = []
         self.shelf = AdapterShelf(model, context, settings.adapter_limit)
         self.line = WaitingLine(settings.slots, outbox)
         self.steps = 0
         self.prompt_tokens = 0
-        self._rounds = 0
-        self._working = False
-        self._patience = FIRST_SECONDS
 
     @property
     def running(self) -> int:
         """Sequences that have a slot."""
         return len(self._placed)
 
-    @property
-    def pulse(self) -> Pulse:
-        """How it does, for whoever watches; may be asked from any thread."""
-        return Pulse(self._rounds, self._working, self._patience)
-
-    # ---- from any thread
-
-    def post(self, call: Callable[[], None]) -> bool:
-        """Have this called on the engine's thread before its next computation; False: the engine has ended."""
-        with self._posting:
-            if self._ended:
-                return False
-            self._inbox.append(call)
-        self._wake.set()
-        return True
-
-    def wake(self) -> None:
-        """Let an idle engine look round."""
-        self._wake.set()
-
-    def stop(self) -> None:
-        """Leave `run` before the next computation."""
-        self._closing = True
-        self._wake.set()
-
     # ---- on the engine's thread
-
-    def run(self) -> None:
-        """Step until `stop`. What fails here fails all jobs; the caller ends the process or frees the model."""
-        while not self._closing:
-            self._working = True
-            if not self.step():
-                self._working = False
-                self._wake.wait()
 
     def step(self) -> bool:
         """One step; False if there is nothing to do until somebody wakes the engine."""
-        self._wake.clear()
         self._patience = FIRST_SECONDS  # an adapter is read, an embedding is computed
-        while self._inbox:
-            self._inbox.popleft()()
+        self._take_posts()
         self._drop_cancelled()
         self._admit()
         if self._embedder.busy:
@@ -165,10 +120,7 @@ class Stepper:
 
     def fail_all(self, problem: RpcError) -> None:
         """End every job with an error, and take no more."""
-        with self._posting:
-            self._ended = True
-        while self._inbox:
-            self._inbox.popleft()()
+        self._end_posting()
         for running in {sequence.running for sequence in [*self._placed, *self.line.sequences]}:
             self._fail(running, problem)
         self._embedder.fail(problem, self._outbox)

@@ -6,16 +6,15 @@ So a cancellation is carried out before the next computation begins, and a new a
 steps.
 """
 
-import threading
 import time
 from collections import deque
-from collections.abc import Callable
 
 import torch
 from transformers.cache_utils import DynamicCache
 
 from actors.model.interface import Ended, EndReason, Event, Prefilling, Tokens
 from actors.model.logprobs import score
+from actors.model.stepping import Stepping
 from actors.model.stream import Outbox
 from actors.model.text import TextStream
 from actors.transformers.embedding import Embedder
@@ -27,7 +26,6 @@ from actors.transformers.sequence import Group, RunningJob, Sequence
 from actors.transformers.vocabulary import Vocabulary
 from bus import Code, RpcError
 from bus.errors import cancelled
-from host.watchdog import Pulse
 
 PATIENCE_SECONDS = 60.0
 """For a step that reads a part of a prompt, an adapter or texts to embed; those of single tokens are all alike."""
@@ -36,7 +34,7 @@ AHEAD = 32
 """Tokens that an answer must have room for when it is placed, so that it is not put back at once."""
 
 
-class Stepper:
+class Stepper(Stepping):
     """Carries out jobs on one network.
 
     slots: answers at the same time. batch: tokens of a prompt in a step. capacity: tokens in all caches together, the
@@ -54,6 +52,7 @@ class Stepper:
         batch: int,
         capacity: int,
     ) -> None:
+        super().__init__(PATIENCE_SECONDS)
         self._network = network
         self._vocabulary = vocabulary
         self._embedder = embedder
@@ -61,66 +60,23 @@ class Stepper:
         self._slots = slots
         self._batch = batch
         self._capacity = capacity
-        self._inbox: deque[Callable[[], None]] = deque()
-        self._wake = threading.Event()
-        self._posting = threading.Lock()
-        self._closing = False
-        self._ended = False
         self._reading: deque[tuple[Group, DynamicCache]] = deque()
         self._rows: dict[str, Rows] = {}
         self._placed: list[Sequence] = []
         self.line = WaitingLine(slots, outbox)
         self.steps = 0
-        self._rounds = 0
-        self._working = False
-        self._patience = PATIENCE_SECONDS
 
     @property
     def running(self) -> int:
         """Answers that have a slot."""
         return len(self._placed)
 
-    @property
-    def pulse(self) -> Pulse:
-        """How it does, for whoever watches; may be asked from any thread."""
-        return Pulse(self._rounds, self._working, self._patience)
-
-    # ---- from any thread
-
-    def post(self, call: Callable[[], None]) -> bool:
-        """Have this called on the engine's thread before its next computation; False: the engine has ended."""
-        with self._posting:
-            if self._ended:
-                return False
-            self._inbox.append(call)
-        self._wake.set()
-        return True
-
-    def wake(self) -> None:
-        """Let an idle engine look round."""
-        self._wake.set()
-
-    def stop(self) -> None:
-        """Leave `run` before the next computation."""
-        self._closing = True
-        self._wake.set()
-
     # ---- on the engine's thread
-
-    def run(self) -> None:
-        """Step until `stop`. What fails here fails all jobs; the caller ends the process or frees the model."""
-        while not self._closing:
-            self._working = True
-            if not self.step():
-                self._working = False
-                self._wake.wait()
 
     def step(self) -> bool:
         """One step; False if there is nothing to do until somebody wakes the engine."""
-        self._wake.clear()
         self._patience = PATIENCE_SECONDS
-        while self._inbox:
-            self._inbox.popleft()()
+        self._take_posts()
         self._drop_cancelled()
         self._admit()
         if self._embedder.busy:
@@ -160,10 +116,7 @@ class Stepper:
 
     def fail_all(self, problem: RpcError) -> None:
         """End every job with an error, and take no more."""
-        with self._posting:
-            self._ended = True
-        while self._inbox:
-            self._inbox.popleft()()
+        self._end_posting()
         for running in self._jobs():
             self._fail(running, problem)
         self._embedder.fail(problem, self._outbox)
