@@ -187,8 +187,8 @@ class _Reader:
         if count > ARRAY_LIMIT:
             raise _broken(self._path, f"it claims an array of {count} elements")
         if kind == STRING and key.startswith(LISTS) and count <= LIST_LIMIT:
-            self._texts[key] = self._measure_texts(count, kept := [])
-            self._lists[key] = kept
+            kept = self._lists[key] = list[str]()
+            self._texts[key] = self._measure_texts(count, kept)
         elif kind == STRING:
             self._texts[key] = self._measure_texts(count)
         elif kind not in SCALARS:
