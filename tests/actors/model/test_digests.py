@@ -74,15 +74,18 @@ async def test_what_was_hashed_once_is_known_after_a_restart_and_hashed_again_wh
         return own(path, stop)
 
     monkeypatch.setattr(module, "sha256_of", counted)
-    for _ in range(2):
+
+    async def known() -> None:
+        files = stamps([path])
         async with Digests(table, told, first=0) as digests:
-            digests.want([stamps([path])])
-            await told.until(lambda digests=digests: digests.of(stamps([path])) != "")
+            digests.want([files])
+            await told.until(lambda: digests.of(files) != "")
+
+    await known()
+    await known()
     assert hashed == [path]
     os.utime(path, ns=(1, 1))
-    async with Digests(table, told, first=0) as digests:
-        digests.want([stamps([path])])
-        await told.until(lambda: digests.of(stamps([path])) != "")
+    await known()
     assert hashed == [path, path]
     assert len(await (await table(module.TABLE, FileDigest)).keys()) == 1
 
