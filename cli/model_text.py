@@ -45,6 +45,7 @@ def details(model: "Model") -> list[tuple[str, str]]:
     pairs = [
         ("name", model.name),
         ("state", f"{state_of(model)}, the default" if model.default else state_of(model)),
+        ("health", health_of(model)),
         ("error", model.error),
         ("description", model.description),
         ("note", model.note),
@@ -73,10 +74,27 @@ def details(model: "Model") -> list[tuple[str, str]]:
     return [(name, value) for name, value in pairs if value]
 
 
-def state_of(model: "Model") -> str:
-    """A model's state as one word; one that served and is loaded again, because it ended or hung, is "restarting"."""
-    from troupe.model.v1 import ModelState
+def health_of(model: "Model") -> str:
+    """What came of its last check."""
+    from troupe.model.v1 import HealthState, ModelState
 
+    if not model.HasField("health"):
+        return "not checked yet" if model.state == ModelState.MODEL_STATE_READY else ""
+    at = time_text(model.health.checked.ToNanoseconds() / 1e9)
+    if model.health.state == HealthState.HEALTH_STATE_FAILING:
+        return f"failing, {at}: {model.health.error}"
+    return f"healthy, {at}: answered in {model.health.latency.ToNanoseconds() / 1e9:.2f} s"
+
+
+def state_of(model: "Model") -> str:
+    """A model's state as one word, two where it serves and does not work.
+
+    One that served and is loaded again, because it ended or hung, is "restarting".
+    """
+    from troupe.model.v1 import HealthState, ModelState
+
+    if model.state == ModelState.MODEL_STATE_READY and model.health.state == HealthState.HEALTH_STATE_FAILING:
+        return "ready, failing"
     if model.state == ModelState.MODEL_STATE_LOADING and model.error:
         return "restarting"
     return ModelState.Name(model.state).removeprefix("MODEL_STATE_").lower()

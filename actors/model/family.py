@@ -11,8 +11,9 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 import structlog
 
 from actors.model.digests import Digests, Files, stamps
+from actors.model.health import HealthWatch
 from actors.model.names import Names
-from actors.model.refusals import load_failed, of_model, unloaded
+from actors.model.refusals import load_failed, of_model, unhealthy, unloaded
 from actors.model.watchers import Watchers
 from bus import Code, Context, RpcError, ServiceInfo, nearest
 from host.member import Member
@@ -48,6 +49,9 @@ FIRST_LOOK_SECONDS = 10.0
 SHOWN = 5
 """Names that an error about an unknown one tells."""
 
+AILING = (ModelState.MODEL_STATE_LOADING, ModelState.MODEL_STATE_FAILED)
+"""States in which what was found of a model's health is still told."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -67,7 +71,8 @@ class Life(Protocol):
     """What serves one model, from start to stop and again.
 
     It may have a `trouble`, a function: what the family is to tell of it, as a sentence; empty: nothing. And
-    `measured`, a troupe.family.v1.Measured or None: what it takes.
+    `measured`, a troupe.family.v1.Measured or None: what it takes. And `unwell(error, last)`: it serves and does not do
+    what it should; it is started again, or with `last` left as failed, with this error.
     """
 
     state: ModelState
@@ -121,7 +126,7 @@ class Family(FamilyService, Generic[Known]):
     """Serves FamilyService for a shelf.
 
     An async context: entering begins to load what `preload` names, leaving ends what serves. member: this process on
-    the bus; without it the hashes of files are not told.
+    the bus; without it the hashes of files are not told, and what is loaded is not tried.
     """
 
     def __init__(
@@ -137,6 +142,7 @@ class Family(FamilyService, Generic[Known]):
         self._watchers = Watchers(self._seen)
         self._files: dict[str, Files] = {}
         self._digests = Digests(member.store.table, self._watchers.tell) if member is not None else None
+        self._health = HealthWatch(member, family, self._watchers.tell, self._unwell) if member is not None else None
         self._looking = asyncio.Lock()
         self._look_task: asyncio.Task[None] | None = None
         self._look_began = 0.0
@@ -150,11 +156,14 @@ class Family(FamilyService, Generic[Known]):
     def trouble(self) -> str:
         """What is not right with the family though it serves, in sentences; empty: nothing."""
         lives = [life.trouble() for _, life in self._lives.values() if hasattr(life, "trouble")]
-        return " ".join(filter(None, [self._late, *lives]))
+        unwell = self._health.trouble() if self._health is not None else ""
+        return " ".join(filter(None, [self._late, unwell, *lives]))
 
     async def __aenter__(self) -> Self:
         if self._digests is not None:
             await self._digests.__aenter__()
+        if self._health is not None:
+            await self._health.__aenter__()
         await self._look(within=FIRST_LOOK_SECONDS)
         for name in self._preload:
             try:
@@ -174,6 +183,8 @@ class Family(FamilyService, Generic[Known]):
         if self._look_task is not None:
             self._look_task.cancel()
             await asyncio.wait([self._look_task])
+        if self._health is not None:
+            await self._health.__aexit__()
         if self._digests is not None:
             await self._digests.__aexit__()
         await asyncio.gather(*(life.stop() for _, life in self._lives.values()))
@@ -323,6 +334,8 @@ class Family(FamilyService, Generic[Known]):
         if self._digests is not None:
             model.digest = self._digests.of(self._files.get(name, ()))
         model.state = ModelState.MODEL_STATE_FAILED if model.error else ModelState.MODEL_STATE_AVAILABLE
+        if self._health is not None and (health := self._health.of(name)) is not None:
+            model.health.CopyFrom(health)
         if name in self._lives:
             life = self._lives[name][1]
             model.state = life.state
@@ -345,7 +358,17 @@ class Family(FamilyService, Generic[Known]):
     def _changed(self, name: str, life: Life) -> None:
         if life.state in (ModelState.MODEL_STATE_AVAILABLE, ModelState.MODEL_STATE_FAILED):
             self._names.forget(name)
+        if self._health is not None:
+            states = {name: life.state for name, (_, life) in self._lives.items()}
+            serving = [name for name, state in states.items() if state == ModelState.MODEL_STATE_READY]
+            others = [name for name, state in states.items() if state in AILING]
+            self._health.serving(serving, others)
         self._watchers.tell()
+
+    def _unwell(self, name: str, why: str, last: bool) -> None:
+        unwell: Callable[..., None] | None = getattr(self._lives[name][1], "unwell", None)
+        if unwell is not None:
+            unwell(unhealthy(name, why), last=last)
 
     async def _named(self, name: str) -> None:
         try:

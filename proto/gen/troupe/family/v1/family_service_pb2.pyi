@@ -1,3 +1,6 @@
+import datetime
+
+from google.protobuf import duration_pb2 as _duration_pb2
 from troupe.model.v1 import model_service_pb2 as _model_service_pb2
 from troupe.rpc.v1 import frame_pb2 as _frame_pb2
 from google.protobuf.internal import containers as _containers
@@ -7,6 +10,24 @@ from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class TryModelRequest(_message.Message):
+    __slots__ = ("model", "within")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    WITHIN_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    within: _duration_pb2.Duration
+    def __init__(self, model: _Optional[str] = ..., within: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class TryModelResponse(_message.Message):
+    __slots__ = ("busy", "latency", "error")
+    BUSY_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    busy: bool
+    latency: _duration_pb2.Duration
+    error: str
+    def __init__(self, busy: _Optional[bool] = ..., latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., error: _Optional[str] = ...) -> None: ...
 
 class Needs(_message.Message):
     __slots__ = ("weights_bytes", "cache_bytes", "working_bytes", "accelerator", "state_bytes", "process_bytes", "later_bytes", "ways", "key", "layer_bytes", "engine", "device")
