@@ -27,6 +27,7 @@ from troupe.chat.v1 import ChatServiceClient, CompleteRequest
 from troupe.family.v1 import FamilyService, FamilyServiceClient, WatchModelsRequest
 from troupe.model.v1 import (
     GetModelRequest,
+    Health,
     HealthState,
     LoadModelRequest,
     ModelService,
@@ -113,7 +114,7 @@ async def test_a_model_that_was_unloaded_is_gone_until_the_next_call_for_it(hub:
 async def test_a_loaded_model_is_tried_and_found_healthy(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "FIRST_SECONDS", 0.0)
     await hub.load("fixture")
-    client = FamilyServiceClient(hub.member.channel)
+    client, found = FamilyServiceClient(hub.member.channel), list[Health]()
     async with asyncio.timeout(30), aclosing(client.watch_models(WatchModelsRequest(family="llama"))) as changes:
         async for change in changes:
             found = [model.health for model in change.models if model.HasField("health")]
