@@ -64,7 +64,9 @@ def attempt_of(subject: str) -> tuple[str, int]:
     """The reply subject of a call's first attempt, and which attempt this one belongs to."""
     if "=" not in subject:  # as nearly always
         return subject, 0
-    first, _, attempt = subject.partition("=")
+    first, _, attempt = subject.rpartition("=")
+    if "." in attempt:  # it is of a process's name: that of a model, escaped
+        return subject, 0
     return first, int(attempt) if attempt.isdecimal() and len(attempt) < 10 else 0
 
 

@@ -56,3 +56,12 @@ def test_a_subject_tells_whose_it_is() -> None:
     ):
         assert subjects.process_of(subject) == "llama-1-x"
     assert subjects.process_of("") == ""
+
+
+def test_a_process_whose_name_is_escaped_is_told_from_an_attempt() -> None:
+    process = f"llama-{subjects.escape('tiny.v1')}-1"
+    assert "=" in process
+    assert subjects.attempt_of(subjects.reply(process, "abc")) == (f"reply.{process}.abc", 0)
+    assert subjects.attempt_of(subjects.reply(process, "abc", 2)) == (f"reply.{process}.abc", 2)
+    assert subjects.attempt_of("reply.p-1.abc") == ("reply.p-1.abc", 0)
+    assert subjects.attempt_of("reply.p-1.abc=x") == ("reply.p-1.abc", 0)

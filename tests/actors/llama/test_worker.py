@@ -124,6 +124,12 @@ async def test_a_loaded_model_is_tried_and_found_healthy(hub: Hub, monkeypatch: 
     assert found[0].latency.ToNanoseconds() > 0
 
 
+async def test_a_model_whose_name_has_a_dot_is_loaded_as_any_other(hub: Hub) -> None:
+    shutil.copy(hub.home / "models" / "fixture.gguf", hub.home / "models" / "fixture.v1@x.gguf")
+    assert await hub.load("fixture.v1@x") == ModelState.MODEL_STATE_READY
+    assert await hub.complete("fixture.v1@x")
+
+
 async def test_a_killed_process_is_started_again_and_serves(hub: Hub) -> None:
     await hub.load("fixture")
     os.kill(hub.launcher.processes[0].pid, signal.SIGKILL)
