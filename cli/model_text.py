@@ -70,8 +70,23 @@ def details(model: "Model") -> list[tuple[str, str]]:
         ("services", ", ".join(model.services)),
         ("modified", time_text(model.modified.ToNanoseconds() / 1e9) if model.HasField("modified") else ""),
         ("digest", model.digest),
+        ("measured", figures_of(model)),
     ]
     return [(name, value) for name, value in pairs if value]
+
+
+def figures_of(model: "Model") -> str:
+    """How fast it is, in a few words; `troupe models show` has the table."""
+    if not model.HasField("figures"):
+        return ""
+    said, found = [], model.figures
+    if found.HasField("first_token"):
+        said.append(f"first token in {found.first_token.ToNanoseconds() / 1e9:.2f} s")
+    if found.tokens_per_second:
+        said.append(f"{found.tokens_per_second:,.0f} tokens/s")
+    if found.host_bytes or found.accelerator_bytes:
+        said.append(size_text(found.host_bytes + found.accelerator_bytes))
+    return f"{', '.join(said)}, with {found.context_tokens:,} tokens of context and {found.slots} at a time"
 
 
 def health_of(model: "Model") -> str:

@@ -5,14 +5,17 @@ What differs between families is a `Shelf`: which models there are, what they ne
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import structlog
 
+from actors.model.aside import Aside
 from actors.model.digests import Digests, Files, stamps
 from actors.model.health import HealthWatch
 from actors.model.names import Names
+from actors.model.overrides import Overrides, overrides_of, parted, unsupported
 from actors.model.refusals import load_failed, of_model, unhealthy, unloaded
 from actors.model.watchers import Watchers
 from bus import Code, Context, RpcError, ServiceInfo, nearest
@@ -106,7 +109,9 @@ class Shelf(Protocol[Known]):
     It may have a `place`: the file or folder that is looked at now, for people; asked while a thread looks. It may have
     `check_removable(entry)`, which raises RpcError MODEL_NOT_REMOVABLE for what is not the hub's to remove, and with it
     `remove(entry) -> int`, called in a thread: removes the model's files for good and returns their bytes. It may have
-    `files(entry)`, called in a thread: the paths of the model's weights, whose hash is then told.
+    `files(entry)`, called in a thread: the paths of the model's weights, whose hash is then told. It may have
+    `varied(entry, overrides)`: the entry of the same model under other settings, by the name that `overrides` gives it;
+    raises RpcError INVALID_ARGUMENT where the model cannot run so.
     """
 
     def entries(self) -> Mapping[str, Known]:
@@ -141,6 +146,7 @@ class Family(FamilyService, Generic[Known]):
         self._names = Names(family)
         self._watchers = Watchers(self._seen)
         self._files: dict[str, Files] = {}
+        self._aside = Aside(self._changed)
         self._digests = Digests(member.store.table, self._watchers.tell) if member is not None else None
         self._health = HealthWatch(member, family, self._watchers.tell, self._unwell) if member is not None else None
         self._looking = asyncio.Lock()
@@ -176,6 +182,7 @@ class Family(FamilyService, Generic[Known]):
         """End the calls that would last for ever: who watches, and processes that ask for their names."""
         self._watchers.close()
         self._names.close()
+        self._aside.leave()
         self._known.set()
 
     async def __aexit__(self, *_: object) -> None:
@@ -187,6 +194,7 @@ class Family(FamilyService, Generic[Known]):
             await self._health.__aexit__()
         if self._digests is not None:
             await self._digests.__aexit__()
+        await self._aside.close()
         await asyncio.gather(*(life.stop() for _, life in self._lives.values()))
 
     async def list_models(self, request: ListModelsRequest, ctx: Context) -> ListModelsResponse:
@@ -198,17 +206,26 @@ class Family(FamilyService, Generic[Known]):
 
     async def describe_model(self, request: DescribeModelRequest, ctx: Context) -> DescribeModelResponse:
         """See the contract."""
-        entry = await self._find(request.model)
+        entry = await self._find(request.model, beside=True)
         needs = await asyncio.to_thread(self._shelf.needs, entry)
-        life = self._lives.get(entry.name)
-        taken = getattr(life[1], "measured", None) if life is not None else None
-        return DescribeModelResponse(model=self._model(entry.name), needs=needs, measured=taken)
+        life = self._lives[entry.name][1] if entry.name in self._lives else self._aside.lives.get(entry.name)
+        taken = getattr(life, "measured", None)
+        return DescribeModelResponse(model=self._model(parted(entry.name)[0]), needs=needs, measured=taken)
 
     async def start_model(self, request: StartModelRequest, ctx: Context) -> AsyncIterator[StartModelResponse]:
         """See the contract. Callers that ask for the same model share one loading; it goes on if they leave."""
         entry = await self._find(request.model)
         if entry.error:
             raise load_failed(entry.name, entry.error)
+        if request.HasField("overrides"):
+            varied = self._varied(entry, overrides_of(request.overrides).named(entry.name))
+            shown = await asyncio.to_thread(self._shelf.describe, varied)
+            shown.state = ModelState.MODEL_STATE_READY
+            life = self._shelf.life(varied)
+            async with aclosing(self._aside.hold(varied.name, life, _progress, shown)) as held:
+                async for response in held:
+                    yield response
+            return
         life = self._life(entry)
         await life.start()
         async for _ in life.changes():
@@ -309,13 +326,23 @@ class Family(FamilyService, Generic[Known]):
         files: Callable[[Known], Sequence[Path]] | None = getattr(self._shelf, "files", None)
         return entries, models, {name: stamps(files(entry)) for name, entry in entries.items()} if files else {}
 
-    async def _find(self, name: str) -> Known:
+    async def _find(self, name: str, *, beside: bool = False) -> Known:
+        """The model of this name; with `beside`, also a process's under other settings."""
         await self._look(anew=False)
         if name not in self._entries and (self._late or not self._known.is_set()):
             raise self._unknown()
+        if beside and name not in self._entries and parted(name)[0] in self._entries:
+            return self._varied(self._entries[parted(name)[0]], name)
         if name not in self._entries:
             raise not_found("model", name, list(self._entries), "MODEL_NOT_FOUND")
         return self._entries[name]
+
+    def _varied(self, entry: Known, name: str) -> Known:
+        """The model under the settings that a name tells. Raises OVERRIDES_UNSUPPORTED, INVALID_ARGUMENT."""
+        varied: Callable[[Known, Overrides], Known] | None = getattr(self._shelf, "varied", None)
+        if varied is None:
+            raise unsupported(self.family)
+        return varied(entry, parted(name)[1])
 
     def _unknown(self) -> RpcError:
         why = self._late or "It has not seen yet which models it has."

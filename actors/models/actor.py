@@ -15,13 +15,18 @@ from actors.model.stage_watch import StageWatch, machine_of
 from actors.models.absent import lacking_families, of_absent
 from actors.models.coming import reworded, weights_of
 from actors.models.directory import Directory, family_unavailable
+from actors.models.figures import FiguresBook
 from actors.models.naming import Naming
 from actors.models.placing import Placing
-from actors.models.planning import check_names, plan_of
+from actors.models.planning import check_names, plan_of, recalled
+from actors.models.profile_plan import check_request
+from actors.models.profiling import Profiling
+from actors.models.proposal import propose
 from actors.models.suitability import check_method
 from bus import Code, Context, RpcError
 from bus.channel import Channel
 from bus.transports import Transport
+from host.jobs import Jobs
 from host.liveness import BEAT_SECONDS, Change, Lost, Presence
 from host.settings import Settings
 from store import Tables, store_of
@@ -37,12 +42,15 @@ from troupe.model.v1 import (
     LoadModelRequest,
     LoadModelResponse,
     Model,
+    ModelProfile,
     ModelService,
     ModelState,
     PinModelRequest,
     PinModelResponse,
     PlanModelsRequest,
     PlanModelsResponse,
+    ProfileModelRequest,
+    ProfileModelResponse,
     RemoveAliasRequest,
     RemoveAliasResponse,
     RemoveModelRequest,
@@ -91,13 +99,14 @@ class ModelsActor(ModelService):
         transport: Transport,
         hub_settings: Settings | None = None,
         table: Tables | None = None,
+        jobs: Jobs | None = None,
         *,
         patience: float = BEAT_SECONDS * 1.1,
     ) -> None:
         """hub_settings: whose [models] says the default and the aliases that stay.
 
-        table: where other names and pins are kept; the transport's bus, unless given. patience: seconds until all were
-        heard.
+        table: where other names, pins and figures are kept; the transport's bus, unless given. jobs: where profiles are
+        kept; without, there are none. patience: seconds until all were heard.
         """
         self._patience = patience
         self._settings = settings
@@ -114,6 +123,9 @@ class ModelsActor(ModelService):
         self._following: dict[str, asyncio.Task[None]] = {}
         self._told: dict[str, families.NameModelsRequest] = {}
         tables = table or store_of(transport).table
+        self._figures = FiguresBook(tables)
+        self._jobs = jobs
+        self._profiling: Profiling | None = None
         self._given = Naming(self._directory, tables, channel, self._presence, self._tell_names)
         self._naming = asyncio.Lock()
         self._heard = asyncio.Event()
@@ -123,14 +135,21 @@ class ModelsActor(ModelService):
         self._stage = StageWatch(self._hub_settings, self._presence, self._machine)
         self._presence.subscribe(self._noticed)
         await self._given.__aenter__()
+        await self._figures.__aenter__()
         await self._presence.start()
         for family in self._settings.families:
             self._meet(family)
         await asyncio.sleep(self._patience)
         await self._refresh()
+        if self._jobs is not None:
+            profiling = Profiling(self._jobs, self._channel, self._find, self._stage, self._machine, self._figures)
+            self._profiling = await profiling.__aenter__()
 
     async def stop(self) -> None:
         """Follow nobody any more."""
+        if self._profiling is not None:
+            await self._profiling.__aexit__()
+        await self._figures.__aexit__()
         await self._given.__aexit__()
         following, self._following = list(self._following.values()), {}
         for task in following:
@@ -147,12 +166,15 @@ class ModelsActor(ModelService):
     async def list_models(self, request: ListModelsRequest, ctx: Context) -> ListModelsResponse:
         """See the contract."""
         await self._refresh()
-        return ListModelsResponse(models=self._directory.listed(request.service))
+        return ListModelsResponse(models=map(self._figures.put_on, self._directory.listed(request.service)))
 
     async def get_model(self, request: GetModelRequest, ctx: Context) -> GetModelResponse:
         """See the contract."""
         await self._refresh()
-        return GetModelResponse(model=self._directory.shown(*self._found(request.name)))
+        shown = self._figures.put_on(self._directory.shown(*self._found(request.name)))
+        found = self._figures.of(shown)
+        profile = ModelProfile(figures=found, proposal=propose(found)) if found else None
+        return GetModelResponse(model=shown, profile=profile)
 
     async def load_model(self, request: LoadModelRequest, ctx: Context) -> AsyncIterator[LoadModelResponse]:
         """See the contract."""
@@ -211,8 +233,19 @@ class ModelsActor(ModelService):
                 answer = await self._client.describe_model(asked, timeout=DESCRIBE_SECONDS)
             except RpcError as error:
                 raise _of_family(family, error) from error
-            plans.append(plan_of(self._directory.shown(family, model), answer))
+            plan = plan_of(self._directory.shown(family, model), answer)
+            if not plan.measured_host_bytes and await self._stage.has_stage():
+                await recalled(plan, work_of(family, model.name, answer.needs).key, self._gpu, self._machine)
+            plans.append(plan)
         return PlanModelsResponse(plans=plans)
+
+    async def profile_model(self, request: ProfileModelRequest, ctx: Context) -> AsyncIterator[ProfileModelResponse]:
+        """See the contract."""
+        check_request(request)
+        if self._profiling is None:
+            raise RpcError.unimplemented("troupe.model.v1.ModelService/ProfileModel")
+        async for response in self._profiling.asked(request, ctx.behalf):
+            yield response
 
     # ---- other names, and pins
 
