@@ -102,7 +102,8 @@ def decision_line(decision: "Decision") -> str:
     from datetime import datetime
 
     clock = datetime.fromtimestamp(decision.at.ToNanoseconds() / 1e9).astimezone().strftime("%H:%M:%S")
-    return f"{clock}  {decision.what:<11} {decision.name}: {decision.reason}"
+    named = decision.reason if decision.reason.startswith(decision.name) else f"{decision.name}: {decision.reason}"
+    return f"{clock}  {decision.what:<11} {named}"
 
 
 def _share(share: "Share") -> str:

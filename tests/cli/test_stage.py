@@ -135,3 +135,4 @@ async def test_on_a_plain_terminal_decisions_follow_as_lines(tmp_path: Path, doo
 
 def test_a_decision_is_one_line() -> None:
     assert decision_line(Decision(what="revoked", name="a", reason="b waits.")).endswith("revoked     a: b waits.")
+    assert decision_line(Decision(what="refused", name="a", reason="a needs much.")).endswith("refused     a needs much.")
