@@ -18,7 +18,7 @@ def fast_precision() -> torch.dtype:
 
 
 def orthogonalized(updates: torch.Tensor, precision: torch.dtype) -> torch.Tensor:
-    """The nearest matrices whose singular values are about 1, by Newton and Schulz's iteration; (matrices, rows, columns)."""
+    """The nearest matrices whose singular values are about 1, by Newton and Schulz; (matrices, rows, columns)."""
     first, second, third = COEFFICIENTS
     tall = updates.size(-2) > updates.size(-1)
     found = updates.to(precision)

@@ -110,6 +110,15 @@ async def test_as_json_it_is_the_contracts_message(troupe: Run, door: str) -> No
     assert json.loads(line)["leases"][0]["name"] == "llama/tiny"
 
 
+async def test_a_plan_says_what_runs_together_and_what_to_change(troupe: Run, door: str) -> None:
+    ended = await troupe("stage", "plan", "a", "--target", door)
+    assert (ended.code, ended.err, ended.out.splitlines()[-1]) == (0, "", "They run together.")
+    ended = await troupe("stage", "plan", "a", "b", "c", "--json", "--target", door)
+    told = json.loads(ended.out)
+    assert (ended.code, told["fits"], [model["name"] for model in told["models"]]) == (1, False, ["a", "b", "c"])
+    assert told["models"][2]["change"] == "with 1 slot"
+
+
 async def test_another_machine_has_no_stage_here(troupe: Run, door: str) -> None:
     ended = await troupe("stage", "--machine", "other", "--target", door)
     assert ended.code == 1
@@ -135,4 +144,5 @@ async def test_on_a_plain_terminal_decisions_follow_as_lines(tmp_path: Path, doo
 
 def test_a_decision_is_one_line() -> None:
     assert decision_line(Decision(what="revoked", name="a", reason="b waits.")).endswith("revoked     a: b waits.")
-    assert decision_line(Decision(what="refused", name="a", reason="a needs much.")).endswith("refused     a needs much.")
+    line = decision_line(Decision(what="refused", name="a", reason="a needs much."))
+    assert line.endswith("refused     a needs much.")
