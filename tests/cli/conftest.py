@@ -194,7 +194,7 @@ class OneModel(ModelService):
         return UnpinModelResponse(model=self.model)
 
     async def plan_models(self, request: PlanModelsRequest, ctx: Context) -> PlanModelsResponse:
-        ways = [MemoryWay(accelerator_bytes=5 * GIB), MemoryWay(accelerator_bytes=2 * GIB, note="with 1 slot")]
+        ways = [MemoryWay(accelerator_bytes=4 * GIB), MemoryWay(accelerator_bytes=2 * GIB, note="with 1 slot")]
         return PlanModelsResponse(plans=[ModelPlan(model=Model(name=name), ways=ways) for name in request.names])
 
     async def unload_model(self, request: UnloadModelRequest, ctx: Context) -> UnloadModelResponse:
