@@ -228,8 +228,8 @@ class SmallStage(GpuService):
 
     async def watch(self, request: WatchRequest, ctx: Context) -> AsyncIterator[WatchResponse]:
         kind = DeviceKind.DEVICE_KIND_FIXED
-        memory = {"total_bytes": 16 * GIB, "cap_bytes": 12 * GIB, "leased_bytes": 4 * GIB, "others_bytes": 2 * GIB}
-        card = Device(name="card", kind=kind, **memory)
+        card = Device(name="card", kind=kind, total_bytes=16 * GIB, cap_bytes=12 * GIB)
+        card.leased_bytes, card.others_bytes = 4 * GIB, 2 * GIB
         lease = LeaseInfo(
             id="l", name="llama/tiny", holder="llama-tiny-1", state=LeaseState.LEASE_STATE_BUSY, running=2
         )
