@@ -58,10 +58,9 @@ def test_a_subject_tells_whose_it_is() -> None:
     assert subjects.process_of("") == ""
 
 
-def test_a_process_whose_name_is_escaped_is_told_from_an_attempt() -> None:
-    process = f"llama-{subjects.escape('tiny.v1')}-1"
-    assert "=" in process
-    assert subjects.attempt_of(subjects.reply(process, "abc")) == (f"reply.{process}.abc", 0)
-    assert subjects.attempt_of(subjects.reply(process, "abc", 2)) == (f"reply.{process}.abc", 2)
-    assert subjects.attempt_of("reply.p-1.abc") == ("reply.p-1.abc", 0)
-    assert subjects.attempt_of("reply.p-1.abc=x") == ("reply.p-1.abc", 0)
+@given(TEXT, st.integers(0, 1000))
+def test_a_reply_tells_its_call_and_attempt_whatever_its_process_is_called(name: str, attempt: int) -> None:
+    process = f"llama-{subjects.token(name)}-1"
+    first = subjects.reply(process, "call_1")
+    assert subjects.attempt_of(subjects.reply(process, "call_1", attempt)) == (first, attempt)
+    assert subjects.process_of(first) == process
