@@ -37,7 +37,7 @@ LOOK_SECONDS = 1.0
 QUIET_SECONDS = 60.0
 """How long people's answers are let end before it is measured beside them."""
 STAGE_SECONDS = 5.0
-UNFIT = frozenset({"INSUFFICIENT_MEMORY", "QUARANTINED", "MODEL_LOAD_FAILED"})
+UNFIT = frozenset({"INSUFFICIENT_MEMORY", "QUARANTINED"})
 """Reasons for which a model cannot run under some settings; others are still measured."""
 GAVE_WAY = frozenset({"MODEL_UNLOADED", "ENGINE_LOST", "PEER_LOST", "INTERRUPTED", "SHUTTING_DOWN"})
 """Reasons of a process that had to end in the middle."""
@@ -122,7 +122,8 @@ class Profiling:
                 continue
             step = _Step(running, number, len(steps), overrides.named(model.name))
             figures = await self._measured(family, model.name, overrides, step)
-            await self._book.add(await self._hashed(name, step), figures)
+            if not figures.error:
+                await self._book.add(await self._hashed(name, step), figures)
             profile.figures.append(figures)
             await running.keep(profile)
         proposal = propose(profile.figures, await self._room())
