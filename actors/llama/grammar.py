@@ -13,6 +13,9 @@ from actors.llama.sampling import Candidates
 from actors.llama.vocabulary import Vocabulary
 from bus import invalid
 
+SURROGATES = b"\xed"
+"""First byte of three that would be a surrogate, were the second 0xA0 or more."""
+
 
 class Grammar:
     """A compiled grammar. `close` frees it; gates made from it live on."""
@@ -124,4 +127,6 @@ def incomplete_end(text: bytes) -> bytes | None:
         decoder.decode(text)
     except UnicodeDecodeError:
         return None
-    return decoder.getstate()[0]
+    rest = decoder.getstate()[0]
+    # Python waits for the third byte before it refuses half of a surrogate pair: no text could go on from there.
+    return None if rest[:1] == SURROGATES and rest[1:2] >= b"\xa0" else rest
