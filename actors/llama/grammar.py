@@ -8,9 +8,10 @@ from typing import Any
 import llama_cpp.llama_cpp as llama
 
 from actors.llama.binding import last_error
-from actors.llama.constraints import Gbnf
 from actors.llama.sampling import Candidates
 from actors.llama.vocabulary import Vocabulary
+from actors.model.grammar.constraints import Gbnf
+from actors.model.grammar.trigger import Trigger
 from bus import invalid
 
 SURROGATES = b"\xed"
@@ -56,11 +57,10 @@ class GrammarGate:
 
     def __init__(self, handle: Any, trigger: str, vocabulary: Vocabulary, controls: Collection[int]) -> None:
         self._handle = handle
-        self._trigger = trigger.encode()
-        self._tail = b""
+        self._trigger = Trigger(trigger)
         self._vocabulary = vocabulary
         self._controls = controls
-        self._active = not trigger
+        self._active = self._trigger.found
         self._dropped = False
         self._begun = b""
 
@@ -101,14 +101,10 @@ class GrammarGate:
         llama.llama_sampler_free(self._handle)
 
     def _await_trigger(self, piece: bytes) -> None:
-        text = self._tail + piece
-        place = text.find(self._trigger)
-        if place < 0:
-            self._tail = text[-len(self._trigger) :]
-            return
-        self._active = True
-        rest = text[place + len(self._trigger) :]
-        self._feed(rest)
+        rest = self._trigger.feed(piece)
+        if self._trigger.found:
+            self._active = True
+            self._feed(rest)
 
     def _feed(self, rest: bytes) -> None:
         """Take what follows the trigger within its last token, as tokens of its own."""
