@@ -102,7 +102,7 @@ class GrammarGate:
 
     def _await_trigger(self, piece: bytes) -> None:
         rest = self._trigger.feed(piece)
-        if self._trigger.found:
+        if rest is not None:
             self._active = True
             self._feed(rest)
 

@@ -99,8 +99,7 @@ class Gate:
             self._check()
         elif not self._trigger.found:
             rest = self._trigger.feed(self._vocabulary.piece(token))
-            if self._trigger.found:
-                self._active = self._begins_with(rest)
+            self._active = rest is not None and self._begins_with(rest)
 
     def _begins_with(self, rest: bytes) -> bool:
         """Take what follows the trigger within its last token, as tokens of its own."""

@@ -13,12 +13,12 @@ class Trigger:
         """One that has heard nothing."""
         return Trigger(self._wanted.decode())
 
-    def feed(self, piece: bytes) -> bytes:
-        """Take a token's bytes; once the text is found, what of them follows it."""
+    def feed(self, piece: bytes) -> bytes | None:
+        """Take a token's bytes; what of them follows the text where this token completes it, else None."""
         text = self._tail + piece
         place = text.find(self._wanted)
         if place < 0:
             self._tail = text[-len(self._wanted) :]
-            return b""
+            return None
         self.found = True
         return text[place + len(self._wanted) :]
