@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.floating[npt.NBitBase]]
+Floats = npt.NDArray[np.float32]
 
 WINDOW = 256
 """Tokens that are looked at together."""

@@ -57,8 +57,10 @@ class Quantizing:
         if request.detached:
             return
         async for told in outcome(self._jobs, job.id, ctx.principal, QuantizedModel):
-            done = isinstance(told, QuantizedModel)
-            yield QuantizeModelResponse(model=told) if done else QuantizeModelResponse(progress=told)
+            if isinstance(told, QuantizedModel):
+                yield QuantizeModelResponse(model=told)
+            else:
+                yield QuantizeModelResponse(progress=told)
 
     async def _check_free(self, jobs: Jobs, name: str) -> None:
         """Raises RpcError MODEL_EXISTS while another job makes a model of this name."""

@@ -120,8 +120,10 @@ class WeightsActor(WeightsService):
         if request.detached:
             return
         async for told in outcome(self._jobs, job.id, ctx.principal, PulledModel):
-            done = isinstance(told, PulledModel)
-            yield PullModelResponse(model=told) if done else PullModelResponse(progress=told)
+            if isinstance(told, PulledModel):
+                yield PullModelResponse(model=told)
+            else:
+                yield PullModelResponse(progress=told)
 
     def _check(self, request: PullModelRequest) -> None:
         """Raises RpcError for what can never be pulled."""
