@@ -69,7 +69,7 @@ def details(job: "Job", now: float) -> list[str]:
         ("kind", job.kind),
         ("state", state_of(job)),
         ("progress", progress_text(job.progress) if job.HasField("progress") else ""),
-        ("owner", job.owner or "the hub itself, or a hub without keys"),
+        ("owner", job.owner or "the hub itself"),
         ("priority", priority_of(job)),
         ("age", span_text(now - _seconds(job.created_at))),
         ("submitted", _time(job.created_at) if job.HasField("created_at") else ""),
