@@ -32,7 +32,7 @@ class LlamaActor(Family[Entry]):
         self._watch = ProcessWatch(member) if member is not None else None
         starter = launcher or SubprocessLauncher("actors.llama.worker")
         shelf = LlamaShelf(home, settings, starter, self._watch)
-        super().__init__(FAMILY, shelf, settings.preload)
+        super().__init__(FAMILY, shelf, settings.preload, member=member)
         self._quantizing = Quantizing(shelf, home, settings, jobs, member) if jobs is not None else None
 
     async def __aenter__(self) -> Self:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from actors.llama.engine_limits import context_tokens
 from actors.llama.settings import LlamaSettings
+from actors.model.card import card_of_gguf, describe, read_origin
 from actors.model.family import not_found
 from actors.model.gguf_file import PART, parts, read_header
 from actors.model.gguf_header import ModelHeader
@@ -113,6 +114,7 @@ class Catalog:
                 model.note = COMPLETES_ONLY
             if origin := header.text(ORIGIN):
                 model.note = f"{model.note} Made from {origin} by quantizing.".strip()
+            describe(model, read_origin(entry.path.parent, entry.name).over(card_of_gguf(header)))
         return model
 
     def _files(self, folders: Sequence[Path]) -> Iterable[tuple[str, Path]]:

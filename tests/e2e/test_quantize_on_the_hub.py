@@ -135,7 +135,8 @@ async def test_a_model_is_made_that_answers_and_what_cannot_be_is_refused_with_a
     assert "".join([each.delta.text async for each in hub.client.chat.complete(asked)])
     [job] = (await hub.client.jobs.list_jobs(ListJobsRequest(kind="model.quantize"))).jobs
     assert (job.title, job.id) == ("Quantize troupe-tiny as troupe-tiny-Q4_K_M", first.job_id)
-    assert hub.left() == [f"{made.name}.LICENSE", f"{made.name}.gguf"]
+    assert (model.license, model.source) == ("Apache-2.0", "quantized from llama/troupe-tiny (Q8_0)")
+    assert hub.left() == [f"{made.name}{ending}" for ending in (".LICENSE", ".gguf", ".origin.json")]
     (hub.models / "cut.gguf").write_bytes((hub.models / f"{made.name}.gguf").read_bytes()[:1_000_000])
     for given, code, reason in (
         (("Q4_K_M",), Code.ALREADY_EXISTS, "MODEL_EXISTS"),
@@ -177,7 +178,9 @@ async def test_it_goes_on_after_its_process_its_actor_and_its_stage_were_killed_
     await hub.client.jobs.cancel_job(CancelJobRequest(id=job))
     assert await hub.ended(job) == JobState.JOB_STATE_CANCELLED
     assert list(hub.found("actors.llama.quantize_process")) == []
-    names = [f"{name}{ending}" for name in ("first", "second", "third") for ending in (".LICENSE", ".gguf")]
+    names = [
+        f"{name}{ending}" for name in ("first", "second", "third") for ending in (".LICENSE", ".gguf", ".origin.json")
+    ]
     assert hub.left() == sorted(names)
     async for response in hub.client.stage.watch(WatchRequest(machine="local", once=True)):
         assert [lease.name for lease in response.leases if lease.name.startswith("quantize/")] == []

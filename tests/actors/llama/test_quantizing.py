@@ -17,6 +17,7 @@ from actors.llama.quantization import KINDS, result_bytes
 from actors.llama.quantizing import KIND, LANE, WORK, Quantizing
 from actors.llama.settings import LlamaSettings
 from actors.llama.shelf import LlamaShelf
+from actors.model.card import read_origin
 from actors.model.gguf_file import read_header
 from actors.model.launcher import SubprocessLauncher
 from bus import Code, RpcError
@@ -129,7 +130,7 @@ async def test_a_model_is_made_compared_and_put_beside_the_others(place: Place) 
     licence = (place.models / "made.LICENSE").read_text()
     assert all(part in licence for part in (made.sha256, "made from llama/source (Q8_0)", "Do what you like."))
     assert (place.models / "made.sampling.json").read_text() == '{"temperature": 0.2}'
-    assert not (place.models / WORK / "made.gguf").exists()
+    assert read_origin(place.models, "made").source == "quantized from llama/source (Q8_0)"
     entry = Catalog([place.models], []).entries()["made"]
     assert "Made from source Q8_0 by quantizing." in Catalog([place.models], []).describe(entry, LlamaSettings()).note
 
