@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import websockets
@@ -191,7 +192,7 @@ async def test_it_is_the_same_over_websocket_and_in_the_terminal(hub: Place) -> 
     opened = {"protocolVersion": 1, "method": "troupe.model.v1.ModelService/QuantizeModel", "initialCredit": 1000}
     async with websockets.connect(f"ws://127.0.0.1:{hub.http}/ws", proxy=None) as socket:
         await socket.send(json.dumps({"callId": "quantize", "open": opened, "payload": [given], "halfClose": True}))
-        frames = []
+        frames: list[dict[str, Any]] = []
         while not frames or "close" not in frames[-1]:
             frames.append(json.loads(await socket.recv()))
     [made] = [piece["model"] for frame in frames for piece in frame.get("payload", ()) if "model" in piece]
