@@ -98,6 +98,7 @@ async def test_a_model_is_pinned_and_unpinned(troupe: Run, door: str) -> None:
     ended = await troupe("models", "pin", "tiny", "--target", door)
     assert (ended.code, ended.out) == (0, "tiny: pinned\n")
     assert "pinned        yes" in (await troupe("models", "show", "tiny", "--target", door)).out
+    assert "available, pinned" in (await troupe("models", "--target", door)).out
     ended = await troupe("models", "unpin", "tiny", "--json", "--target", door)
     assert json.loads(ended.out)["model"]["name"] == "tiny"
 
