@@ -12,7 +12,7 @@ import structlog
 
 from actors.model.needs import work_of
 from actors.model.stage_watch import StageWatch, machine_of
-from actors.models.absent import lacking_families, of_absent
+from actors.models.absent import family_of_file, lacking_families, of_absent
 from actors.models.coming import reworded, weights_of
 from actors.models.directory import Directory, family_unavailable
 from actors.models.figures import FiguresBook
@@ -22,6 +22,8 @@ from actors.models.planning import check_names, plan_of, recalled
 from actors.models.profile_plan import check_request
 from actors.models.profiling import Profiling
 from actors.models.proposal import propose
+from actors.models.quantizing import Quantizing
+from actors.models.starting import Starting
 from actors.models.suitability import check_method
 from bus import Code, Context, RpcError
 from bus.channel import Channel
@@ -51,6 +53,8 @@ from troupe.model.v1 import (
     PlanModelsResponse,
     ProfileModelRequest,
     ProfileModelResponse,
+    QuantizeModelRequest,
+    QuantizeModelResponse,
     RemoveAliasRequest,
     RemoveAliasResponse,
     RemoveModelRequest,
@@ -105,8 +109,8 @@ class ModelsActor(ModelService):
     ) -> None:
         """hub_settings: whose [models] says the default and the aliases that stay.
 
-        table: where other names, pins and figures are kept; the transport's bus, unless given. jobs: where profiles are
-        kept; without, there are none. patience: seconds until all were heard.
+        table: where other names, pins and figures are kept; the transport's bus, unless given. jobs: where models are
+        quantized and measured; without, none are. patience: seconds until all were heard.
         """
         self._patience = patience
         self._settings = settings
@@ -120,6 +124,7 @@ class ModelsActor(ModelService):
         names = self._hub_settings.models
         chosen = names.aliases.get(names.default, names.default)
         self._directory = Directory(settings.families, _defaults(chosen), names.aliases)
+        self._starting = Starting(self._directory, self._presence)
         self._following: dict[str, asyncio.Task[None]] = {}
         self._told: dict[str, families.NameModelsRequest] = {}
         tables = table or store_of(transport).table
@@ -127,6 +132,7 @@ class ModelsActor(ModelService):
         self._jobs = jobs
         self._profiling: Profiling | None = None
         self._given = Naming(self._directory, tables, channel, self._presence, self._tell_names)
+        self._quantizing = Quantizing(jobs, channel)
         self._naming = asyncio.Lock()
         self._heard = asyncio.Event()
 
@@ -179,6 +185,9 @@ class ModelsActor(ModelService):
     async def load_model(self, request: LoadModelRequest, ctx: Context) -> AsyncIterator[LoadModelResponse]:
         """See the contract."""
         check_method(request.method)
+        async with aclosing(self._starting.waiting(request.name)) as waiting:
+            async for progress in waiting:
+                yield LoadModelResponse(progress=progress)
         family, model = await self._find_or_coming(request.name, request.method)
         self._directory.check_offers(family, model, request.method)
         await self._tell_names()
@@ -303,6 +312,19 @@ class ModelsActor(ModelService):
         await self._refresh()
         return RemoveModelResponse(bytes=removed.bytes)
 
+    async def quantize_model(self, request: QuantizeModelRequest, ctx: Context) -> AsyncIterator[QuantizeModelResponse]:
+        """See the contract."""
+        family, model = await self._find(request.name)
+        try:
+            made = await self._quantizing.prepare(family, model.name, request)
+        except RpcError as error:
+            raise _of_family(family, error) from error
+        self._directory.check_free(made.new_name)
+        async for response in self._quantizing.run(family, model.name, request, made, ctx):
+            if response.HasField("model"):
+                await self._refresh()  # who hears that it is there finds it in lists
+            yield response
+
     # ---- what there is
 
     async def _find(self, name: str) -> tuple[str, Model]:
@@ -310,14 +332,20 @@ class ModelsActor(ModelService):
             return self._directory.find(name)
         except RpcError:
             await self._refresh()  # it may have come a moment ago
-            return self._found(name)
+            lacking = self._lacking()
+            kept = await family_of_file(self._hub_settings.home / "models", name, lacking) if lacking else ""
+            return self._found(name, kept)
 
-    def _found(self, name: str) -> tuple[str, Model]:
-        """As the directory finds it; where its family is not installed, that is what is said."""
+    def _found(self, name: str, family: str = "") -> tuple[str, Model]:
+        """As the directory finds it; where its family, if that is known, is not installed, that is what is said."""
         try:
             return self._directory.find(name)
         except RpcError as error:
-            raise of_absent(error, name, lacking_families(self._presence.processes.values())) from error
+            coming = self._starting.coming()
+            raise of_absent(error, name, self._lacking(), family=family, coming=coming) from error
+
+    def _lacking(self) -> dict[str, str]:
+        return lacking_families(self._presence.processes.values())
 
     async def _find_or_coming(self, name: str, method: str) -> tuple[str, Model]:
         """As `_find`; a model that the hub fetches is UNAVAILABLE (MODEL_BEING_FETCHED) until it is there.

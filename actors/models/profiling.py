@@ -28,7 +28,7 @@ from troupe.gpu.v1 import GpuServiceClient, LeaseState, WatchRequest, WatchRespo
 from troupe.model.v1 import Figures, Model, ModelProfile, ProfileModelRequest, ProfileModelResponse
 from troupe.rpc.v1 import Progress
 
-PROFILE, LANE = "model.profile", "models"
+PROFILE, LANE = "model.profile", "profiles"
 DESCRIBE_SECONDS = 120.0
 """The first time on a machine a family measures what a process takes without a model."""
 DIGEST_SECONDS = 120.0

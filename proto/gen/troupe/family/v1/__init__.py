@@ -18,6 +18,8 @@ from .family_service_pb2 import NameModelsResponse as NameModelsResponse
 from .family_service_pb2 import Needs as Needs
 from .family_service_pb2 import OtherNames as OtherNames
 from .family_service_pb2 import Overrides as Overrides
+from .family_service_pb2 import PrepareQuantizationRequest as PrepareQuantizationRequest
+from .family_service_pb2 import PrepareQuantizationResponse as PrepareQuantizationResponse
 from .family_service_pb2 import RemoveModelRequest as RemoveModelRequest
 from .family_service_pb2 import RemoveModelResponse as RemoveModelResponse
 from .family_service_pb2 import StartModelRequest as StartModelRequest
