@@ -8,6 +8,7 @@ from actors.llama.shelf import LlamaShelf
 from actors.model.family import Family
 from actors.model.launcher import Launcher, SubprocessLauncher
 from actors.model.process_watch import ProcessWatch
+from actors.model.spare import spare_of
 from host.member import Member
 
 
@@ -22,9 +23,12 @@ class LlamaActor(Family[Entry]):
     ) -> None:
         self._watch = ProcessWatch(member) if member is not None else None
         starter = launcher or SubprocessLauncher("actors.llama.worker")
-        super().__init__(FAMILY, LlamaShelf(home, settings, starter, self._watch), settings.preload)
+        self._spare = spare_of(starter, member) if settings.spare else None
+        super().__init__(FAMILY, LlamaShelf(home, settings, self._spare or starter, self._watch), settings.preload)
 
     async def __aexit__(self, *_: object) -> None:
+        if self._spare is not None:
+            await self._spare.close()
         await super().__aexit__()
         if self._watch is not None:
             self._watch.stop()

@@ -4,8 +4,10 @@ python -m actors.llama.worker --model NAME --path FILE
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from actors.llama.binding import start_library
 from actors.llama.catalog import FAMILY, AdapterFolders, adapter_folders
 from actors.llama.engine import LlamaEngine
 from actors.llama.settings import LlamaSettings
@@ -26,5 +28,15 @@ def work(settings: Settings, name: str, path: Path) -> Work:
     )
 
 
+def warm() -> None:
+    """What a process can do before it knows its model."""
+    start_library()
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """The whole process; its exit code. arguments: instead of the command line's."""
+    return main("actors.llama.worker", work, arguments)
+
+
 if __name__ == "__main__":
-    sys.exit(main("actors.llama.worker", work))
+    sys.exit(run())

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -198,13 +198,16 @@ async def _parent(stop: asyncio.Event) -> "asyncio.Task[bytes]":
     return watcher
 
 
-def main(module: str, work: Callable[[Settings, str, Path], Work]) -> int:
-    """Entry point of a family's module, `python -m <module> --model NAME --path FILE`; the exit code."""
+def main(module: str, work: Callable[[Settings, str, Path], Work], arguments: Sequence[str] | None = None) -> int:
+    """Entry point of a family's module, `python -m <module> --model NAME --path FILE`; the exit code.
+
+    arguments: instead of the command line's.
+    """
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description="Serve one model on the bus.")
     parser.add_argument("--model", required=True, help="the name that callers use")
     parser.add_argument("--path", required=True, type=Path, help="where the model is")
-    arguments = parser.parse_args()
+    given = parser.parse_args(arguments)
     settings = load()
-    own = work(settings, arguments.model, arguments.path)
+    own = work(settings, given.model, given.path)
     configure(settings.log, f"{own.family}-{own.name}")
     return process.run(run(settings, own, print_report))
