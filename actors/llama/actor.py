@@ -24,7 +24,8 @@ class LlamaActor(Family[Entry]):
         self._watch = ProcessWatch(member) if member is not None else None
         starter = launcher or SubprocessLauncher("actors.llama.worker")
         self._spare = spare_of(starter, member) if settings.spare else None
-        super().__init__(FAMILY, LlamaShelf(home, settings, self._spare or starter, self._watch), settings.preload)
+        shelf = LlamaShelf(home, settings, self._spare or starter, self._watch)
+        super().__init__(FAMILY, shelf, settings.preload, member=member)
 
     async def __aexit__(self, *_: object) -> None:
         if self._spare is not None:

@@ -27,9 +27,8 @@ class TransformersActor(Family[Entry]):
         self._watch = ProcessWatch(member) if member is not None else None
         starter = launcher or SubprocessLauncher("actors.transformers.worker", OFFLINE)
         self._spare = spare_of(starter, member) if settings.spare else None
-        super().__init__(
-            FAMILY, TransformersShelf(home, settings, self._spare or starter, self._watch), settings.preload
-        )
+        shelf = TransformersShelf(home, settings, self._spare or starter, self._watch)
+        super().__init__(FAMILY, shelf, settings.preload, member=member)
 
     async def __aexit__(self, *_: object) -> None:
         if self._spare is not None:
