@@ -11,6 +11,7 @@ from actors.llama.binding import start_library
 from actors.llama.catalog import FAMILY, AdapterFolders, adapter_folders
 from actors.llama.engine import LlamaEngine
 from actors.llama.settings import LlamaSettings
+from actors.model.gguf_file import parts
 from actors.model.worker import Work, main
 from host.settings import Settings
 
@@ -25,6 +26,7 @@ def work(settings: Settings, name: str, path: Path) -> Work:
         adapters=AdapterFolders(adapter_folders(settings.home, own)),
         load_seconds=own.load_seconds,
         drain_seconds=own.drain_seconds,
+        files=lambda: parts(path),
     )
 
 

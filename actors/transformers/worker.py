@@ -10,6 +10,7 @@ from pathlib import Path
 
 from actors.model.worker import Work, WorkingEngine, main
 from actors.transformers.catalog import FAMILY, AdapterFolders, adapter_folders
+from actors.transformers.folder import Source
 from actors.transformers.settings import TransformersSettings
 from host.settings import Settings
 
@@ -29,6 +30,7 @@ def work(settings: Settings, name: str, path: Path) -> Work:
         adapters=AdapterFolders(adapter_folders(settings.home, own)),
         load_seconds=own.load_seconds,
         drain_seconds=own.drain_seconds,
+        files=lambda: Source.of(path).files,
     )
 
 
