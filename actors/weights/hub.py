@@ -90,22 +90,26 @@ class HubModel:
         process.stdin.write(json.dumps(request).encode() + b"\n")
         process.stdin.close()
         model: dict[str, Any] = {}
+        done, failure = False, None
         watching: asyncio.Task[None] | None = None
         try:
             while line := await process.stdout.readline():
                 said = json.loads(line)
                 if "error" in said:
-                    raise self._error(said["error"])
+                    failure = self._error(said["error"])
                 if "model" in said:
                     model = said["model"]
                     await asyncio.to_thread(self._check_free, model)
                     watching = asyncio.create_task(self._watch(model, told), name=f"size of {self.title}")
-                if "done" in said:
-                    return model
+                done = done or "done" in said
         finally:
             if watching is not None:
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)
+        if failure is not None:
+            raise failure
+        if done:
+            return model
         message = f"The download of {self.title} ended without a word; what has come is kept. Ask again."
         raise RpcError(Code.UNAVAILABLE, message, reason="SOURCE_UNAVAILABLE")
 
