@@ -242,7 +242,7 @@ def table(found: Measured, said: str) -> Table:
     ]
     notes = [
         said,
-        f"{len(found.answers)} answers, {len(found.switches)} switches; load of the machine {found.load:.1f} at the end.",
+        f"{len(found.answers)} answers, {len(found.switches)} switches; load of the machine {found.load:.1f}.",
     ]
     return Table("targets", "The targets of ten people", ("Target", "Wanted", "Measured", ""), list(rows), notes)
 
