@@ -48,7 +48,8 @@ class OverCap:
 
     def _by_tier(self, leases: Sequence[Lease], now: float) -> list[tuple[Tier, Lease]]:
         """Leases with how hard it is on them to go, the lightest first."""
-        found = [(self._tier(lease, now), lease) for lease in leases]
+        surplus = self._leases.surplus()
+        found = [(Tier.SURPLUS if one.id in surplus else self._tier(one, now), one) for one in leases]
         placed_first = (
             (tier, lease.state is not State.PLACED, self._usage.value(lease, now), lease.id) for tier, lease in found
         )

@@ -3,10 +3,17 @@
 from actors.gpu.effects import Effects
 from actors.gpu.lease import Lease, State
 from actors.gpu.leases import Leases
-from actors.gpu.urgency import DRAIN_SECONDS, HANDOVER_SECONDS, IDLE_SECONDS, PREEMPT_SECONDS
+from actors.gpu.urgency import (
+    DRAIN_SECONDS,
+    HANDOVER_SECONDS,
+    IDLE_SECONDS,
+    PREEMPT_SECONDS,
+    RESERVATION_SECONDS,
+)
 from actors.gpu.victims import Tier
 from actors.gpu.wants import Unit, Want, Wants
-from actors.gpu.words import Granted, Placed, Revoke, Shares, Told
+from actors.gpu.words import Granted, Placed, Revoke, Shares, Told, Welcome, Work
+from bus.priority import Priority
 
 
 class Places:
@@ -22,10 +29,7 @@ class Places:
         """A place that is wanted has room: its process may load, or may be started."""
         first, ask = unit.entry.first, unit.ask
         self._wants.served(first.principal, now)
-        lease = Lease(
-            self._name(), "", unit.work, first.priority, first.principal, dict(shares), State.PLACED, now, now
-        )
-        lease.used_at = now
+        lease = self._placed(unit.work, first.priority, first.principal, shares, now)
         if ask is not None:
             self._wants.remove(ask.id)
             lease.id, lease.holder, lease.principal = ask.id, ask.holder or "", ask.principal
@@ -62,7 +66,8 @@ class Places:
 
     def revoke(self, lease: Lease, tier: Tier, why: str, rule: str, now: float) -> None:
         """Its holder has to give it back."""
-        seconds = {Tier.IDLE: IDLE_SECONDS, Tier.PREEMPTIBLE: PREEMPT_SECONDS}.get(tier, DRAIN_SECONDS)
+        idle = tier is Tier.IDLE or (tier is Tier.SURPLUS and not lease.busy(now))
+        seconds = IDLE_SECONDS if idle else PREEMPT_SECONDS if tier is Tier.PREEMPTIBLE else DRAIN_SECONDS
         how = "in use" if lease.busy(now) else "loading" if lease.state is State.LOADING else "idle"
         reason = f"{why}; {lease.name} was {how} and has {seconds:g} s."
         lease.revoke(seconds, now)
@@ -70,10 +75,23 @@ class Places:
         self._effects.decide("revoked", lease.name, reason, lease.shares, rule)
 
     def end(self, lease: Lease, now: float) -> None:
-        """Its holder is gone. Demands that were told its place keep their age for the process that comes next."""
+        """Its holder is gone. Demands that were told its place are for another process of its work."""
         lease.enter(State.RELEASED, now)
+        another = self._leases.there(lease.name)
         for want in self._leases.detach(lease):
-            self._wants.add(want)
+            if another is not None:
+                self.attach(another, want, now)
+            else:
+                self._wants.add(want)  # it keeps its age
+
+    def keep(self, beside: Lease, shares: Shares, now: float) -> None:
+        """A place for another process of a lease's work is kept, and its holder hears that one is welcome."""
+        lease = self._placed(beside.work, beside.priority, beside.principal, shares, now)
+        lease.replica = True
+        self._leases.add(lease)
+        self._effects.add(Welcome(beside.id, RESERVATION_SECONDS))
+        reason = f"Calls wait in {lease.name}, and there is room for another process of it."
+        self._effects.decide("placed", lease.name, reason, lease.shares, "15")
 
     def give_up(self, lease: Lease, why: str) -> None:
         """Free a place that no process has."""
@@ -83,7 +101,10 @@ class Places:
             self._wants.add(want)
             self._effects.add(Told(want.id, 0, None, f"The place was given up: {why}."))
 
-    def _name(self) -> str:
-        """Of a lease that no process has; holders' names have no blanks."""
+    def _placed(self, work: Work, priority: Priority, principal: str, shares: Shares, now: float) -> Lease:
+        """A lease that no process has yet; holders' names have no blanks."""
         self._reservations += 1
-        return f"placed {self._reservations}"
+        name = f"placed {self._reservations}"
+        lease = Lease(name, "", work, priority, principal, dict(shares), State.PLACED, now, now)
+        lease.used_at = now
+        return lease

@@ -33,6 +33,10 @@ class Refusing:
             return False
         return True
 
+    def replica(self, want: Want) -> None:
+        """No place is kept for it beside those that there are."""
+        self._refused(refusal.not_wanted(want), want.work.name, "15")
+
     def unplaceable(self, entry: Entry, now: float) -> None:
         """Who cannot be placed as things are waits for that to change, unless it cannot or its bound is over."""
         over = now >= entry.bound_at

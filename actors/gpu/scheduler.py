@@ -23,12 +23,16 @@ Happenings (actors/gpu/words.py) go in with the time, effects come out. The rule
 12. What was measured is charged, remembered, and preferred over the estimate.
 13. A holder that wants more gets all of it or nothing.
 14. What only others or pins keep from its place is refused when its class's bound is over.
+15. Where calls wait in each process of work that replicates, another process of it is welcome, if nobody waits for
+    memory and there is room, or would be without what nobody has used for long. It is the first that makes room for
+    others, and is given back when the rest could do its work for a time.
 
 Why it is so, and what else was tried: actors/gpu/design.md.
 """
 
 from collections.abc import Mapping
 
+from actors.gpu.deadlines import Deadlines
 from actors.gpu.effects import Effects
 from actors.gpu.lease import Lease, State
 from actors.gpu.leases import Leases
@@ -37,6 +41,7 @@ from actors.gpu.over_cap import OverCap
 from actors.gpu.places import Places
 from actors.gpu.plan import PLAN_AHEAD, Planner, Step
 from actors.gpu.refusing import Refusing
+from actors.gpu.replicas import MOST, Replicas
 from actors.gpu.sentences import placed_at
 from actors.gpu.sizes import Sizes
 from actors.gpu.snapshot import Snapshot
@@ -44,10 +49,7 @@ from actors.gpu.telling import Telling
 from actors.gpu.urgency import (
     HANDOVER_SECONDS,
     OUT_OF_MEMORY_LIMIT,
-    OVERDUE_AGAIN_SECONDS,
-    RESERVATION_SECONDS,
     SETTLE_SECONDS,
-    VERIFY_SECONDS,
 )
 from actors.gpu.usage import Usage
 from actors.gpu.wants import Want, Wants
@@ -65,7 +67,6 @@ from actors.gpu.words import (
     Kind,
     Loaded,
     OutOfMemory,
-    Overdue,
     Pinned,
     Released,
     Shares,
@@ -79,11 +80,14 @@ from bus.priority import Priority
 class Scheduler:
     """The memory of one machine's devices and all who want some. Never awaits.
 
-    remembered: bytes by key and kind, as they were told by `Measured` before. Time is any clock in seconds; one that
+    remembered: bytes by key and kind, as they were told by `Measured` before. replicas: the most processes of one work
+    by the kind of device on which most of it lies. Time is any clock in seconds; one that
     goes back stands still here. Names of demands and of leases are unique for ever and share one set of names.
     """
 
-    def __init__(self, remembered: Mapping[str, Mapping[Kind, int]] | None = None) -> None:
+    def __init__(
+        self, remembered: Mapping[str, Mapping[Kind, int]] | None = None, replicas: Mapping[Kind, int] = MOST
+    ) -> None:
         self._now = float("-inf")
         self._ledger = Ledger()
         self._leases = Leases(self._ledger)
@@ -94,6 +98,8 @@ class Scheduler:
         self._effects = Effects()
         self._places = Places(self._leases, self._wants, self._effects)
         self._refusing = Refusing(self._ledger, self._leases, self._wants, self._sizes, self._effects)
+        self._replicas = Replicas(self._ledger, self._leases, self._sizes, self._usage, self._places, replicas)
+        self._deadlines = Deadlines(self._leases, self._places, self._effects)
         self._over_cap = OverCap(self._ledger, self._leases, self._usage, self._places)
         self._plan_due: float | None = None
 
@@ -101,15 +107,15 @@ class Scheduler:
         """Something has happened: what is to be done, in this order. What is unknown or out of turn does nothing."""
         self._now = now = max(self._now, now)
         self._take(happening, now)
-        self._end_in_time(now)
+        self._deadlines.end(now)  # 4, 8, 9
         self._over_cap.give_up(now)  # 2
         self._plan(now)
+        self._replicas.follow(now, waited_for=self._wants.waited_for)  # 15
         return self._effects.taken()
 
     def next_due(self, now: float) -> float | None:
         """When a `Ticked` may change something, if nothing happens before; None: never."""
-        dues = [self._plan_due, *(_due(lease) for lease in self._leases.all.values())]
-        dues += self._over_cap.dues()
+        dues = [self._plan_due, self._replicas.due(), *self._deadlines.dues(), *self._over_cap.dues()]
         dues += [lease.expected_until for lease in self._leases.all.values()]
         return min((due for due in dues if due is not None and due > now), default=None)
 
@@ -175,9 +181,10 @@ class Scheduler:
         if want.id in self._wants or want.id in self._leases.all or self._refusing.at_once(want, now):
             return
         reserved = self._leases.reserved(want.work.name)
+        replica = asked.replica and self._leases.there(want.work.name) is not None
         shares = None if reserved is None else self._taken_up(reserved, want.work, now)
         if reserved is None or shares is None:
-            self._wants.add(want)  # 3
+            self._refusing.replica(want) if replica else self._wants.add(want)  # 15, 3
             return
         self._leases.take_up(reserved, want.id, asked.holder)
         reserved.work, reserved.shares = want.work, dict(shares)
@@ -235,8 +242,7 @@ class Scheduler:
             return
         self._usage.used(lease.name, max(0, used.begun - lease.begun), now)
         was = lease.busy(now)
-        lease.begun, lease.running, lease.waiting = max(used.begun, lease.begun), used.running, used.waiting
-        lease.used_at = now
+        lease.use(used.running, used.waiting, used.begun, now)
         if not lease.demands:
             lease.expected_until = min(lease.expected_until, now)
         if lease.state is State.READY and was != lease.busy(now):
@@ -286,25 +292,6 @@ class Scheduler:
         self._ledger.given_back(lease.shares)
         self._effects.decide("verified", lease.name, "Its memory was seen to be free.", lease.shares, "9")
 
-    # ---- what time brings
-
-    def _end_in_time(self, now: float) -> None:
-        for lease in list(self._leases.all.values()):
-            due = _due(lease)
-            if due is None or now < due:
-                continue
-            if lease.state is State.PLACED:  # 4
-                self._places.give_up(lease, f"no process took it up within {RESERVATION_SECONDS:g} s")
-            elif lease.state is State.RELEASED:  # 9
-                self._leases.remove(lease)
-                late = f"Its memory was not seen to be free within {VERIFY_SECONDS:g} s"
-                reason = f"{late}; it is taken for lost, and what the device shows decides."
-                self._effects.decide("verified", lease.name, reason, lease.shares, "9")
-            else:  # 8
-                lease.killed_at = now
-                self._effects.add(Overdue(lease.id, lease.holder))
-                self._effects.decide("overdue", lease.name, "It did not end in its time and is to be killed.", rule="8")
-
     # ---- the queue
 
     def _plan(self, now: float) -> None:
@@ -312,9 +299,9 @@ class Scheduler:
         order = self._wants.order(now)
         if not order:
             return
-        planner = Planner(
-            self._ledger, self._leases.all.values(), self._leases.room(), self._usage, self._leases.pinned, now
-        )
+        self._replicas.make_way()  # 15
+        leases, surplus = self._leases.all.values(), self._leases.surplus()
+        planner = Planner(self._ledger, leases, self._leases.room(), self._usage, self._leases.pinned, surplus, now)
         steps: dict[str, Step | None] = {}
         for number, unit in enumerate(self._wants.units(order)):
             if number >= PLAN_AHEAD:
@@ -339,16 +326,3 @@ class Scheduler:
             for one in step.victims:
                 assert one.lease is not None
                 self._places.revoke(one.lease, one.tier, f"{entry.name} waits for its memory", "6", now)
-
-
-def _due(lease: Lease) -> float | None:
-    """When time alone ends something about it."""
-    match lease.state:
-        case State.PLACED:
-            return lease.since + RESERVATION_SECONDS
-        case State.RELEASED:
-            return lease.since + VERIFY_SECONDS
-        case State.REVOKED:
-            return lease.deadline if lease.killed_at is None else lease.killed_at + OVERDUE_AGAIN_SECONDS
-        case _:
-            return None
