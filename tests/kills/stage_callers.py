@@ -123,5 +123,5 @@ class StageCallers:
     async def _unload(self, hub: Hub, signs: Signs, model: str) -> None:
         """What has just answered, so that something answers however slow the machine is."""
         model = await self.hear()
-        signs.sign("an answer")
+        signs.begin()
         await hub.models.unload_model(UnloadModelRequest(name=model))

@@ -22,6 +22,7 @@ from bus import RpcError
 from troupe.gpu.v1 import LeaseState, WatchRequest, WatchResponse
 from troupe_client import Hub, connect
 
+from .callers import Witness
 from .faults import RECOVERY_SECONDS, Company, Fault, company
 from .memory import Holders
 from .stage_callers import NAMES, UNLOADED_MEANWHILE, StageCallers
@@ -104,6 +105,13 @@ async def strike(hub: Company, fault: Fault, pictures: Pictures, holders: Holder
     return seconds, [f"{fault}: {model} ({pid})" for pid, model in kept if f"llama/{model}" not in leased]
 
 
+def report(count: int, times: list[float], witness: Witness) -> str:
+    """The figures, as docs/results.md has them."""
+    shown = [f"{statistics.median(times):.2f} s", f"{max(times):.2f} s", str(witness.ended.total())]
+    row = f"| {count} | {' | '.join(shown)} | {max(witness.silences.values()):.2f} s |"
+    return "\n".join([row, str(dict(witness.ended)), *map(str, sorted(witness.longest, reverse=True)[:20])])
+
+
 async def check(home: Path, seed: int, count: int) -> None:
     allowed = SILENCE_SECONDS * load()
     lost: list[str] = []
@@ -113,19 +121,17 @@ async def check(home: Path, seed: int, count: int) -> None:
             async with StageCallers(hub.doors, seed) as callers:
                 times = []
                 for number, fault in enumerate(planned(seed, count), 1):
+                    await callers.hear()
                     seconds, without = await strike(hub, fault, pictures, holders)
                     times.append(seconds)
                     lost += without
-                    print(f"{number}/{count} {fault.kind}: {seconds:.2f} s, {dict(callers.witness.ended)}")
+                    print(f"{number}/{count} {fault.kind}: {seconds:.2f} s, {callers.witness.ended.total()} calls")
                 for name in NAMES:
                     await callers.hear(name)
-                print(f"{time.monotonic():.1f} over")
             await pictures.now()
         witness = callers.witness
         ended = {outcome for _, outcome in witness.ended}
-        print(f"| {count} | {statistics.median(times):.2f} s | {max(times):.2f} s | {witness.ended.total()} calls | "
-              f"{max(witness.silences.values()):.2f} s |")  # fmt: skip
-        print(*sorted(witness.longest, reverse=True)[:20], sep="\n")
+        print(report(count, times, witness))
         await hub.settled()
     assert witness.wrong == []
     assert lost == []
