@@ -22,7 +22,8 @@ class LlamaActor(Family[Entry]):
     ) -> None:
         self._watch = ProcessWatch(member) if member is not None else None
         starter = launcher or SubprocessLauncher("actors.llama.worker")
-        super().__init__(FAMILY, LlamaShelf(home, settings, starter, self._watch), settings.preload)
+        shelf = LlamaShelf(home, settings, starter, self._watch)
+        super().__init__(FAMILY, shelf, settings.preload, member=member)
 
     async def __aexit__(self, *_: object) -> None:
         await super().__aexit__()

@@ -25,7 +25,8 @@ class TransformersActor(Family[Entry]):
     ) -> None:
         self._watch = ProcessWatch(member) if member is not None else None
         starter = launcher or SubprocessLauncher("actors.transformers.worker", OFFLINE)
-        super().__init__(FAMILY, TransformersShelf(home, settings, starter, self._watch), settings.preload)
+        shelf = TransformersShelf(home, settings, starter, self._watch)
+        super().__init__(FAMILY, shelf, settings.preload, member=member)
 
     async def __aexit__(self, *_: object) -> None:
         await super().__aexit__()

@@ -13,6 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from actors.model.card import Origin, write_origin
 from actors.weights.fetch import WORK
 from actors.weights.hub_files import Source
 from bus import Code, RpcError
@@ -147,6 +148,13 @@ class HubModel:
         name, places = self._places(model)
         self._home.mkdir(parents=True, exist_ok=True)
         licence = self._licence(name, model)
+        origin = Origin(
+            source=f"hf:{self._source.repo}@{model['revision']}",
+            license=model["license"],
+            languages=model["languages"],
+            specialties=model["tags"],
+        )
+        write_origin(self._home, name, origin)
         if model["folder"]:
             whole = self._folder / ".whole"
             whole.mkdir(exist_ok=True)
