@@ -91,9 +91,9 @@ class StageHub:
             continue
 
 
-async def start(home: Path, memory: int) -> tuple[asyncio.subprocess.Process, int]:
+async def start(home: Path, memory: int, settings: str = SETTINGS) -> tuple[asyncio.subprocess.Process, int]:
     """A hub whose only device has so much memory; its gRPC port."""
-    (home / "troupe.toml").write_text(SETTINGS.format(memory=memory))
+    (home / "troupe.toml").write_text(settings.format(memory=memory))
     grpc = free_port()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "cli", "--config", str(home / "troupe.toml"), "up", "--home", str(home)),
