@@ -52,6 +52,8 @@ def details(model: "Model") -> list[tuple[str, str]]:
         ("aliases", ", ".join(model.aliases)),
         ("pinned", "yes" if model.pinned else ""),
         ("owner", model.owner),
+        ("source", model.source),
+        ("licence", model.license),
         ("family", model.family),
         ("architecture", model.architecture),
         ("quantization", model.quantization),
@@ -59,9 +61,14 @@ def details(model: "Model") -> list[tuple[str, str]]:
         ("size", size_text(model.size_bytes)),
         ("context", f"{model.context_tokens:,} tokens" if model.context_tokens else ""),
         ("embedding", f"{model.embedding_dimensions} dimensions" if model.embedding_dimensions else ""),
+        ("takes", ", ".join(model.input_modalities)),
+        ("gives", ", ".join(model.output_modalities)),
+        ("languages", ", ".join(model.languages)),
+        ("good at", ", ".join(model.specialties)),
         ("adapters", ", ".join(model.adapters)),
         ("services", ", ".join(model.services)),
         ("modified", time_text(model.modified.ToNanoseconds() / 1e9) if model.HasField("modified") else ""),
+        ("digest", model.digest),
     ]
     return [(name, value) for name, value in pairs if value]
 

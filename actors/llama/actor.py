@@ -8,7 +8,6 @@ from actors.llama.shelf import LlamaShelf
 from actors.model.family import Family
 from actors.model.launcher import Launcher, SubprocessLauncher
 from actors.model.process_watch import ProcessWatch
-from actors.model.stage_watch import machine_of
 from host.member import Member
 
 
@@ -23,8 +22,8 @@ class LlamaActor(Family[Entry]):
     ) -> None:
         self._watch = ProcessWatch(member) if member is not None else None
         starter = launcher or SubprocessLauncher("actors.llama.worker")
-        machine = machine_of(member.settings) if member is not None else ""
-        super().__init__(FAMILY, LlamaShelf(home, settings, starter, self._watch), settings.preload, machine)
+        shelf = LlamaShelf(home, settings, starter, self._watch)
+        super().__init__(FAMILY, shelf, settings.preload, member=member)
 
     async def __aexit__(self, *_: object) -> None:
         await super().__aexit__()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from actors.llama.engine_limits import context_tokens
 from actors.llama.settings import LlamaSettings
+from actors.model.card import card_of_gguf, describe, read_origin
 from actors.model.family import not_found
 from actors.model.gguf_file import PART, parts, read_header
 from actors.model.gguf_header import ModelHeader
@@ -109,6 +110,7 @@ class Catalog:
             model.chat_template = bool(header.template) and not header.embeds_only
             if not model.chat_template and not header.embeds_only:
                 model.note = COMPLETES_ONLY
+            describe(model, read_origin(entry.path.parent, entry.name).over(card_of_gguf(header)))
         return model
 
     def _files(self, folders: Sequence[Path]) -> Iterable[tuple[str, Path]]:

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from actors.llama.catalog import SHIPPED
+from actors.model.card import ORIGIN
 from actors.model.family import not_removable
 from actors.model.gguf_file import PART
 
-BESIDE = (".LICENSE", ".sampling.json")
+BESIDE = (".LICENSE", ".sampling.json", ORIGIN)
 """What lies beside a model's file under its name."""
 
 

@@ -1,6 +1,6 @@
 """What the llama family is to the room that families share: GGUF files, and a process for each that is loaded."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from actors.llama import removal
@@ -10,6 +10,7 @@ from actors.llama.footprint import KnownFootprint, engine
 from actors.llama.offload import offloads
 from actors.llama.settings import LlamaSettings
 from actors.model.family import Life
+from actors.model.gguf_file import parts
 from actors.model.gguf_header import ModelHeader
 from actors.model.launcher import Launcher
 from actors.model.memory import Loading
@@ -81,6 +82,10 @@ class LlamaShelf:
         said = (context_tokens(header, settings), cache_tokens(header, settings), settings.slots, settings.batch)
         more = (settings.gpu_layers, settings.embedding_context, threads(header, settings))
         return "|".join([FAMILY, header.fingerprint, engine(), *map(str, said + more)])
+
+    def files(self, entry: Entry) -> Sequence[Path]:
+        """See `Shelf`."""
+        return parts(entry.path)
 
     def check_removable(self, entry: Entry) -> None:
         """See `Shelf`."""

@@ -5,14 +5,18 @@ What differs between families is a `Shelf`: which models there are, what they ne
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import structlog
 
+from actors.model.digests import Digests, Files, stamps
 from actors.model.names import Names
 from actors.model.refusals import load_failed, of_model, unloaded
+from actors.model.stage_watch import machine_of
 from actors.model.watchers import Watchers
 from bus import Code, Context, RpcError, ServiceInfo, nearest
+from host.member import Member
 from troupe.family.v1 import (
     AttendModelRequest,
     AttendModelResponse,
@@ -105,7 +109,8 @@ class Shelf(Protocol[Known]):
 
     It may have a `place`: the file or folder that is looked at now, for people; asked while a thread looks. It may have
     `check_removable(entry)`, which raises RpcError MODEL_NOT_REMOVABLE for what is not the hub's to remove, and with it
-    `remove(entry) -> int`, called in a thread: removes the model's files for good and returns their bytes.
+    `remove(entry) -> int`, called in a thread: removes the model's files for good and returns their bytes. It may have
+    `files(entry)`, called in a thread: the paths of the model's weights, whose hash is then told.
     """
 
     def entries(self) -> Mapping[str, Known]:
@@ -124,13 +129,15 @@ class Shelf(Protocol[Known]):
 class Family(FamilyService, Generic[Known]):
     """Serves FamilyService for a shelf.
 
-    An async context: entering begins to load what `preload` names, leaving ends what serves.
+    An async context: entering begins to load what `preload` names, leaving ends what serves. member: this process on
+    the bus; without it the hashes of files are not told, and its models take the memory of whoever asks.
     """
 
-    def __init__(self, family: str, shelf: Shelf[Known], preload: Sequence[str] = (), machine: str = "") -> None:
-        """machine: whose memory its models take; empty: that of whoever asks."""
+    def __init__(
+        self, family: str, shelf: Shelf[Known], preload: Sequence[str] = (), *, member: Member | None = None
+    ) -> None:
         self.family = family
-        self._machine = machine
+        self._machine = machine_of(member.settings) if member is not None else ""
         self._shelf = shelf
         self._preload = preload
         self._entries: dict[str, Known] = {}
@@ -138,6 +145,8 @@ class Family(FamilyService, Generic[Known]):
         self._lives: dict[str, tuple[Known, Life]] = {}
         self._names = Names(family)
         self._watchers = Watchers(self._seen)
+        self._files: dict[str, Files] = {}
+        self._digests = Digests(member.store.table, self._watchers.tell) if member is not None else None
         self._looking = asyncio.Lock()
         self._look_task: asyncio.Task[None] | None = None
         self._look_began = 0.0
@@ -154,6 +163,8 @@ class Family(FamilyService, Generic[Known]):
         return " ".join(filter(None, [self._late, *lives]))
 
     async def __aenter__(self) -> Self:
+        if self._digests is not None:
+            await self._digests.__aenter__()
         await self._look(within=FIRST_LOOK_SECONDS)
         for name in self._preload:
             try:
@@ -173,6 +184,8 @@ class Family(FamilyService, Generic[Known]):
         if self._look_task is not None:
             self._look_task.cancel()
             await asyncio.wait([self._look_task])
+        if self._digests is not None:
+            await self._digests.__aexit__()
         await asyncio.gather(*(life.stop() for _, life in self._lives.values()))
 
     async def list_models(self, request: ListModelsRequest, ctx: Context) -> ListModelsResponse:
@@ -275,8 +288,10 @@ class Family(FamilyService, Generic[Known]):
     async def _look_once(self, *, anew: bool) -> None:
         self._look_began = asyncio.get_running_loop().time()
         try:
-            entries, models = await asyncio.to_thread(self._read, {} if anew else self._entries)
-            self._entries, self._models = entries, models
+            found = await asyncio.to_thread(self._read, {} if anew else self._entries)
+            self._entries, self._models, self._files = found
+            if self._digests is not None:
+                self._digests.want(list(self._files.values()))
         finally:
             self._late = ""
         self._known.set()
@@ -290,13 +305,14 @@ class Family(FamilyService, Generic[Known]):
             self._late = f"{place} does not answer, so that what is new among the models is not seen."
             log.warning("models.hang", family=self.family, place=place)
 
-    def _read(self, known: Mapping[str, Known]) -> tuple[dict[str, Known], dict[str, Model]]:
+    def _read(self, known: Mapping[str, Known]) -> tuple[dict[str, Known], dict[str, Model], dict[str, Files]]:
         entries = dict(self._shelf.entries())
         models = {
             name: self._models[name] if known.get(name) == entry else self._shelf.describe(entry)
             for name, entry in entries.items()
         }
-        return entries, models
+        files: Callable[[Known], Sequence[Path]] | None = getattr(self._shelf, "files", None)
+        return entries, models, {name: stamps(files(entry)) for name, entry in entries.items()} if files else {}
 
     async def _find(self, name: str) -> Known:
         await self._look(anew=False)
@@ -320,6 +336,8 @@ class Family(FamilyService, Generic[Known]):
         model = Model()
         model.CopyFrom(self._models[name])
         model.family = self.family
+        if self._digests is not None:
+            model.digest = self._digests.of(self._files.get(name, ()))
         model.state = ModelState.MODEL_STATE_FAILED if model.error else ModelState.MODEL_STATE_AVAILABLE
         if name in self._lives:
             life = self._lives[name][1]

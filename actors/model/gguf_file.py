@@ -26,6 +26,10 @@ ARRAY_LIMIT = 1 << 24
 """Elements of one array; vocabularies have some hundred thousand."""
 KEPT_LIMIT = 1024
 """Elements of an array of numbers that is kept: one for each layer."""
+LISTS = ("general.", "troupe.")
+"""Keys of arrays of strings that are kept as they are begin so; of all others only their sizes are."""
+LIST_LIMIT, LISTED_BYTES = 256, 200
+"""Strings of such an array, and bytes of one of them; a longer array is left out."""
 PARTS_LIMIT = 1000
 """Files that one model may come in."""
 
@@ -120,6 +124,7 @@ class _Reader:
         self._tensors: list[Tensor] = []
         self._arrays: dict[str, list[float]] = {}
         self._texts: dict[str, Texts] = {}
+        self._lists: dict[str, list[str]] = {}
 
     def read(self) -> ModelHeader:
         tensors, entries = self._preamble()
@@ -134,7 +139,8 @@ class _Reader:
         aligned = alignment if isinstance(alignment, int) and alignment > 0 else 32
         start = -(-self._file.tell() // aligned) * aligned
         self._check_complete(start)
-        return ModelHeader(metadata, parameters, self._size, self._tensors, self._arrays, self._texts, (start,))
+        own = (self._tensors, self._arrays, self._texts, self._lists)
+        return ModelHeader(metadata, parameters, self._size, *own, (start,))
 
     def _preamble(self) -> tuple[int, int]:
         if self._size < 24 or self._take(4) != MAGIC:
@@ -180,7 +186,10 @@ class _Reader:
         kind, count = self._number("I"), self._number("Q")
         if count > ARRAY_LIMIT:
             raise _broken(self._path, f"it claims an array of {count} elements")
-        if kind == STRING:
+        if kind == STRING and key.startswith(LISTS) and count <= LIST_LIMIT:
+            kept = self._lists[key] = list[str]()
+            self._texts[key] = self._measure_texts(count, kept)
+        elif kind == STRING:
             self._texts[key] = self._measure_texts(count)
         elif kind not in SCALARS:
             raise _broken(self._path, f"it has an array of the unknown type {kind}")
@@ -190,11 +199,15 @@ class _Reader:
         else:
             self._skip(count * struct.calcsize("<" + SCALARS[kind]))
 
-    def _measure_texts(self, count: int) -> Texts:
+    def _measure_texts(self, count: int, kept: list[str] | None = None) -> Texts:
+        """Their sizes; the short ones go into `kept`."""
         size = long = 0
         for _ in range(count):
             length = self._number("Q")
-            self._skip(length)
+            if kept is not None and length <= LISTED_BYTES:
+                kept.append(self._take(length).decode("utf-8", "replace"))
+            else:
+                self._skip(length)
             size += length
             long += heap_bytes(length)
         return Texts(count, size, long)

@@ -69,6 +69,8 @@ class ModelHeader:
     """Arrays of numbers with at most as many elements as a model has layers; longer ones are left out."""
     texts: Mapping[str, Texts] = field(default_factory=dict)
     """Arrays of strings: not what they say, but how much there is of it."""
+    lists: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Arrays of strings that say something of the model as a whole, as "general.languages"; short ones alone."""
     starts: Sequence[int] = (0,)
     """Where the data of the tensors begins in each file."""
 

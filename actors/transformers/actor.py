@@ -5,7 +5,6 @@ from pathlib import Path
 from actors.model.family import Family
 from actors.model.launcher import Launcher, SubprocessLauncher
 from actors.model.process_watch import ProcessWatch
-from actors.model.stage_watch import machine_of
 from actors.transformers.catalog import FAMILY, Entry
 from actors.transformers.settings import TransformersSettings
 from actors.transformers.shelf import TransformersShelf
@@ -26,8 +25,8 @@ class TransformersActor(Family[Entry]):
     ) -> None:
         self._watch = ProcessWatch(member) if member is not None else None
         starter = launcher or SubprocessLauncher("actors.transformers.worker", OFFLINE)
-        machine = machine_of(member.settings) if member is not None else ""
-        super().__init__(FAMILY, TransformersShelf(home, settings, starter, self._watch), settings.preload, machine)
+        shelf = TransformersShelf(home, settings, starter, self._watch)
+        super().__init__(FAMILY, shelf, settings.preload, member=member)
 
     async def __aexit__(self, *_: object) -> None:
         await super().__aexit__()

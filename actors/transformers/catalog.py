@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from actors.model.card import describe, read_origin
 from actors.model.family import not_found
 from actors.model.interface import Engine
 from actors.transformers.folder import Facts, Source, is_model, read_facts, read_json, stamp
@@ -100,6 +101,7 @@ class Catalog:
                 model.adapters.extend(self.adapters_for(facts))
             if facts.generates and not facts.chats:
                 model.note = COMPLETES_ONLY
+            describe(model, read_origin(entry.path.parent, entry.name).over(facts.card))
         return model
 
     def _name(self, path: Path) -> str:

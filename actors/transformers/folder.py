@@ -9,8 +9,10 @@ from typing import Any
 
 import msgspec
 
+from actors.model.card import Card, card_of_gguf
 from actors.model.gguf_file import read_header
 from actors.model.layers import layers_of
+from actors.transformers.readme import card_of_readme
 from actors.transformers.safetensors_file import Tensor, read_tensors
 
 JSON_LIMIT = 64 << 20
@@ -51,6 +53,7 @@ class Facts:
     embedding_tokens: int = 0
     """The longest input that it was made to embed; 0: not told."""
     own_dtype: str = "float32"
+    card: Card = field(default_factory=Card)
     tensors: Mapping[str, Tensor] = field(default_factory=dict, compare=False)
 
 
@@ -131,6 +134,7 @@ def _of_gguf(path: Path) -> Facts:
         widest=4 * header.embedding_dimensions,
         layers=1,
         vocabulary=0,
+        card=card_of_gguf(header),
     )
 
 
@@ -167,6 +171,7 @@ def _of_folder(source: Source) -> Facts:
         embedding_tokens=_number(sentences, "max_seq_length"),
         own_dtype=str(text.get("dtype") or text.get("torch_dtype") or config.get("torch_dtype") or "float32"),
         tensors=tensors,
+        card=card_of_readme(folder),
     )
 
 

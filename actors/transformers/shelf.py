@@ -1,6 +1,6 @@
 """What the transformers family is to the room that families share: folders, and a process for each that is loaded."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from actors.model.family import Life
@@ -9,6 +9,7 @@ from actors.model.model_process import ModelProcess
 from actors.model.process_watch import ProcessWatch
 from actors.model.replicas import ReplicatedModel
 from actors.transformers.catalog import Catalog, Entry, adapter_folders, model_folders
+from actors.transformers.folder import Source
 from actors.transformers.limits import accelerated, cache_bytes, weights_bytes, working_bytes
 from actors.transformers.settings import TransformersSettings
 from troupe.family.v1 import Needs
@@ -49,6 +50,10 @@ class TransformersShelf:
             working_bytes=working_bytes(entry.facts, self._settings),
             accelerator=accelerated(self._settings),
         )
+
+    def files(self, entry: Entry) -> Sequence[Path]:
+        """See `Shelf`."""
+        return Source.of(entry.path).files
 
     def life(self, entry: Entry) -> Life:
         """See `Shelf`."""

@@ -13,6 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from actors.model.card import Origin, write_origin
 from actors.weights.fetch import WORK
 from actors.weights.hub_files import Source
 from bus import Code, RpcError
@@ -21,6 +22,8 @@ from troupe.weights.v1 import PulledFile, PulledModel
 
 LOOK_SECONDS = 0.5
 """How often the size of what has come is looked at."""
+END_SECONDS = 5.0
+"""What the process that downloads may take to end once all is there."""
 LINE_BYTES = 4 * 1024 * 1024
 """One line of the process that downloads: it names every file."""
 ENVIRONMENT = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_XET": "1"}
@@ -64,6 +67,9 @@ class HubModel:
         )
         try:
             model = await self._conversation(process, told)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(END_SECONDS):
+                    await process.wait()
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -147,6 +153,13 @@ class HubModel:
         name, places = self._places(model)
         self._home.mkdir(parents=True, exist_ok=True)
         licence = self._licence(name, model)
+        origin = Origin(
+            source=f"hf:{self._source.repo}@{model['revision']}",
+            license=model["license"],
+            languages=model["languages"],
+            specialties=model["tags"],
+        )
+        write_origin(self._home, name, origin)
         if model["folder"]:
             whole = self._folder / ".whole"
             whole.mkdir(exist_ok=True)

@@ -49,12 +49,26 @@ def _bring(source: Source, endpoint: str | None, folder: Path) -> None:
     files = [{"path": name, "size": sizes[name].size or 0, "sha256": _sha256(sizes[name])} for name in wanted]
     _keep_only_of(folder, str(info.sha))
     _check_room(source, folder, files)
-    licence = str((info.card_data or {}).get("license") or "")
     _say(model={"name": chosen.name, "folder": chosen.folder, "files": files[: len(chosen.files)],
-                "licences": wanted[len(chosen.files):], "revision": str(info.sha), "license": licence})  # fmt: skip
+                "licences": wanted[len(chosen.files):], "revision": str(info.sha), **_card(info)})  # fmt: skip
     for file in files:
         _asked(source, lambda file=file: _download(source, api, str(info.sha), folder, file))
     _say(done=True)
+
+
+def _card(info: Any) -> dict[str, Any]:
+    """What the hub knows of it."""
+    data = info.card_data or {}
+    licence, languages = str(data.get("license") or ""), data.get("language") or []
+    if licence == "other":
+        licence = str(data.get("license_name") or licence)
+    told = languages if isinstance(languages, list) else [languages]
+    tags = [*(data.get("tags") or ()), *([data.get("pipeline_tag")] if data.get("pipeline_tag") else ())]
+    return {
+        "license": licence,
+        "languages": [each for each in told if isinstance(each, str)],
+        "tags": [each for each in tags if isinstance(each, str)],
+    }
 
 
 def _download(source: Source, api: Any, revision: str, folder: Path, file: dict[str, Any]) -> None:

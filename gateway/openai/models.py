@@ -6,7 +6,7 @@ from typing import Literal
 from gateway.http.exchange import Exchange
 from gateway.http.stream import unless_gone
 from gateway.openai.responses import ModelList, ModelOut
-from troupe.model.v1 import GetModelRequest, ListModelsRequest, Model, ModelServiceClient, ModelState
+from troupe.model.v1 import GetModelRequest, HealthState, ListModelsRequest, Model, ModelServiceClient, ModelState
 
 LIST_SECONDS = 10.0
 
@@ -18,6 +18,10 @@ STATUSES: Mapping[ModelState, Status] = {
     ModelState.MODEL_STATE_UNAVAILABLE: "unavailable",
 }
 """All others are "available": the first call loads them."""
+HEALTH: Mapping[HealthState, Literal["healthy", "failing"]] = {
+    HealthState.HEALTH_STATE_HEALTHY: "healthy",
+    HealthState.HEALTH_STATE_FAILING: "failing",
+}
 
 
 async def list_models(exchange: Exchange) -> None:
@@ -55,4 +59,11 @@ def _model(name: str, model: Model, default: str) -> ModelOut:
         default=model.name == default,
         alias_of=model.name if name != model.name else None,
         status=STATUSES.get(model.state, "available"),
+        health=HEALTH.get(model.health.state),
+        quantization=model.quantization or None,
+        license=model.license or None,
+        languages=list(model.languages),
+        input_modalities=list(model.input_modalities),
+        output_modalities=list(model.output_modalities),
+        specialties=list(model.specialties),
     )

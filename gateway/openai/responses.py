@@ -206,10 +206,11 @@ class EmbeddingList(Struct, kw_only=True, frozen=True):
 
 
 class ModelOut(Struct, kw_only=True, frozen=True):
-    """A model or an alias. created: when its file was last changed, seconds since 1970. The last four are Troupe's.
+    """A model or an alias. created: when its file was last changed, seconds since 1970. The rest is Troupe's own.
 
     context_length: tokens that one call may use. default: it answers where no model is named. status: whether a call
-    waits: "available" is loaded by the first call, "unavailable" is a model whose family is away.
+    waits: "available" is loaded by the first call, "unavailable" is a model whose family is away. health: what came of
+    the last check of a loaded one. What is not known is null or empty.
     """
 
     id: str
@@ -219,6 +220,13 @@ class ModelOut(Struct, kw_only=True, frozen=True):
     default: bool = False
     alias_of: str | None = None
     status: Literal["loaded", "loading", "available", "unavailable"] = "available"
+    health: Literal["healthy", "failing"] | None = None
+    quantization: str | None = None
+    license: str | None = None
+    languages: list[str] = []
+    input_modalities: list[str] = []
+    output_modalities: list[str] = []
+    specialties: list[str] = []
     object: Literal["model"] = "model"
 
 

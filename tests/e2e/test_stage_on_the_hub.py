@@ -25,7 +25,8 @@ from troupe_client import Hub, connect
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "actors/llama/models/troupe-tiny.gguf"
-NAMES = ("ada", "bea", "cia", "dua")
+NAMES = ("one", "qwen2.5-7b", "mô hình @ ba", "four")
+"""Such as people give to files."""
 START_SECONDS = 90
 PATIENCE_SECONDS = 240
 

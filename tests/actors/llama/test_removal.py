@@ -17,7 +17,7 @@ def made(folder: Path, *names: str) -> Path:
 
 
 def test_the_file_goes_with_what_lies_beside_it_and_nothing_else(tmp_path: Path) -> None:
-    own = made(tmp_path / "models", "m.gguf", "m.LICENSE", "m.sampling.json", "m2.gguf", "m2.LICENSE")
+    own = made(tmp_path / "models", "m.gguf", "m.LICENSE", "m.sampling.json", "m.origin.json", "m2.gguf", "m2.LICENSE")
     assert remove("m", own / "m.gguf", own) == 5
     assert sorted(path.name for path in own.iterdir()) == ["m2.LICENSE", "m2.gguf"]
 

@@ -9,7 +9,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Needs(_message.Message):
-    __slots__ = ("weights_bytes", "cache_bytes", "working_bytes", "accelerator", "state_bytes", "process_bytes", "later_bytes", "ways", "key", "layer_bytes")
+    __slots__ = ("weights_bytes", "cache_bytes", "working_bytes", "accelerator", "state_bytes", "process_bytes", "later_bytes", "ways", "key", "layer_bytes", "engine", "device")
     WEIGHTS_BYTES_FIELD_NUMBER: _ClassVar[int]
     CACHE_BYTES_FIELD_NUMBER: _ClassVar[int]
     WORKING_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -20,6 +20,8 @@ class Needs(_message.Message):
     WAYS_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
     LAYER_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ENGINE_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
     weights_bytes: int
     cache_bytes: int
     working_bytes: int
@@ -30,7 +32,9 @@ class Needs(_message.Message):
     ways: _containers.RepeatedCompositeFieldContainer[Way]
     key: str
     layer_bytes: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, weights_bytes: _Optional[int] = ..., cache_bytes: _Optional[int] = ..., working_bytes: _Optional[int] = ..., accelerator: _Optional[bool] = ..., state_bytes: _Optional[int] = ..., process_bytes: _Optional[int] = ..., later_bytes: _Optional[int] = ..., ways: _Optional[_Iterable[_Union[Way, _Mapping]]] = ..., key: _Optional[str] = ..., layer_bytes: _Optional[_Iterable[int]] = ...) -> None: ...
+    engine: str
+    device: str
+    def __init__(self, weights_bytes: _Optional[int] = ..., cache_bytes: _Optional[int] = ..., working_bytes: _Optional[int] = ..., accelerator: _Optional[bool] = ..., state_bytes: _Optional[int] = ..., process_bytes: _Optional[int] = ..., later_bytes: _Optional[int] = ..., ways: _Optional[_Iterable[_Union[Way, _Mapping]]] = ..., key: _Optional[str] = ..., layer_bytes: _Optional[_Iterable[int]] = ..., engine: _Optional[str] = ..., device: _Optional[str] = ...) -> None: ...
 
 class Way(_message.Message):
     __slots__ = ("accelerator_bytes", "host_bytes", "spread", "note", "another_file")

@@ -4,8 +4,11 @@ from .model_service_bus import ModelService as ModelService
 from .model_service_bus import ModelServiceClient as ModelServiceClient
 from .model_service_pb2 import Alias as Alias
 from .model_service_pb2 import AliasVersion as AliasVersion
+from .model_service_pb2 import Figures as Figures
 from .model_service_pb2 import GetModelRequest as GetModelRequest
 from .model_service_pb2 import GetModelResponse as GetModelResponse
+from .model_service_pb2 import Health as Health
+from .model_service_pb2 import HealthState as HealthState
 from .model_service_pb2 import ListAliasesRequest as ListAliasesRequest
 from .model_service_pb2 import ListAliasesResponse as ListAliasesResponse
 from .model_service_pb2 import ListModelsRequest as ListModelsRequest

@@ -1,5 +1,6 @@
 import datetime
 
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from troupe.rpc.v1 import frame_pb2 as _frame_pb2
 from google.protobuf.internal import containers as _containers
@@ -20,6 +21,12 @@ class ModelState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MODEL_STATE_FAILED: _ClassVar[ModelState]
     MODEL_STATE_DRAINING: _ClassVar[ModelState]
     MODEL_STATE_UNAVAILABLE: _ClassVar[ModelState]
+
+class HealthState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    HEALTH_STATE_UNSPECIFIED: _ClassVar[HealthState]
+    HEALTH_STATE_HEALTHY: _ClassVar[HealthState]
+    HEALTH_STATE_FAILING: _ClassVar[HealthState]
 MODEL_STATE_UNSPECIFIED: ModelState
 MODEL_STATE_AVAILABLE: ModelState
 MODEL_STATE_LOADING: ModelState
@@ -27,9 +34,12 @@ MODEL_STATE_READY: ModelState
 MODEL_STATE_FAILED: ModelState
 MODEL_STATE_DRAINING: ModelState
 MODEL_STATE_UNAVAILABLE: ModelState
+HEALTH_STATE_UNSPECIFIED: HealthState
+HEALTH_STATE_HEALTHY: HealthState
+HEALTH_STATE_FAILING: HealthState
 
 class Model(_message.Message):
-    __slots__ = ("name", "services", "state", "family", "architecture", "quantization", "parameters", "size_bytes", "context_tokens", "embedding_dimensions", "adapters", "description", "modified", "error", "owner", "default", "qualified_name", "chat_template", "note", "served_names", "aliases", "pinned")
+    __slots__ = ("name", "services", "state", "family", "architecture", "quantization", "parameters", "size_bytes", "context_tokens", "embedding_dimensions", "adapters", "description", "modified", "error", "owner", "default", "qualified_name", "chat_template", "note", "served_names", "aliases", "pinned", "license", "digest", "languages", "input_modalities", "output_modalities", "specialties", "source", "health", "figures")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SERVICES_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -52,6 +62,15 @@ class Model(_message.Message):
     SERVED_NAMES_FIELD_NUMBER: _ClassVar[int]
     ALIASES_FIELD_NUMBER: _ClassVar[int]
     PINNED_FIELD_NUMBER: _ClassVar[int]
+    LICENSE_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGES_FIELD_NUMBER: _ClassVar[int]
+    INPUT_MODALITIES_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_MODALITIES_FIELD_NUMBER: _ClassVar[int]
+    SPECIALTIES_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    HEALTH_FIELD_NUMBER: _ClassVar[int]
+    FIGURES_FIELD_NUMBER: _ClassVar[int]
     name: str
     services: _containers.RepeatedScalarFieldContainer[str]
     state: ModelState
@@ -74,7 +93,64 @@ class Model(_message.Message):
     served_names: _containers.RepeatedScalarFieldContainer[str]
     aliases: _containers.RepeatedScalarFieldContainer[str]
     pinned: bool
-    def __init__(self, name: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[ModelState, str]] = ..., family: _Optional[str] = ..., architecture: _Optional[str] = ..., quantization: _Optional[str] = ..., parameters: _Optional[int] = ..., size_bytes: _Optional[int] = ..., context_tokens: _Optional[int] = ..., embedding_dimensions: _Optional[int] = ..., adapters: _Optional[_Iterable[str]] = ..., description: _Optional[str] = ..., modified: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[str] = ..., owner: _Optional[str] = ..., default: _Optional[bool] = ..., qualified_name: _Optional[str] = ..., chat_template: _Optional[bool] = ..., note: _Optional[str] = ..., served_names: _Optional[_Iterable[str]] = ..., aliases: _Optional[_Iterable[str]] = ..., pinned: _Optional[bool] = ...) -> None: ...
+    license: str
+    digest: str
+    languages: _containers.RepeatedScalarFieldContainer[str]
+    input_modalities: _containers.RepeatedScalarFieldContainer[str]
+    output_modalities: _containers.RepeatedScalarFieldContainer[str]
+    specialties: _containers.RepeatedScalarFieldContainer[str]
+    source: str
+    health: Health
+    figures: Figures
+    def __init__(self, name: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[ModelState, str]] = ..., family: _Optional[str] = ..., architecture: _Optional[str] = ..., quantization: _Optional[str] = ..., parameters: _Optional[int] = ..., size_bytes: _Optional[int] = ..., context_tokens: _Optional[int] = ..., embedding_dimensions: _Optional[int] = ..., adapters: _Optional[_Iterable[str]] = ..., description: _Optional[str] = ..., modified: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[str] = ..., owner: _Optional[str] = ..., default: _Optional[bool] = ..., qualified_name: _Optional[str] = ..., chat_template: _Optional[bool] = ..., note: _Optional[str] = ..., served_names: _Optional[_Iterable[str]] = ..., aliases: _Optional[_Iterable[str]] = ..., pinned: _Optional[bool] = ..., license: _Optional[str] = ..., digest: _Optional[str] = ..., languages: _Optional[_Iterable[str]] = ..., input_modalities: _Optional[_Iterable[str]] = ..., output_modalities: _Optional[_Iterable[str]] = ..., specialties: _Optional[_Iterable[str]] = ..., source: _Optional[str] = ..., health: _Optional[_Union[Health, _Mapping]] = ..., figures: _Optional[_Union[Figures, _Mapping]] = ...) -> None: ...
+
+class Health(_message.Message):
+    __slots__ = ("state", "checked", "latency", "error")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    CHECKED_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    state: HealthState
+    checked: _timestamp_pb2.Timestamp
+    latency: _duration_pb2.Duration
+    error: str
+    def __init__(self, state: _Optional[_Union[HealthState, str]] = ..., checked: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., error: _Optional[str] = ...) -> None: ...
+
+class Figures(_message.Message):
+    __slots__ = ("context_tokens", "slots", "quantization", "engine", "device", "measured", "load", "first_token", "first_token_busy", "prompt_tokens_per_second", "tokens_per_second", "total_tokens_per_second", "host_bytes", "accelerator_bytes", "model", "disturbed")
+    CONTEXT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    QUANTIZATION_FIELD_NUMBER: _ClassVar[int]
+    ENGINE_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    MEASURED_FIELD_NUMBER: _ClassVar[int]
+    LOAD_FIELD_NUMBER: _ClassVar[int]
+    FIRST_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    FIRST_TOKEN_BUSY_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_TOKENS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_TOKENS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    HOST_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ACCELERATOR_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    DISTURBED_FIELD_NUMBER: _ClassVar[int]
+    context_tokens: int
+    slots: int
+    quantization: str
+    engine: str
+    device: str
+    measured: _timestamp_pb2.Timestamp
+    load: _duration_pb2.Duration
+    first_token: _duration_pb2.Duration
+    first_token_busy: _duration_pb2.Duration
+    prompt_tokens_per_second: float
+    tokens_per_second: float
+    total_tokens_per_second: float
+    host_bytes: int
+    accelerator_bytes: int
+    model: str
+    disturbed: bool
+    def __init__(self, context_tokens: _Optional[int] = ..., slots: _Optional[int] = ..., quantization: _Optional[str] = ..., engine: _Optional[str] = ..., device: _Optional[str] = ..., measured: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., load: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., first_token: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., first_token_busy: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., prompt_tokens_per_second: _Optional[float] = ..., tokens_per_second: _Optional[float] = ..., total_tokens_per_second: _Optional[float] = ..., host_bytes: _Optional[int] = ..., accelerator_bytes: _Optional[int] = ..., model: _Optional[str] = ..., disturbed: _Optional[bool] = ...) -> None: ...
 
 class ListModelsRequest(_message.Message):
     __slots__ = ("service",)
