@@ -30,7 +30,7 @@ async def hub(tmp_path: Path) -> AsyncIterator[StageHub]:
     (tmp_path / "models").mkdir()
     for name in (ADA, BEA):
         shutil.copy(TINY, tmp_path / "models" / f"{name}.gguf")
-    process, grpc = await start(tmp_path, int(size_of_one(tmp_path) * 2.5 / 0.8), ONE_AT_A_TIME)
+    process, grpc = await start(tmp_path, int(size_of_one(tmp_path, ADA) * 2.5 / 0.8), ONE_AT_A_TIME)
     try:
         async with asyncio.timeout(PATIENCE_SECONDS), connect(f"127.0.0.1:{grpc}") as client:
             hub = StageHub(client, tmp_path, process)

@@ -87,7 +87,7 @@ async def bus(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[Bus]:
         (home / "models").mkdir(parents=True)
     for name in ("ada", "bea"):
         shutil.copy(TINY, homes[ATTIC] / "models" / f"{name}.gguf")
-    one = size_of_one(homes[ATTIC])
+    one = size_of_one(homes[ATTIC], "ada")
     async with AsyncExitStack() as stack, asyncio.timeout(PATIENCE_SECONDS):
         transport = await NatsTransport.connect(nats_server.url, "caller-1")
         stack.push_async_callback(transport.close)
