@@ -64,8 +64,10 @@ def attempt_of(subject: str) -> tuple[str, int]:
     """The reply subject of a call's first attempt, and which attempt this one belongs to."""
     if "=" not in subject:  # as nearly always
         return subject, 0
-    first, _, attempt = subject.partition("=")
-    return first, int(attempt) if attempt.isdecimal() and len(attempt) < 10 else 0
+    # The name of a process may contain it, too.
+    process, dot, last = subject.rpartition(".")
+    call, _, attempt = last.partition("=")
+    return f"{process}{dot}{call}", int(attempt) if attempt.isdecimal() and len(attempt) < 10 else 0
 
 
 def replies(process: str) -> str:

@@ -31,7 +31,17 @@ async def plan(hub: "Hub", names: list[str], request: "WatchRequest", *, as_json
             {"name": each.name, "shares": dict(each.shares), "measured": each.measured, "change": each.change}
             for each in found.models
         ]
-        print(json.dumps({"fits": found.fits, "models": models, "gone": list(found.gone), "left": dict(found.left)}))
+        print(
+            json.dumps(
+                {
+                    "fits": found.fits,
+                    "models": models,
+                    "gone": list(found.gone),
+                    "pinned": list(found.pinned),
+                    "left": dict(found.left),
+                }
+            )
+        )
     else:
         for line in lines(found):
             print(clean(line), flush=True)
@@ -43,6 +53,9 @@ def lines(found: Together) -> "Iterator[str]":
     yield from columns([_row(model) for model in found.models])
     for name, left in found.left.items():
         yield f"{name}: {size_text(max(0, left)) or 'nothing'} left under the cap."
+    if found.pinned:
+        stay = ", ".join(found.pinned)
+        yield f"Pinned, and counted as staying: {stay} (`troupe models unpin NAME` lets one go)."
     if found.gone:
         yield f"To make room, these would have to end: {', '.join(found.gone)}."
     yield "They run together." if found.fits else "They do not run together."

@@ -29,18 +29,18 @@ def lines(picture: "WatchResponse", decisions: "Sequence[Decision]", now: float)
 
 
 def device_lines(device: "Device") -> list[str]:
-    """A device: how it is, and a bar of what is used of it."""
+    """A device: how it is, a bar of what is used of it, and that in words; in 80 columns."""
     facts = [f"{_size(device.leased_bytes)} leased", f"{_size(device.others_bytes)} used by others"]
     if device.unverified_bytes:
         facts.append(f"{_size(device.unverified_bytes)} given back and not yet seen to be free")
-    facts.append(f"at most {_size(device.cap_bytes)} of {_size(device.total_bytes)}")
+    most = f"at most {_size(device.cap_bytes)} of {_size(device.total_bytes)}"
     state = [
         f"{device.utilization:.0%} busy" if device.HasField("utilization") else "",
         f"{device.temperature:.0f} °C" if device.HasField("temperature") else "",
         f"{device.power:.0f} W" if device.HasField("power") else "",
     ]
     head = ", ".join(filter(None, [device.name, "does not answer" if device.lost else "", *state]))
-    return [head, f"  [{bar(device)}] {', '.join(facts)}"]
+    return [head, f"  [{bar(device)}] {most}", f"  {', '.join(facts)}"]
 
 
 def bar(device: "Device", width: int = BAR) -> str:
@@ -78,9 +78,11 @@ def _lease(lease: "LeaseInfo", now: float) -> tuple[str, ...]:
 
 
 def wish_lines(wishes: "Iterable[Wish]", now: float) -> list[str]:
-    """Who waits."""
-    rows = [_wish(wish, now) for wish in wishes]
-    return columns([("", "WAITS", "CLASS", "FOR", "CALLS", "READY IN", "BECAUSE"), *rows]) if rows else []
+    """Who waits, each with its reason below."""
+    waiting = list(wishes)
+    head, *rows = columns([("", "WAITS", "CLASS", "FOR", "CALLS", "READY IN"), *(_wish(wish, now) for wish in waiting)])
+    found = [line for row, wish in zip(rows, waiting, strict=True) for line in (row, f"    {wish.reason}")]
+    return [head, *found] if found else []
 
 
 def _wish(wish: "Wish", now: float) -> tuple[str, ...]:
@@ -89,7 +91,7 @@ def _wish(wish: "Wish", now: float) -> tuple[str, ...]:
     eta = span_text(wish.eta.ToNanoseconds() / 1e9) if wish.HasField("eta") else "?"
     urgency = Priority.Name(wish.priority).removeprefix("PRIORITY_").lower()
     waiting = str(wish.waiting)
-    return str(wish.position), wish.name, urgency, _since(wish.since, now), waiting, eta, wish.reason
+    return str(wish.position), wish.name, urgency, _since(wish.since, now), waiting, eta
 
 
 def decision_lines(decisions: "Iterable[Decision]") -> list[str]:
@@ -102,7 +104,8 @@ def decision_line(decision: "Decision") -> str:
     from datetime import datetime
 
     clock = datetime.fromtimestamp(decision.at.ToNanoseconds() / 1e9).astimezone().strftime("%H:%M:%S")
-    return f"{clock}  {decision.what:<11} {decision.name}: {decision.reason}"
+    named = decision.reason if decision.reason.startswith(decision.name) else f"{decision.name}: {decision.reason}"
+    return f"{clock}  {decision.what:<11} {named}"
 
 
 def _share(share: "Share") -> str:

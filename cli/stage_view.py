@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleDimensions, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
@@ -33,21 +33,26 @@ async def show(answers: AsyncIterator[WatchResponse], console: Console | None = 
     with Live(console=console, screen=True, auto_refresh=False, vertical_overflow="crop") as live:
         async for picture in answers:
             decisions.extend(picture.decisions)
-            live.update(screen(picture, decisions, time.time(), live.console.size.height), refresh=True)
+            live.update(screen(picture, decisions, time.time(), live.console.size), refresh=True)
 
 
-def screen(picture: WatchResponse, decisions: Iterable[Decision], now: float, height: int) -> RenderableType:
-    """One picture: what there is above, the last decisions below, as many as there is room for."""
+def screen(
+    picture: WatchResponse, decisions: Iterable[Decision], now: float, size: ConsoleDimensions
+) -> RenderableType:
+    """One picture: what there is above, the last decisions below, whole and as many as there is room for."""
     parts = [_bars(line) for device in picture.devices for line in device_lines(device)]
     leases = lease_lines(picture.leases, now) or ["Nothing is loaded."]
     for section in (leases, wish_lines(picture.wishes, now)):
         if section:
             parts += [Text(), Text(clean(section[0]), "bold"), *(_line(line) for line in section[1:])]
-    room = max(LEAST, height - len(parts) - 2)
-    newest = decision_lines(decisions)[-room:]
-    if newest:
-        parts += [Text(), *(_line(line, "dim") for line in newest)]
-    return Group(*parts)
+    room = size.height - len(parts) - 2
+    newest: list[Text] = []
+    for line in reversed(decision_lines(decisions)):
+        room -= -(-len(line) // size.width)
+        if room < 0 and len(newest) >= LEAST:
+            break
+        newest.insert(0, Text(clean(line), "dim"))
+    return Group(*parts, *([Text(), *newest] if newest else []))
 
 
 def _line(text: str, style: str = "") -> Text:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from troupe.gpu.v1 import WatchResponse
+    from troupe.gpu.v1 import LeaseInfo, WatchResponse
     from troupe.model.v1 import MemoryWay, ModelPlan
 
 
@@ -31,11 +31,16 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """All of them. gone: leases that would have to end. left: bytes by device that remain under the cap."""
+    """All of them.
+
+    gone: leases that would have to end. left: bytes by device that remain under the cap. pinned: leases of others that
+    stay.
+    """
 
     models: Sequence[Placed]
     gone: Sequence[str] = ()
     left: Mapping[str, int] = field(default_factory=dict)
+    pinned: Sequence[str] = ()
 
     @property
     def fits(self) -> bool:
@@ -44,8 +49,14 @@ class Together:
 
 
 def together(plans: "Sequence[ModelPlan]", picture: "WatchResponse") -> Together:
-    """Place them in the order in which they are named."""
+    """Place them in the order in which they are named; what is pinned stays where it is."""
+    plans = list({plan.model.qualified_name or plan.model.name: plan for plan in plans}.values())
     room = {device.name: device.cap_bytes - device.others_bytes for device in picture.devices if not device.lost}
+    others = _others(plans, picture)
+    for lease in others:
+        for share in lease.shares if lease.pinned else ():
+            room[share.device] = room.get(share.device, 0) - share.bytes
+    pinned = [lease.name for lease in others if lease.pinned]
     placed = []
     for plan in plans:
         name, ways = plan.model.name, list(plan.ways)
@@ -59,7 +70,13 @@ def together(plans: "Sequence[ModelPlan]", picture: "WatchResponse") -> Together
         fitting = next((way.note for way in ways[1:] if not shares and _place(way, room, picture)), "")
         lacks = 0 if shares else max(0, _largest(first) - max(room.values(), default=0))
         placed.append(Placed(name, shares, measured, fitting, lacks))
-    return Together(placed, _gone(placed, room, picture, plans), room)
+    return Together(placed, _gone([lease for lease in others if not lease.pinned], room), room, pinned)
+
+
+def _others(plans: "Sequence[ModelPlan]", picture: "WatchResponse") -> "list[LeaseInfo]":
+    """Leases of what is not planned."""
+    names = {name for plan in plans for name in (plan.model.qualified_name, plan.model.name)}
+    return [lease for lease in picture.leases if lease.name not in names]
 
 
 def _first(plan: "ModelPlan") -> "tuple[MemoryWay, bool]":
@@ -98,19 +115,15 @@ def _place(way: "MemoryWay", room: Mapping[str, int], picture: "WatchResponse") 
     return {fixed[0]: _largest(way)} if fixed and room[fixed[0]] >= _largest(way) else {}
 
 
-def _gone(
-    placed: Sequence[Placed], room: Mapping[str, int], picture: "WatchResponse", plans: "Sequence[ModelPlan]"
-) -> list[str]:
-    """Leases of others that would have to end for that, the largest first."""
-    names = {plan.model.qualified_name for plan in plans} | {model.name for model in placed}
+def _gone(others: "Sequence[LeaseInfo]", room: Mapping[str, int]) -> list[str]:
+    """Leases of these that would have to end for that, the largest first."""
     left, gone = dict(room), []
-    others = [lease for lease in picture.leases if lease.name not in names]
     for lease in others:
         for share in lease.shares:
             left[share.device] = left.get(share.device, 0) - share.bytes
     for lease in sorted(others, key=lambda lease: -sum(share.bytes for share in lease.shares)):
         short = [share for share in lease.shares if left.get(share.device, 0) < 0]
-        if short and not lease.pinned:
+        if short:
             gone.append(lease.name)
             for share in lease.shares:
                 left[share.device] += share.bytes

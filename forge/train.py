@@ -18,6 +18,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from forge.dataset import Conversations, Encoded, drill, encode
 from forge.gguf_file import Shape
 from forge.induction import start_with_induction, start_words_alike
+from forge.muon import Muon, fast_precision
 from forge.template import CONTROL_TOKENS, END_OF_TEXT, TURN_END, TURN_START
 from forge.tokenizer import spaced_words
 
@@ -155,7 +156,8 @@ def batches(tokenizer: Tokenizer, plan: Plan, history: History) -> Iterator[Batc
 
 def answer_loss(model: Any, batch: Batch) -> torch.Tensor:
     """Cross entropy of the assistant's tokens; the rest of the vocabulary's logits are never computed."""
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    precision = fast_precision()
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision is torch.bfloat16):
         hidden = model.model(input_ids=batch.tokens, position_ids=batch.positions).last_hidden_state
         wanted = batch.target[:, 1:]
         logits = F.linear(hidden[:, :-1][wanted], model.model.embed_tokens.weight)
@@ -181,7 +183,7 @@ def _optimizers(model: LlamaForCausalLM, plan: Plan) -> list[torch.optim.Optimiz
     held = {id(weight) for weight in matrices}
     others = [weight for weight in model.parameters() if id(weight) not in held]
     optimizers: list[torch.optim.Optimizer] = [
-        torch.optim.Muon(matrices, lr=plan.matrix_rate, momentum=0.95, weight_decay=0.01),
+        Muon(matrices, lr=plan.matrix_rate, momentum=0.95, weight_decay=0.01),
         torch.optim.AdamW(others, lr=plan.embedding_rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
     ]
     for optimizer in optimizers:

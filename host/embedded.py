@@ -45,6 +45,9 @@ max_payload: 1MB
 system_account: SYS
 jetstream {{
   store_dir: {store}
+  # What the streams may hold at most, together. Without it the server takes three quarters of what is free when it
+  # starts, and a hub on a nearly full disk could open none of its tables, though they hold a few kilobytes.
+  max_file_store: 64GB
   # What was acknowledged survives a power cut.
   sync_interval: always
 }}

@@ -28,11 +28,12 @@ ALIVE = (State.PLACED, State.LOADING, State.READY)
 class Lease:
     """Memory that somebody has. Times are the clock's of the happenings.
 
-    since: when its state began. granted_at: None: before this scheduler. used_at: when it was last in use.
-    waiting_since: since when calls have waited in it; None: none waits. slots: the most calls that ran while others
-    waited, which is how many can. expected_until: until then a call that is on its way counts as use. deadline: the end
-    of its time once it is revoked; killed_at: when that was last told. demands: those that were told its place and have
-    not ended. replica: it was placed beside others of its name, for a process that shares their calls.
+    since: when its state began. placed_at: when it was given its place; None: before this scheduler. used_at: when it
+    was last in use. waiting_since: since when calls have waited in it; None: none waits. slots: the most calls that ran
+    while others waited, which is how many can. expected_until: until then a call that is on its way counts as use.
+    deadline: the end of its time once it is revoked; killed_at: when that was last told. demands: those that were told
+    its place and have not ended. replica: it was placed beside others of its name, for a process that shares their
+    calls.
     """
 
     id: str
@@ -43,7 +44,7 @@ class Lease:
     shares: dict[str, int]
     state: State
     since: float
-    granted_at: float | None
+    placed_at: float | None
     loaded_at: float | None = None
     measured: dict[str, int] = field(default_factory=dict)
     running: int = 0

@@ -60,7 +60,6 @@ class Places:
     def load(self, lease: Lease, why: str, rule: str, now: float) -> None:
         """Its holder may load."""
         lease.enter(State.LOADING, now)
-        lease.granted_at = now
         self._effects.add(Granted(lease.id, dict(lease.shares)))
         self._effects.decide("granted", lease.name, f"{lease.holder} may load: {why}.", lease.shares, rule)
 

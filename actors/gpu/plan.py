@@ -11,6 +11,9 @@ from actors.gpu.victims import Tier, Victim, choose, price, surplus_victim, vict
 from actors.gpu.wants import Unit
 from actors.gpu.words import Shares
 
+VERIFYING_SECONDS = 1.0
+"""Memory that was given back is expected to be seen free so soon."""
+
 PLAN_AHEAD = 64
 """Places that are planned at a time; whoever is behind them waits without a plan."""
 
@@ -140,14 +143,16 @@ class Planner:
     def _back_at(self, lease: Lease) -> float:
         """When memory that is on its way will be back."""
         if lease.state is State.RELEASED:
-            return max(self._now, lease.since + 1.0)
+            return max(self._now, lease.since + VERIFYING_SECONDS)
         if not lease.revoked_busy:
-            return max(self._now, min(lease.deadline, lease.since + 1.0))
+            return max(self._now, min(lease.deadline, lease.since + self._usage.giving_seconds()))
         usual = lease.since + self._usage.drain_seconds(DRAIN_SECONDS)
         return usual if usual > self._now else max(self._now, lease.deadline)
 
     def _made_at(self, victims: Sequence[Victim]) -> float:
         """When victims that are revoked as soon as they may will have made room."""
-        drains = any(one.lease is None or one.lease.busy(self._now) for one in victims)
-        drain = self._usage.drain_seconds(DRAIN_SECONDS) if drains else 1.0
-        return max(self._now, *(one.at for one in victims)) + min(drain, DRAIN_SECONDS) if victims else self._now
+        if not victims:
+            return self._now
+        busy = any(one.lease is None or one.lease.busy(self._now) for one in victims)
+        usual = self._usage.drain_seconds(DRAIN_SECONDS) if busy else self._usage.giving_seconds()
+        return max(self._now, *(one.at for one in victims)) + min(usual, DRAIN_SECONDS)

@@ -229,8 +229,9 @@ class Scheduler:
         self._effects.add(*self._sizes.measured(lease.work, lease.measured, self._ledger.devices))
         if lease.loaded_at is not None:
             return
-        if lease.granted_at is not None:
-            self._usage.loaded(lease.name, now - lease.granted_at)
+        if lease.placed_at is not None:
+            # The start of the process counts, too: whoever waits has to wait for it.
+            self._usage.loaded(lease.work, lease.size, now - lease.placed_at)
         lease.loaded_at = lease.used_at = now
         lease.expected_until = now + HANDOVER_SECONDS if lease.demands else now
         if lease.state is State.LOADING:
@@ -277,8 +278,8 @@ class Scheduler:
         self._wants.remove(name)
         lease = self._leases.held(name)
         if lease is not None:
-            if lease.state is State.REVOKED and lease.revoked_busy:
-                self._usage.drained(now - lease.since)
+            if lease.state is State.REVOKED:
+                self._usage.gave_back(now - lease.since, busy=lease.revoked_busy)
             self._places.end(lease, now)
             self._effects.decide("released", lease.name, "Its holder has ended.", lease.shares, "9")
         if verified:

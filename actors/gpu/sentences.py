@@ -6,15 +6,15 @@ from actors.gpu.words import Shares
 
 
 def size(count: int) -> str:
-    """Bytes for people: "5.0 GB", "420 MB", "17 bytes"."""
-    for unit, word in ((10**9, "GB"), (10**6, "MB")):
+    """Bytes for people: "5.0 GiB", "420.5 MiB", "17 bytes"."""
+    for unit, word in ((2**30, "GiB"), (2**20, "MiB")):
         if count >= unit:
-            return f"{count / unit:.1f} {word}" if unit == 10**9 else f"{count / unit:.0f} {word}"
+            return f"{count / unit:.1f} {word}"
     return f"{count} bytes"
 
 
 def placed_at(shares: Shares) -> str:
-    """Where something lies: "5.0 GB of gpu0 and 400 MB of system"."""
+    """Where something lies: "5.0 GiB of gpu0 and 400.0 MiB of system"."""
     return joined(f"{size(count)} of {device}" for device, count in shares.items()) or "nothing"
 
 

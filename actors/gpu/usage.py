@@ -12,6 +12,9 @@ HALF_LIFE_SECONDS = 600.0
 FIRST_RATE_BYTES_PER_SECOND = 2_000_000_000
 """A load is expected to go so fast until one was measured, where the work says nothing: a disk of the plainer kind."""
 
+FIRST_GIVING_SECONDS = 1.0
+"""An idle lease is expected to end so soon after it was revoked, until one was seen to."""
+
 WEIGHT = 0.3
 """Of the newest measurement in a running mean."""
 
@@ -31,7 +34,9 @@ class Usage:
 
     def __init__(self) -> None:
         self._habits: dict[str, _Habit] = {}
+        self._extra: float | None = None
         self._drain: float | None = None
+        self._giving: float | None = None
 
     def used(self, name: str, count: int, now: float) -> None:
         """So many calls have begun."""
@@ -39,25 +44,37 @@ class Usage:
         habit.uses = habit.uses * _decay(now - habit.at) + count
         habit.at = now
 
-    def loaded(self, name: str, seconds: float) -> None:
-        """A load took so long."""
-        habit = self._habit(name)
+    def loaded(self, work: Work, size: int, seconds: float) -> None:
+        """It took so long from its place to its being ready."""
+        habit = self._habit(work.name)
         habit.load_seconds = _mean(habit.load_seconds, seconds)
+        self._extra = _mean(self._extra, max(0.0, seconds - _expected(work, size)))
 
-    def drained(self, seconds: float) -> None:
-        """A busy lease that was revoked has ended after so long."""
-        self._drain = _mean(self._drain, seconds)
+    def gave_back(self, seconds: float, *, busy: bool) -> None:
+        """A lease that was revoked has ended after so long."""
+        if busy:
+            self._drain = _mean(self._drain, seconds)
+        else:
+            self._giving = _mean(self._giving, seconds)
 
     def drain_seconds(self, otherwise: float) -> float:
         """How long a busy lease needs to end, as it has been lately."""
         return otherwise if self._drain is None else min(self._drain, otherwise)
 
+    def giving_seconds(self) -> float:
+        """How long an idle lease needs to end, as it has been lately."""
+        return FIRST_GIVING_SECONDS if self._giving is None else self._giving
+
     def load_seconds(self, work: Work, size: int) -> float:
-        """How long a load will take."""
+        """How long it will take from a place to being ready.
+
+        What was not loaded before is expected to take what others took beyond the time that their sizes explain: the
+        start of a process, for the most part.
+        """
         habit = self._habits.get(work.name)
         if habit is not None and habit.load_seconds is not None:
             return habit.load_seconds
-        return work.load_seconds or size / FIRST_RATE_BYTES_PER_SECOND
+        return _expected(work, size) + (self._extra or 0.0)
 
     def rate(self, name: str, now: float) -> float:
         """Calls per second, lately."""
@@ -82,6 +99,10 @@ class Usage:
 
 def _decay(seconds: float) -> float:
     return math.exp2(-seconds / HALF_LIFE_SECONDS)
+
+
+def _expected(work: Work, size: int) -> float:
+    return work.load_seconds or size / FIRST_RATE_BYTES_PER_SECOND
 
 
 def _mean(before: float | None, newest: float) -> float:

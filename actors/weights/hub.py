@@ -22,6 +22,8 @@ from troupe.weights.v1 import PulledFile, PulledModel
 
 LOOK_SECONDS = 0.5
 """How often the size of what has come is looked at."""
+END_SECONDS = 5.0
+"""What the process that downloads may take to end once all is there."""
 LINE_BYTES = 4 * 1024 * 1024
 """One line of the process that downloads: it names every file."""
 ENVIRONMENT = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_XET": "1"}
@@ -65,6 +67,9 @@ class HubModel:
         )
         try:
             model = await self._conversation(process, told)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(END_SECONDS):
+                    await process.wait()
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

@@ -3,6 +3,7 @@
 What does not change within a stream is encoded once; a token costs the encoding of its text and one concatenation.
 """
 
+import math
 from typing import Any
 
 import msgspec
@@ -131,6 +132,8 @@ def progress_comment(progress: "Any") -> str:
         words.append(f"position {progress.position}")
     if progress.HasField("fraction"):
         words.append(f"{progress.fraction:.0%}")
+    if progress.HasField("eta"):
+        words.append(f"about {math.ceil(progress.eta.ToNanoseconds() / 1e9)} s")
     if progress.note:
         words.append(" ".join(progress.note.split()))
     return " ".join(words)

@@ -31,6 +31,18 @@ class OneBus:
         return MemoryTransport(self.broker)
 
 
+async def test_a_process_may_be_named_after_anything() -> None:
+    bus = OneBus()
+    async with Hall(bus) as hall:
+        await hall.serve(Probe())
+        transport = MemoryTransport(bus.broker, f"llama-{subjects.token('mô-hình 2.5')}-1")
+        channel = Channel(transport)
+        await channel.start()
+        assert (await within(channel.unary(SAY, StringValue(value="x")))).value == "x"
+        await channel.close()
+        await transport.close()
+
+
 async def test_ended_calls_are_forgotten_and_stopped_ones_remembered_within_a_bound() -> None:
     async with Hall(OneBus()) as hall:
         await hall.serve(Probe())

@@ -56,3 +56,11 @@ def test_a_subject_tells_whose_it_is() -> None:
     ):
         assert subjects.process_of(subject) == "llama-1-x"
     assert subjects.process_of("") == ""
+
+
+@given(TEXT, st.integers(0, 1000))
+def test_a_reply_tells_its_call_and_attempt_whatever_its_process_is_called(name: str, attempt: int) -> None:
+    process = f"llama-{subjects.token(name)}-1"
+    first = subjects.reply(process, "call_1")
+    assert subjects.attempt_of(subjects.reply(process, "call_1", attempt)) == (first, attempt)
+    assert subjects.process_of(first) == process

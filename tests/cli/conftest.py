@@ -29,6 +29,7 @@ from troupe.echo.v1 import EchoService
 from troupe.gpu.v1 import (
     Decision,
     Device,
+    DeviceKind,
     GpuService,
     LeaseInfo,
     LeaseState,
@@ -46,11 +47,15 @@ from troupe.model.v1 import (
     ListModelsResponse,
     LoadModelRequest,
     LoadModelResponse,
+    MemoryWay,
     Model,
+    ModelPlan,
     ModelService,
     ModelState,
     PinModelRequest,
     PinModelResponse,
+    PlanModelsRequest,
+    PlanModelsResponse,
     RemoveAliasRequest,
     RemoveAliasResponse,
     RollbackAliasRequest,
@@ -188,6 +193,10 @@ class OneModel(ModelService):
         self.model.pinned = False
         return UnpinModelResponse(model=self.model)
 
+    async def plan_models(self, request: PlanModelsRequest, ctx: Context) -> PlanModelsResponse:
+        ways = [MemoryWay(accelerator_bytes=4 * GIB), MemoryWay(accelerator_bytes=2 * GIB, note="with 1 slot")]
+        return PlanModelsResponse(plans=[ModelPlan(model=Model(name=name), ways=ways) for name in request.names])
+
     async def unload_model(self, request: UnloadModelRequest, ctx: Context) -> UnloadModelResponse:
         self.model.state = ModelState.MODEL_STATE_AVAILABLE
         return UnloadModelResponse()
@@ -218,7 +227,9 @@ class SmallStage(GpuService):
     """One card with one lease, and a wish that is served while one watches."""
 
     async def watch(self, request: WatchRequest, ctx: Context) -> AsyncIterator[WatchResponse]:
-        card = Device(name="card", total_bytes=16 * GIB, cap_bytes=12 * GIB, leased_bytes=4 * GIB, others_bytes=2 * GIB)
+        kind = DeviceKind.DEVICE_KIND_FIXED
+        card = Device(name="card", kind=kind, total_bytes=16 * GIB, cap_bytes=12 * GIB)
+        card.leased_bytes, card.others_bytes = 4 * GIB, 2 * GIB
         lease = LeaseInfo(
             id="l", name="llama/tiny", holder="llama-tiny-1", state=LeaseState.LEASE_STATE_BUSY, running=2
         )

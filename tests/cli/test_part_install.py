@@ -1,15 +1,17 @@
 """What pip is asked for, and what is said before; tests/e2e/test_add_a_part.py does it for real."""
 
 import fcntl
+import io
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 
-from cli import card, part_install, site_changes, toolkit
+from cli import card, engine_build, part_install, site_changes, toolkit
 from cli.card import Cards
 from cli.failure import CommandError
 from cli.part_install import Step, constraints, install, steps, told
@@ -114,3 +116,77 @@ def test_a_troupe_that_does_not_know_the_part_is_told_before_anything_is_fetched
     monkeypatch.setattr(site_changes, "roots", lambda: [tmp_path])
     with pytest.raises(CommandError, match="does not know brain"):
         install("brain", BRAIN, INDEX, yes=True, again=False)
+
+
+@pytest.fixture
+def pip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A pip that writes down what it is asked for, and fails where that names "missing"."""
+    asked = tmp_path / "asked"
+    program = (
+        "import sys\n"
+        f"with open({str(asked)!r}, 'a') as asked: print(*sys.argv[1:], file=asked)\n"
+        "sys.exit('missing' in sys.argv)"
+    )
+    monkeypatch.setattr(part_install, "_PIP", [sys.executable, "-c", program])
+    monkeypatch.setattr(part_install, "_check_place", lambda *_: None)
+    monkeypatch.setattr(part_install, "_check_room", lambda *_: None)
+    monkeypatch.setattr(site_changes, "roots", lambda: [tmp_path / "site"])
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    return asked
+
+
+def test_pip_is_held_to_the_pins_and_to_what_is_there(pip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(part_install, "requirements", lambda _: ["torch>=2.8", "peft>=0.18"])
+    there = Part("thoughts", (Library("torch", "json", 1), Library("peft", "email", 1)))
+    install("brain", there, INDEX, yes=True, again=True)
+    torch, peft, rest = (line.split() for line in pip.read_text("utf-8").splitlines())
+    assert torch[4:] == ["--index-url", "http://index/cu130", "--force-reinstall", "--no-deps", "torch"]
+    assert peft[4:] == ["--force-reinstall", "--no-deps", "peft"]
+    assert rest[4:] == ["torch>=2.8", "peft>=0.18"]
+    assert [line[1] for line in (torch, peft, rest)] == [str(constraints())] * 3
+
+
+def test_where_pip_fails_the_part_is_not_installed(pip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(part_install, "requirements", lambda _: ["missing"])
+    with pytest.raises(CommandError, match="pip could not install brain; nothing of it was left behind"):
+        install("brain", BRAIN, PartsSettings(), yes=True, again=False)
+
+
+@pytest.mark.parametrize("built", [True, False])
+def test_the_engine_is_built_by_its_own_way_and_the_rest_by_pip(
+    pip: Path, monkeypatch: pytest.MonkeyPatch, built: bool
+) -> None:
+    def engine(pins: Path, run: Callable[..., bool], say: Callable[[str], None], *, again: bool) -> bool:
+        say("It is built.")
+        assert run([*part_install._PIP, "llama-cpp-python"], {"CMAKE_ARGS": "-DGGML_CUDA=on"})
+        assert run([*part_install._PIP, "--target", "elsewhere", "tools"], {})
+        return built
+
+    monkeypatch.setattr(engine_build, "install", engine)
+    monkeypatch.setattr(part_install, "requirements", lambda _: ["llama-cpp-python==0.3"])
+    part = Part("models", (Library("llama-cpp-python", "json", 1),))
+    try:
+        install("llama", part, PartsSettings(), yes=True, again=True)
+    except CommandError as error:
+        assert not built and "pip could not install llama" in str(error)
+    engine_asked, apart, *rest = (line.split() for line in pip.read_text("utf-8").splitlines())
+    assert (engine_asked[0], engine_asked[1], len(engine_asked)) == ("llama-cpp-python", "-c", 3)
+    assert apart == ["--target", "elsewhere", "tools"], "what goes elsewhere has nothing to do with what is here"
+    assert [line[-1] for line in rest] == (["llama-cpp-python==0.3"] if built else [])
+
+
+def test_nobody_who_could_be_asked_means_no(pip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+    with pytest.raises(CommandError, match="Nobody can be asked here"):
+        install("brain", BRAIN, INDEX, yes=False, again=False)
+    assert not pip.exists()
+
+
+@pytest.mark.parametrize("answer", ["n\n", "\n", ""])
+def test_whatever_is_not_yes_means_no(pip: Path, monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
+    given = io.StringIO(answer)
+    given.isatty = lambda: True  # type: ignore[method-assign]  # as a terminal's
+    monkeypatch.setattr(sys, "stdin", given)
+    with pytest.raises(CommandError, match="Nothing was fetched"):
+        install("brain", BRAIN, INDEX, yes=False, again=False)
+    assert not pip.exists()

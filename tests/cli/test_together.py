@@ -70,6 +70,20 @@ def test_leases_of_others_that_stand_in_the_way_are_named_and_pinned_ones_are_no
     assert "have to end: llama/large" in "\n".join(lines(found))
 
 
+def test_what_is_pinned_stays_and_leaves_less_room() -> None:
+    lease = LeaseInfo(name="llama/pinned", pinned=True, shares=[Share(device="system", bytes=70)])
+    picture = WatchResponse(devices=[device("system", MAIN, 100)], leases=[lease])
+    found = together([model("a", 40)], picture)
+    assert (found.fits, found.models[0].lacks, found.pinned) == (False, 10, ["llama/pinned"])
+    assert "Pinned, and counted as staying: llama/pinned" in "\n".join(lines(found))
+    assert together([model("pinned", 70)], picture).fits, "its own memory is no other's"
+
+
+def test_a_model_that_is_named_twice_has_one_place() -> None:
+    found = together([model("a", 40), model("a", 40)], WatchResponse(devices=[device("system", MAIN, 100)]))
+    assert (len(found.models), found.left) == (1, {"system": 60})
+
+
 def test_a_model_whose_needs_nobody_knows_has_no_place() -> None:
     found = together([ModelPlan(model=Model(name="a"))], WatchResponse(devices=[device("system", MAIN, 100)]))
     assert not found.fits and "not known" in "\n".join(lines(found))

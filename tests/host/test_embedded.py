@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nats
 import pytest
+from nats.js.api import StreamConfig
 
 from bus import RpcError, subjects
 from bus.transports import Message
@@ -46,6 +47,14 @@ async def said(server: EmbeddedServer, login: dict[str, str], *commands: str) ->
 
 async def refused(server: EmbeddedServer, **login: str) -> bool:
     return b"Authorization Violation" in await said(server, login)
+
+
+async def test_what_streams_may_hold_does_not_depend_on_the_disk(server: EmbeddedServer) -> None:
+    async with asyncio.timeout(10):
+        transport = await connect(Settings(home=server.home), "one")
+        stream = StreamConfig(name="large", subjects=["large"], max_bytes=60 * 10**9)
+        assert (await transport.client.jetstream().add_stream(stream)).config.max_bytes == 60 * 10**9
+        await transport.close()
 
 
 async def test_processes_of_the_home_reach_each_other(server: EmbeddedServer) -> None:

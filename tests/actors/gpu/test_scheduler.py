@@ -70,7 +70,7 @@ def test_what_can_never_fit_is_refused_at_once_with_what_would_fit() -> None:
     assert (refused.needed, refused.available) == (13 * GB, int(12.8 * GB))
     assert refused.fits == ["with 2,048 tokens of context", "as Q4_K_M"]
     assert refused.retry_after is None
-    assert "needs 13.0 GB, and card may give 12.8 GB" in refused.message
+    assert "needs 12.1 GiB, and card may give 11.9 GiB" in refused.message
     assert own.queue() == []
 
 
@@ -880,3 +880,33 @@ def test_an_eta_follows_how_long_loads_and_drains_have_taken() -> None:
     eta = own.one(own.demand("d", work("x", 9)), Told).eta
     assert eta is not None
     assert 7 <= eta <= 9
+
+
+def test_the_start_of_a_process_belongs_to_what_is_waited_for_also_of_what_was_never_loaded() -> None:
+    own = Recorder()
+    own.demand("d", work("x", 9))
+    own.wait(4)
+    own.ask("x", work("x", 9))
+    own.wait(2)
+    own.say(Loaded("x"))
+    own.say(DemandEnded("d"))
+    own.wait(60)
+    eta = own.one(own.demand("e", work("y", 9)), Told).eta
+    assert eta is not None
+    # A load is expected to take 1 s; of the 6 s that x took from its place on, 5 are what any process takes.
+    assert 6 <= eta <= 8
+
+
+def test_an_eta_follows_how_long_idle_ones_take_to_end() -> None:
+    own = Recorder()
+    own.load("x", work("x", 9))
+    own.wait(60)
+    own.demand("d", work("y", 9))
+    own.wait(4)
+    own.release("x")
+    own.load("y", work("y", 9))
+    own.say(DemandEnded("d"))
+    own.wait(60)
+    eta = own.one(own.demand("e", work("z", 9)), Told).eta
+    assert eta is not None
+    assert eta >= 4 + 1
