@@ -19,6 +19,7 @@ COMMANDS = {
     "chat": "talk with a model",
     "blob": "keep large content in the hub: put, get, stat, rm",
     "models": "list, load and unload models; bring them, name them, pin them",
+    "jobs": "see and steer work that goes on by itself: list, follow, pause, resume, cancel",
     "add": "install a part of the hub, for example voice, and start it",
     "call": "call any method with JSON",
     "key": "make an API key",

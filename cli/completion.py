@@ -7,9 +7,13 @@ PowerShell: add `troupe completion powershell | Out-String | Invoke-Expression` 
 
 import argparse
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING
 
 from cli.failure import OK
+
+if TYPE_CHECKING:
+    from troupe_client import Hub
 
 SHELLS = ("bash", "zsh", "fish", "powershell")
 
@@ -50,25 +54,35 @@ def completing(action: argparse.Action, completer: Completer) -> None:
 
 def model_names(prefix: str, parsed_args: argparse.Namespace, **_: object) -> list[str]:
     """The models of the hub that the line names; none where it does not answer at once."""
+
+    async def asked(hub: "Hub", seconds: float) -> list[str]:
+        from troupe.model.v1 import ListModelsRequest
+
+        answer = await hub.models.list_models(ListModelsRequest(), timeout=seconds)
+        return [name for model in answer.models for name in (model.name, *model.aliases)]
+
+    return ask_hub(parsed_args, asked)
+
+
+def ask_hub(typed: argparse.Namespace, ask: "Callable[[Hub, float], Awaitable[list[str]]]") -> list[str]:
+    """What the hub that the line names answers; nothing where it does not at once. `ask` is told the seconds it has."""
     from bus import RpcError
     from host.settings import SettingsError
 
     try:
-        return asyncio.run(_model_names(parsed_args))
+        return asyncio.run(_asked(typed, ask))
     except (RpcError, SettingsError, TimeoutError):
         return []
 
 
-async def _model_names(typed: argparse.Namespace) -> list[str]:
+async def _asked(typed: argparse.Namespace, ask: "Callable[[Hub, float], Awaitable[list[str]]]") -> list[str]:
     from cli import connection
-    from troupe.model.v1 import ListModelsRequest
 
     blank = argparse.ArgumentParser()
     connection.add_arguments(blank)
     args = argparse.Namespace(**{**vars(blank.parse_args([])), **_given(typed)})
     async with asyncio.timeout(ASK_SECONDS), connection.hub_of(args) as hub:
-        answer = await hub.models.list_models(ListModelsRequest(), timeout=ASK_SECONDS)
-        return [name for model in answer.models for name in (model.name, *model.aliases)]
+        return await ask(hub, ASK_SECONDS)
 
 
 def method_names(prefix: str, **_: object) -> list[str]:

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from troupe.rpc.v1 import Progress
 
 
+MAX_NAME = 50
+"""Letters of a name in a list; `troupe models show` has all of it."""
+
+
 def reasons(models: "Iterable[Model]") -> list[str]:
     """Why models do not serve; one sentence for all of a family that is away."""
     from troupe.model.v1 import ModelState
@@ -24,9 +28,10 @@ def reasons(models: "Iterable[Model]") -> list[str]:
 def row(model: "Model") -> tuple[str, ...]:
     """One line of the list."""
     offers = ", ".join(map(offer, model.services))
+    marks = f"{', pinned' if model.pinned else ''}{' *' if model.default else ''}"
     return (
-        model.name,
-        f"{state_of(model)} *" if model.default else state_of(model),
+        model.name if len(model.name) <= MAX_NAME else f"{model.name[: MAX_NAME - 1]}…",
+        state_of(model) + marks,
         " ".join(filter(None, (model.architecture, model.quantization))),
         size_text(model.size_bytes),
         str(model.context_tokens or ""),

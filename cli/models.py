@@ -1,4 +1,4 @@
-"""List, load and unload models; bring them, name them, pin them.
+"""List, load and unload models; bring them, quantize them, name them, pin them.
 
 Without an action the models are listed. Exit codes: 0 done, 1 the hub refused, 2 no hub or no such command.
 """
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cli import connection, models_change, weights_text
+from cli import connection, models_change, models_quantize, weights_text
 from cli.completion import completing, model_names
 from cli.failure import OK
 from cli.model_text import details, print_json, progress_text, reasons, row, state_of
@@ -33,6 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pull.add_argument("source", help="a name that `troupe models` lists, or hf:owner/name[@revision][:file]")
     pull.add_argument("--name", default="", help="what it shall be called (hf: only)")
     pull.add_argument("--detach", action="store_true", help="print the job's id and leave")
+    quantize = _add(actions, "quantize", "write it with fewer bits, as another model, and compare both", model=True)
+    kind = quantize.add_argument("quantization", help="Q4_K_M, Q5_K_M, Q8_0 or F16")
+    completing(kind, models_quantize.kinds)
+    quantize.add_argument("--text", metavar="FILE", help="compare by this text instead of the hub's own; - is stdin")
+    quantize.add_argument("--as", dest="new_name", default="", metavar="NAME", help="what it shall be called")
+    quantize.add_argument("--detach", action="store_true", help="print the job's id and leave")
     alias = _add(actions, "alias", "give another name, move it, take it back; alone: list all")
     alias.add_argument("alias", nargs="?", help="the name")
     completing(alias.add_argument("model", nargs="?", help="what it shall mean"), model_names)
@@ -83,6 +89,7 @@ async def _run(args: argparse.Namespace) -> None:
         "pull": models_change.pull,
         "fetch": models_change.pull,
         "alias": models_change.alias,
+        "quantize": models_quantize.quantize,
         "pin": models_change.pin,
         "remove": models_change.remove,
         "unpin": models_change.unpin,

@@ -1,14 +1,15 @@
 """llama.cpp's model and context as two objects: memory owned, arrays kept alive, errors with sentences.
 
-Only this module, `vocabulary.py`, `sampling.py` and `grammar.py` call the library. Its structs change between
-releases: the version is pinned, and tests/actors/llama/test_binding.py holds what is used here to what the library
-does.
+Only this module, `vocabulary.py`, `sampling.py`, `grammar.py` and `quantizer.py` call the library. Its structs change
+between releases: the version is pinned, and tests/actors/llama/test_binding.py holds what is used here to what the
+library does.
 """
 
 import ctypes
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,18 @@ _buffers: deque[Buffer] = deque(maxlen=LIMIT)
 _started = threading.Lock()
 
 
+_listeners: list[Callable[[str], None]] = []
+
+
 def _collect(level: int, text: bytes, _: object) -> None:
+    said = text.decode("utf-8", "replace")
     if level == LOG_ERROR:
-        _errors.append(text.decode("utf-8", "replace").strip())
-    elif level == LOG_INFO and (found := read_line(text.decode("utf-8", "replace"))) is not None:
-        _buffers.append(found)
+        _errors.append(said.strip())
+    elif level == LOG_INFO:
+        if (found := read_line(said)) is not None:
+            _buffers.append(found)
+        for hear in _listeners:
+            hear(said)
 
 
 _collector = llama.llama_log_callback(_collect)
@@ -57,6 +65,16 @@ def last_error() -> str:
     text = "; ".join(_errors)
     _errors.clear()
     return text
+
+
+@contextmanager
+def listening(hear: Callable[[str], None]) -> Iterator[None]:
+    """Hear what the library says at the level of information meanwhile, in whatever thread it says it."""
+    _listeners.append(hear)
+    try:
+        yield
+    finally:
+        _listeners.remove(hear)
 
 
 def take_buffers() -> list[Buffer]:
@@ -194,8 +212,11 @@ class NativeContext:
         threads: int,
         pooling: int | None = None,
         parted: bool = False,
+        every: bool = False,
     ) -> None:
         """`pooling` makes it a context for embeddings. `parted` gives each sequence its own share of the cells.
+
+        every: each token of a batch may have its logits, not one of each sequence alone.
 
         Raises RpcError MODEL_LOAD_FAILED when memory does not suffice.
         """
@@ -205,6 +226,8 @@ class NativeContext:
             parameters.embeddings, parameters.pooling_type = True, pooling
             parameters.n_ubatch, parameters.n_outputs_max = batch, batch
             parameters.n_outputs_max_per_seq = batch
+        if every:
+            parameters.n_outputs_max = parameters.n_outputs_max_per_seq = batch
         handle = llama.llama_init_from_model(model.handle, parameters)
         if not handle:
             raise load_failed(f"llama.cpp cannot make a context of {cells} tokens: {last_error() or 'out of memory'}.")

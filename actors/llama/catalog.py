@@ -25,6 +25,8 @@ SHIPPED = Path(__file__).parent / "models"
 ENTRIES_LIMIT = 10_000
 """Models that a list may have, and files that are looked at in one folder."""
 COMPLETES_ONLY = "No chat template, text completion only."
+ORIGIN = "troupe.quantized_from"
+"""Key under which a file that was quantized here names what it was made from."""
 NO_MODELS = ("adapter", "mmproj", "imatrix", "vocab")
 """Values of general.type that say "this is only a part of something"."""
 
@@ -110,6 +112,8 @@ class Catalog:
             model.chat_template = bool(header.template) and not header.embeds_only
             if not model.chat_template and not header.embeds_only:
                 model.note = COMPLETES_ONLY
+            if origin := header.text(ORIGIN):
+                model.note = f"{model.note} Made from {origin} by quantizing.".strip()
             describe(model, read_origin(entry.path.parent, entry.name).over(card_of_gguf(header)))
         return model
 

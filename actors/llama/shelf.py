@@ -1,13 +1,15 @@
 """What the llama family is to the room that families share: GGUF files, and a process for each that is loaded."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from actors.llama import removal
+from actors.llama import placing, quantization, removal
 from actors.llama.catalog import ENTRIES_LIMIT, FAMILY, Catalog, Entry, adapter_folders, model_folders
 from actors.llama.engine_limits import cache_tokens, context_tokens, loading, replaced, threads
 from actors.llama.footprint import KnownFootprint, engine
 from actors.llama.offload import offloads
+from actors.llama.quantizing import LANE
 from actors.llama.settings import LlamaSettings
 from actors.model.family import Life
 from actors.model.gguf_file import parts
@@ -18,7 +20,7 @@ from actors.model.model_process import ModelProcess
 from actors.model.needs import Choice, needs_of
 from actors.model.process_watch import ProcessWatch
 from actors.model.replicas import ReplicatedModel
-from troupe.family.v1 import Needs
+from troupe.family.v1 import Needs, PrepareQuantizationResponse
 from troupe.model.v1 import Model
 
 
@@ -94,6 +96,23 @@ class LlamaShelf:
     def remove(self, entry: Entry) -> int:
         """See `Shelf`."""
         return removal.remove(entry.name, entry.path, self._own)
+
+    def prepare_quantization(self, entry: Entry, wanted: str, new_name: str) -> PrepareQuantizationResponse:
+        """See `Shelf`."""
+        kind = quantization.kind_of(wanted)
+        header = quantization.check_source(entry.name, entry.header, entry.error, kind)
+        name = quantization.named(entry.name, kind, new_name)
+        placing.check_free(self._own, name)
+        size = quantization.result_bytes(header, kind)
+        self._own.mkdir(parents=True, exist_ok=True)
+        quantization.check_room(size, shutil.disk_usage(self._own).free)
+        return PrepareQuantizationResponse(
+            lane=LANE,
+            quantization=kind.name,
+            new_name=name,
+            size_bytes=size,
+            warnings=quantization.warnings(entry.name, header, kind),
+        )
 
     def life(self, entry: Entry) -> Life:
         """See `Shelf`."""

@@ -28,6 +28,8 @@ from troupe.family.v1 import (
     NameModelsRequest,
     NameModelsResponse,
     Needs,
+    PrepareQuantizationRequest,
+    PrepareQuantizationResponse,
     RemoveModelRequest,
     RemoveModelResponse,
     StartModelRequest,
@@ -104,13 +106,17 @@ class Life(Protocol):
 Known = TypeVar("Known", bound=Entry)
 
 
+Prepare = Callable[[Known, str, str], PrepareQuantizationResponse]
+
+
 class Shelf(Protocol[Known]):
     """What a family's models are.
 
     It may have a `place`: the file or folder that is looked at now, for people; asked while a thread looks. It may have
     `check_removable(entry)`, which raises RpcError MODEL_NOT_REMOVABLE for what is not the hub's to remove, and with it
     `remove(entry) -> int`, called in a thread: removes the model's files for good and returns their bytes. It may have
-    `files(entry)`, called in a thread: the paths of the model's weights, whose hash is then told.
+    `prepare_quantization(entry, quantization, new_name)`, called in a thread: answers as PrepareQuantization does.
+    It may have `files(entry)`, called in a thread: the paths of the model's weights, whose hash is then told.
     """
 
     def entries(self) -> Mapping[str, Known]:
@@ -248,6 +254,17 @@ class Family(FamilyService, Generic[Known]):
         log.info("model.removed", model=entry.name, bytes=removed)
         await self._look()
         return RemoveModelResponse(bytes=removed)
+
+    async def prepare_quantization(
+        self, request: PrepareQuantizationRequest, ctx: Context
+    ) -> PrepareQuantizationResponse:
+        """See the contract."""
+        entry = await self._find(request.model)
+        prepare: Prepare[Known] | None = getattr(self._shelf, "prepare_quantization", None)
+        if prepare is None:
+            message = f"The family {self.family} writes no files, so that {entry.name} cannot be quantized by it."
+            raise RpcError(Code.FAILED_PRECONDITION, message, reason="QUANTIZATION_UNSUPPORTED", field="name")
+        return await asyncio.to_thread(prepare, entry, request.quantization, request.new_name)
 
     async def watch_models(self, request: WatchModelsRequest, ctx: Context) -> AsyncIterator[WatchModelsResponse]:
         """See the contract."""

@@ -256,7 +256,12 @@ def _shares(shares: Mapping[str, int]) -> list[Share]:
 
 def own_holder() -> Holder:
     """This process, as the system knows it."""
+    return holder_of(os.getpid())
+
+
+def holder_of(pid: int) -> Holder:
+    """A process of this one's place, as a child, as the system knows it."""
     try:
-        return Holder(pid=os.getpid(), pid_namespace=str(Path("/proc/self/ns/pid").readlink()))
+        return Holder(pid=pid, pid_namespace=str(Path("/proc/self/ns/pid").readlink()))
     except OSError:
-        return Holder(pid=os.getpid())
+        return Holder(pid=pid)

@@ -17,10 +17,12 @@ from actors.models.following import Following
 from actors.models.loading import DESCRIBE_SECONDS, Loading
 from actors.models.naming import Naming
 from actors.models.planning import check_names, plan_of
+from actors.models.quantizing import Quantizing
 from actors.models.suitability import check_method
 from bus import Context, RpcError
 from bus.channel import Channel
 from bus.transports import Transport
+from host.jobs import Jobs
 from host.liveness import BEAT_SECONDS, Presence
 from host.settings import Settings
 from store import Tables, store_of
@@ -40,6 +42,8 @@ from troupe.model.v1 import (
     PinModelResponse,
     PlanModelsRequest,
     PlanModelsResponse,
+    QuantizeModelRequest,
+    QuantizeModelResponse,
     RemoveAliasRequest,
     RemoveAliasResponse,
     RemoveModelRequest,
@@ -77,13 +81,14 @@ class ModelsActor(ModelService):
         transport: Transport,
         hub_settings: Settings | None = None,
         table: Tables | None = None,
+        jobs: Jobs | None = None,
         *,
         patience: float = BEAT_SECONDS * 1.1,
     ) -> None:
         """hub_settings: whose [models] says the default and the aliases that stay.
 
-        table: where other names and pins are kept; the transport's bus, unless given. patience: seconds until all were
-        heard.
+        table: where other names and pins are kept; the transport's bus, unless given. jobs: where models are quantized;
+        without, none are. patience: seconds until all were heard.
         """
         self._patience = patience
         self._settings = settings
@@ -98,6 +103,7 @@ class ModelsActor(ModelService):
         tables = table or store_of(transport).table
         self._following = Following(self._directory, channel, self._presence, self._followed)
         self._given = Naming(self._directory, tables, channel, self._presence, self._following.tell_names)
+        self._quantizing = Quantizing(jobs, channel)
 
     async def start(self) -> None:
         """Find the families; those that answer are known when this returns."""
@@ -218,6 +224,19 @@ class ModelsActor(ModelService):
             await self._given.pin(family, model.name, ctx.principal, pinned=False)
         await self._following.refresh()
         return RemoveModelResponse(bytes=removed.bytes)
+
+    async def quantize_model(self, request: QuantizeModelRequest, ctx: Context) -> AsyncIterator[QuantizeModelResponse]:
+        """See the contract."""
+        family, model = await self._find(request.name)
+        try:
+            made = await self._quantizing.prepare(family, model.name, request)
+        except RpcError as error:
+            raise of_family(family, error) from error
+        self._directory.check_free(made.new_name)
+        async for response in self._quantizing.run(family, model.name, request, made, ctx):
+            if response.HasField("model"):
+                await self._following.refresh()  # who hears that it is there finds it in lists
+            yield response
 
     # ---- what there is
 

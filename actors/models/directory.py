@@ -216,6 +216,13 @@ class Directory:
             usable = [model.name for model in self.listed(service) if model.state != ModelState.MODEL_STATE_FAILED]
             raise unsuitable(name, services, service, usable)
 
+    def check_free(self, name: str) -> None:
+        """Raises RpcError ALREADY_EXISTS (MODEL_EXISTS) for a name that a model or an alias has."""
+        if name in self._aliases or self.is_model(name):
+            what = f"an alias of {self._aliases[name]}" if name in self._aliases else "a model"
+            message = f"{name} is {what} already; give the new one another name."
+            raise RpcError(Code.ALREADY_EXISTS, message, reason="MODEL_EXISTS", field="new_name")
+
     def check_unused(self, name: str, shown: Model, *, force: bool) -> None:
         """Raises RpcError FAILED_PRECONDITION (MODEL_IN_USE) for a model that should not vanish, as callers see it."""
         if name in self._aliases:

@@ -17,7 +17,7 @@ from actors.weights.wheels import Wheels
 from bus import Code, Context, RpcError, invalid, nearest
 from bus.channel import Channel
 from bus.context import duration
-from host.jobs import Jobs, Running, Worker, rules
+from host.jobs import Jobs, Running, Worker, outcome
 from troupe.model.v1 import ListModelsRequest, ModelServiceClient
 from troupe.weights.v1 import (
     FetchWeightsRequest,
@@ -119,18 +119,10 @@ class WeightsActor(WeightsService):
         yield PullModelResponse(job_id=job.id)
         if request.detached:
             return
-        told = None
-        async for record in self._jobs.follow(job.id, ctx.principal):
-            if record.job.state == rules.SUCCEEDED:
-                model = PulledModel()
-                record.job.result.Unpack(model)
-                yield PullModelResponse(model=model)
-            elif record.job.state == rules.FAILED:
-                raise RpcError.from_status(record.job.error)
-            elif record.job.state == rules.CANCELLED:
-                raise RpcError(Code.CANCELLED, f"The job {job.id} was cancelled.", reason="JOB_CANCELLED")
-            elif record.job.HasField("progress") and record.job.progress != told:
-                told = record.job.progress
+        async for told in outcome(self._jobs, job.id, ctx.principal, PulledModel):
+            if isinstance(told, PulledModel):
+                yield PullModelResponse(model=told)
+            else:
                 yield PullModelResponse(progress=told)
 
     def _check(self, request: PullModelRequest) -> None:

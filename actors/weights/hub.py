@@ -22,8 +22,6 @@ from troupe.weights.v1 import PulledFile, PulledModel
 
 LOOK_SECONDS = 0.5
 """How often the size of what has come is looked at."""
-END_SECONDS = 5.0
-"""What the process that downloads may take to end once all is there."""
 LINE_BYTES = 4 * 1024 * 1024
 """One line of the process that downloads: it names every file."""
 ENVIRONMENT = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_XET": "1"}
@@ -67,9 +65,6 @@ class HubModel:
         )
         try:
             model = await self._conversation(process, told)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(END_SECONDS):
-                    await process.wait()
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -95,22 +90,26 @@ class HubModel:
         process.stdin.write(json.dumps(request).encode() + b"\n")
         process.stdin.close()
         model: dict[str, Any] = {}
+        done, failure = False, None
         watching: asyncio.Task[None] | None = None
         try:
             while line := await process.stdout.readline():
                 said = json.loads(line)
                 if "error" in said:
-                    raise self._error(said["error"])
+                    failure = self._error(said["error"])
                 if "model" in said:
                     model = said["model"]
                     await asyncio.to_thread(self._check_free, model)
                     watching = asyncio.create_task(self._watch(model, told), name=f"size of {self.title}")
-                if "done" in said:
-                    return model
+                done = done or "done" in said
         finally:
             if watching is not None:
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)
+        if failure is not None:
+            raise failure
+        if done:
+            return model
         message = f"The download of {self.title} ended without a word; what has come is kept. Ask again."
         raise RpcError(Code.UNAVAILABLE, message, reason="SOURCE_UNAVAILABLE")
 

@@ -212,9 +212,3 @@ TRANSPORT_CONTRACT: list[Clause] = [
     a_handler_that_raises_does_not_stop_the_others,
     closing_twice_does_nothing,
 ]
-
-
-async def transport_contract(make_bus: Callable[[], Awaitable[Make]]) -> None:
-    """Hold a transport to all of it, each clause on a bus of its own."""
-    for clause in TRANSPORT_CONTRACT:
-        await clause(await make_bus())

@@ -40,7 +40,7 @@ _STATUS_OF_REASON = {
     "STORE_FULL": 507,
     "INSUFFICIENT_MEMORY": 507,
 }
-_LASTS = frozenset({"INSUFFICIENT_MEMORY", "STORE_FULL"})
+_LASTS = frozenset({"INSUFFICIENT_MEMORY", "STORE_FULL", "MODEL_LOAD_FAILED"})
 """Nothing is otherwise when it is asked again, which OpenAI's clients do by themselves after statuses from 500 on."""
 
 

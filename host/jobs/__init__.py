@@ -3,6 +3,7 @@
 `design.md` has the decisions; docs/jobs.md shows how a capability uses them.
 """
 
+from host.jobs.following import outcome
 from host.jobs.housekeeping import Housekeeper
 from host.jobs.ledger import Jobs
 from host.jobs.rules import LostHold
@@ -12,6 +13,7 @@ from host.jobs.worker import Handler, Preempted, Worker
 __all__ = [
     # Submitting, looking, asking
     "Jobs",
+    "outcome",
     # Doing
     "Handler",
     "LostHold",

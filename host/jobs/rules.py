@@ -74,6 +74,7 @@ def made(
         raise too_large("request", request.ByteSize(), MAX_REQUEST_BYTES)
     urgency = f"PRIORITY_{priority.name}"
     job = Job(id=job_id, kind=kind, title=title[:MAX_TITLE], priority=urgency, created_at=stamp(now))
+    job.owner = (behalf or {}).get(PRINCIPAL, "")
     job.request.Pack(request)
     if expires_at is not None:
         job.expires_at.CopyFrom(stamp(expires_at))

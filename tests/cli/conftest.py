@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -37,8 +38,27 @@ from troupe.gpu.v1 import (
     WatchResponse,
     Wish,
 )
+from troupe.job.v1 import (
+    CancelJobRequest,
+    CancelJobResponse,
+    GetJobRequest,
+    GetJobResponse,
+    Job,
+    JobAsk,
+    JobService,
+    JobState,
+    ListJobsRequest,
+    ListJobsResponse,
+    PauseJobRequest,
+    PauseJobResponse,
+    ResumeJobRequest,
+    ResumeJobResponse,
+    WatchJobRequest,
+    WatchJobResponse,
+)
 from troupe.model.v1 import (
     Alias,
+    Divergence,
     GetModelRequest,
     GetModelResponse,
     ListAliasesRequest,
@@ -56,6 +76,9 @@ from troupe.model.v1 import (
     PinModelResponse,
     PlanModelsRequest,
     PlanModelsResponse,
+    QuantizedModel,
+    QuantizeModelRequest,
+    QuantizeModelResponse,
     RemoveAliasRequest,
     RemoveAliasResponse,
     RollbackAliasRequest,
@@ -193,6 +216,22 @@ class OneModel(ModelService):
         self.model.pinned = False
         return UnpinModelResponse(model=self.model)
 
+    async def quantize_model(self, request: QuantizeModelRequest, ctx: Context) -> AsyncIterator[QuantizeModelResponse]:
+        yield QuantizeModelResponse(job_id="7", warnings=["It is small."])
+        if request.detached:
+            return
+        yield QuantizeModelResponse(progress=Progress(state=Progress.STATE_RUNNING, fraction=0.5, note="Writing."))
+        compared = Divergence(
+            tokens=1200, mean_kl=0.0123, p99_kl=0.4, same_top=0.9, source_perplexity=1234.5, perplexity=1300,
+            own_text=not request.text,
+        )  # fmt: skip
+        made = QuantizedModel(
+            name=request.new_name or "tiny-Q4_K_M", source="llama/tiny", quantization=request.quantization,
+            source_quantization="Q8_0", size_bytes=2 << 20, source_bytes=3 << 20, divergence=compared,
+            warnings=[f"{len(request.text)} characters."],
+        )  # fmt: skip
+        yield QuantizeModelResponse(model=made)
+
     async def plan_models(self, request: PlanModelsRequest, ctx: Context) -> PlanModelsResponse:
         ways = [MemoryWay(accelerator_bytes=4 * GIB), MemoryWay(accelerator_bytes=2 * GIB, note="with 1 slot")]
         return PlanModelsResponse(plans=[ModelPlan(model=Model(name=name), ways=ways) for name in request.names])
@@ -221,6 +260,52 @@ class TwoWeights(WeightsService):
             loading = Progress(state=Progress.STATE_LOADING, fraction=0.5, note="Fetching more.")
             yield PullModelResponse(progress=loading)
             yield PullModelResponse(model=PulledModel(name="more", source="carrier==1.0", license="MIT"))
+
+
+class TwoJobs(JobService):
+    """One that runs, and fails once it is watched; one that is done."""
+
+    def __init__(self) -> None:
+        running = Job(id="5f1c0a44d1b14a0f9d5b0a4b8b1f7c21", kind="model.pull", title="Pull more", owner="ada")
+        running.state, running.priority = JobState.JOB_STATE_RUNNING, Priority.PRIORITY_BATCH
+        running.progress.fraction = 0.25
+        running.events.add(sequence=1, note="A quarter is here.", fraction=0.25)
+        done = Job(id="5f2c0a44d1b14a0f9d5b0a4b8b1f7c21", kind="test.wait", priority=Priority.PRIORITY_TRAINING)
+        done.state = JobState.JOB_STATE_SUCCEEDED
+        self.jobs = {job.id: job for job in (running, done)}
+        for job in self.jobs.values():
+            job.created_at.FromSeconds(int(time.time()) - 3600)
+
+    async def list_jobs(self, request: ListJobsRequest, ctx: Context) -> ListJobsResponse:
+        live = [job for job in self.jobs.values() if not request.live or job.state == JobState.JOB_STATE_RUNNING]
+        return ListJobsResponse(jobs=[job for job in live if request.kind in ("", job.kind)])
+
+    async def get_job(self, request: GetJobRequest, ctx: Context) -> GetJobResponse:
+        return GetJobResponse(job=self.jobs[request.id])
+
+    async def watch_job(self, request: WatchJobRequest, ctx: Context) -> AsyncIterator[WatchJobResponse]:
+        job = self.jobs[request.id]
+        yield WatchJobResponse(job=job)
+        if job.state == JobState.JOB_STATE_RUNNING:
+            job.state = JobState.JOB_STATE_FAILED
+            del job.events[:]
+            job.events.add(sequence=2, note="It could not be done.")
+            yield WatchJobResponse(job=job)
+
+    async def pause_job(self, request: PauseJobRequest, ctx: Context) -> PauseJobResponse:
+        job = self.jobs[request.id]
+        if job.state == JobState.JOB_STATE_SUCCEEDED:
+            raise RpcError(Code.FAILED_PRECONDITION, "The job has ended.", reason="JOB_ENDED")
+        job.asked = JobAsk.JOB_ASK_PAUSE
+        return PauseJobResponse(job=job)
+
+    async def resume_job(self, request: ResumeJobRequest, ctx: Context) -> ResumeJobResponse:
+        self.jobs[request.id].asked = JobAsk.JOB_ASK_UNSPECIFIED
+        return ResumeJobResponse(job=self.jobs[request.id])
+
+    async def cancel_job(self, request: CancelJobRequest, ctx: Context) -> CancelJobResponse:
+        self.jobs[request.id].asked = JobAsk.JOB_ASK_CANCEL
+        return CancelJobResponse(job=self.jobs[request.id])
 
 
 class SmallStage(GpuService):
@@ -258,6 +343,7 @@ async def door(tmp_path: Path) -> AsyncIterator[str]:
     await server.add(blobs, BlobService.INFO)
     await server.add(TwoWeights(), WeightsService.INFO)
     await server.add(SmallStage(), GpuService.INFO, "local")
+    await server.add(TwoJobs(), JobService.INFO)
     await channel.start()
     locations = RememberedLocations(MemoryLocations())
     hub = Hub(settings, calling, channel, Catalog(), Access(settings.auth), Limits(settings.limits), locations)

@@ -48,6 +48,11 @@ async def test_models_are_those_of_the_hub(tmp_path: Path, door: str, unused_tcp
     assert await completed(f"troupe chat --port {unused_tcp_port} -m ti", tmp_path) == []
 
 
+async def test_jobs_are_those_of_the_hub_and_kinds_of_quantization_are_known(tmp_path: Path, door: str) -> None:
+    assert await completed(f"troupe jobs --target {door} show 5f1", tmp_path) == ["5f1c0a44d1b14a0f9d5b0a4b8b1f7c21"]
+    assert await completed(f"troupe models --target {door} quantize tiny Q4", tmp_path) == ["Q4_K_M"]
+
+
 async def test_logs_are_those_of_the_home(tmp_path: Path) -> None:
     (tmp_path / "home" / "logs").mkdir(parents=True)
     (tmp_path / "home" / "logs" / "gateway.log").touch()

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 from cli.model_text import details, progress_text, reasons, state_of
 from troupe.model.v1 import Model, ModelState
@@ -97,6 +98,7 @@ async def test_a_model_is_pinned_and_unpinned(troupe: Run, door: str) -> None:
     ended = await troupe("models", "pin", "tiny", "--target", door)
     assert (ended.code, ended.out) == (0, "tiny: pinned\n")
     assert "pinned        yes" in (await troupe("models", "show", "tiny", "--target", door)).out
+    assert "available, pinned" in (await troupe("models", "--target", door)).out
     ended = await troupe("models", "unpin", "tiny", "--json", "--target", door)
     assert json.loads(ended.out)["model"]["name"] == "tiny"
 
@@ -121,3 +123,35 @@ def test_the_reason_of_a_family_that_is_away_is_the_same_sentence_for_all_its_mo
     gone = [Model(name=name, state=away, error=why) for name in ("a", "b")]
     broken = Model(name="c", state=ModelState.MODEL_STATE_FAILED, error="c.gguf is incomplete.")
     assert reasons([*gone, broken, Model(name="d")]) == [why, why, "c: c.gguf is incomplete."]
+
+
+async def test_quantizing_tells_its_job_its_warnings_and_what_it_has_cost(
+    troupe: Run, door: str, tmp_path: Path
+) -> None:
+    ended = await troupe("models", "quantize", "tiny", "Q4_K_M", "--target", door)
+    assert ended.err.splitlines() == [
+        "tiny: It is small.",
+        "tiny: job 7, which goes on if you leave",
+        "tiny: running 50% Writing.",
+    ]
+    assert ended.out.splitlines() == [
+        "tiny-Q4_K_M: Q4_K_M, 2.0 MiB, made from llama/tiny (Q8_0, 3.0 MiB)",
+        "Compared over 1,200 tokens of the hub's own text:",
+        "  KL divergence      0.0123 nats on average, 0.4000 for the worst 1 in 100",
+        "  same first choice  90.0%",
+        "  perplexity         1,234.50 before, 1,300.00 after",
+        "0 characters.",
+    ]
+    (tmp_path / "text").write_bytes(b"\xc3\xa4" * 13_000)
+    ended = await troupe("models", "quantize", "tiny", "q8_0", "--text", "text", "--as", "mine", "--target", door)
+    assert "its first 24,576 bytes are used" in ended.err
+    assert (ended.out.startswith("mine: "), ended.out.endswith("12288 characters.\n")) == (True, True)
+    ended = await troupe("models", "quantize", "tiny", "Q8_0", "--detach", "--target", door)
+    assert (ended.code, ended.out) == (0, "7\n")
+
+
+async def test_a_text_that_is_not_there_or_none_is_a_misuse(troupe: Run, door: str, tmp_path: Path) -> None:
+    (tmp_path / "blank").write_text(" \n")
+    for name, why in (("absent", "cannot be read"), ("blank", "has no text")):
+        ended = await troupe("models", "quantize", "tiny", "Q8_0", "--text", name, "--target", door)
+        assert (ended.code, why in ended.err) == (2, True)

@@ -1,7 +1,5 @@
 """What a call promises on every transport, as functions. Each takes `make`: one more process on the same new bus."""
 
-from collections.abc import Awaitable, Callable
-
 from bus.testing.call_contract.behalf import BEHALF
 from bus.testing.call_contract.continues import CONTINUES
 from bus.testing.call_contract.ends import ENDS
@@ -12,7 +10,7 @@ from bus.testing.call_contract.serving import SERVING
 from bus.testing.call_contract.shapes import SHAPES
 from bus.testing.call_contract.three_deep import THREE_DEEP
 from bus.testing.call_contract.waits import WAITS
-from bus.testing.transport_contract import Clause, Make
+from bus.testing.transport_contract import Clause
 
 CALL_CONTRACT: list[Clause] = [
     *SHAPES,
@@ -26,9 +24,3 @@ CALL_CONTRACT: list[Clause] = [
     *REFUSALS,
     *RESUME,
 ]
-
-
-async def call_contract(make_bus: Callable[[], Awaitable[Make]]) -> None:
-    """Hold calls over a transport to all of it, each clause on a bus of its own."""
-    for clause in CALL_CONTRACT:
-        await clause(await make_bus())

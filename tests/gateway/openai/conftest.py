@@ -187,6 +187,7 @@ ERRORS = {
     "busy": RpcError(Code.RESOURCE_EXHAUSTED, "The queue is full.", reason="QUEUE_FULL", retry_after=1.5),
     "crash": RpcError(Code.UNAVAILABLE, "The engine rests.", reason="RESTING", retry_after=2.0),
     "memory": RpcError(Code.RESOURCE_EXHAUSTED, "It never fits.", reason="INSUFFICIENT_MEMORY"),
+    "broken": RpcError(Code.UNAVAILABLE, "The file ends too early.", reason="MODEL_LOAD_FAILED"),
     "schema": RpcError(Code.INVALID_ARGUMENT, "The schema cannot be compiled.", reason="INVALID_SCHEMA"),
     "penalty": RpcError(Code.INVALID_ARGUMENT, "Too much.", field="sampling.frequency_penalty"),
 }

@@ -74,10 +74,15 @@ async def test_the_client_comes_back_by_itself_after_the_time_it_was_told(
     assert len(door.chat.requests) == 2
 
 
-async def test_a_model_that_never_fits_is_not_asked_again(client: openai.AsyncOpenAI, door: Any) -> None:
+@pytest.mark.parametrize(
+    ("why", "told"), [("memory", (507, "insufficient_memory")), ("broken", (503, "model_load_failed"))]
+)
+async def test_a_model_that_cannot_be_had_is_not_asked_again(
+    why: str, told: tuple[int, str], client: openai.AsyncOpenAI, door: Any
+) -> None:
     with pytest.raises(openai.InternalServerError) as caught:
-        await client.with_options(max_retries=3).chat.completions.create(model=MODEL, messages=said("fail memory"))
-    assert (caught.value.status_code, caught.value.code) == (507, "insufficient_memory")
+        await client.with_options(max_retries=3).chat.completions.create(model=MODEL, messages=said(f"fail {why}"))
+    assert (caught.value.status_code, caught.value.code) == told
     assert len(door.chat.requests) == 1
 
 

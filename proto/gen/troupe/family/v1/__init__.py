@@ -15,6 +15,8 @@ from .family_service_pb2 import NameModelsRequest as NameModelsRequest
 from .family_service_pb2 import NameModelsResponse as NameModelsResponse
 from .family_service_pb2 import Needs as Needs
 from .family_service_pb2 import OtherNames as OtherNames
+from .family_service_pb2 import PrepareQuantizationRequest as PrepareQuantizationRequest
+from .family_service_pb2 import PrepareQuantizationResponse as PrepareQuantizationResponse
 from .family_service_pb2 import RemoveModelRequest as RemoveModelRequest
 from .family_service_pb2 import RemoveModelResponse as RemoveModelResponse
 from .family_service_pb2 import StartModelRequest as StartModelRequest

@@ -12,6 +12,8 @@ from troupe.family.v1.family_service_pb2 import ListModelsRequest
 from troupe.family.v1.family_service_pb2 import ListModelsResponse
 from troupe.family.v1.family_service_pb2 import NameModelsRequest
 from troupe.family.v1.family_service_pb2 import NameModelsResponse
+from troupe.family.v1.family_service_pb2 import PrepareQuantizationRequest
+from troupe.family.v1.family_service_pb2 import PrepareQuantizationResponse
 from troupe.family.v1.family_service_pb2 import RemoveModelRequest
 from troupe.family.v1.family_service_pb2 import RemoveModelResponse
 from troupe.family.v1.family_service_pb2 import StartModelRequest
@@ -37,6 +39,7 @@ class FamilyService(Protocol):
             MethodInfo('WatchModels', 'watch_models', 'troupe.family.v1.FamilyService', WatchModelsRequest, WatchModelsResponse, False, True, Policy(route_by='family', idempotent=True)),
             MethodInfo('NameModels', 'name_models', 'troupe.family.v1.FamilyService', NameModelsRequest, NameModelsResponse, False, False, Policy(route_by='family', idempotent=True)),
             MethodInfo('RemoveModel', 'remove_model', 'troupe.family.v1.FamilyService', RemoveModelRequest, RemoveModelResponse, False, False, Policy(route_by='family')),
+            MethodInfo('PrepareQuantization', 'prepare_quantization', 'troupe.family.v1.FamilyService', PrepareQuantizationRequest, PrepareQuantizationResponse, False, False, Policy(route_by='family', idempotent=True)),
             MethodInfo('AttendModel', 'attend_model', 'troupe.family.v1.FamilyService', AttendModelRequest, AttendModelResponse, False, False, Policy(route_by='family', idempotent=True)),
         ],
     )
@@ -75,6 +78,13 @@ class FamilyService(Protocol):
         where it is, and what came with Troupe, stays: MODEL_NOT_REMOVABLE (FAILED_PRECONDITION).
         """
         raise RpcError.unimplemented('troupe.family.v1.FamilyService/RemoveModel')
+
+    async def prepare_quantization(self, request: PrepareQuantizationRequest, ctx: Context) -> PrepareQuantizationResponse:
+        """PrepareQuantization says whether a model can be written in another quantization under a new name, before a job is
+        submitted that does it. A family that writes no files: QUANTIZATION_UNSUPPORTED (FAILED_PRECONDITION). Fails otherwise as
+        troupe.model.v1.ModelService/QuantizeModel does.
+        """
+        raise RpcError.unimplemented('troupe.family.v1.FamilyService/PrepareQuantization')
 
     async def attend_model(self, request: AttendModelRequest, ctx: Context) -> AttendModelResponse:
         """AttendModel is called by the process of a model: it says under which names it serves, and is answered when these are not
@@ -125,6 +135,13 @@ class FamilyServiceClient:
         where it is, and what came with Troupe, stays: MODEL_NOT_REMOVABLE (FAILED_PRECONDITION).
         """
         return self._caller.unary(FamilyService.INFO.methods['RemoveModel'], request, timeout, metadata)
+
+    def prepare_quantization(self, request: PrepareQuantizationRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[PrepareQuantizationResponse]:
+        """PrepareQuantization says whether a model can be written in another quantization under a new name, before a job is
+        submitted that does it. A family that writes no files: QUANTIZATION_UNSUPPORTED (FAILED_PRECONDITION). Fails otherwise as
+        troupe.model.v1.ModelService/QuantizeModel does.
+        """
+        return self._caller.unary(FamilyService.INFO.methods['PrepareQuantization'], request, timeout, metadata)
 
     def attend_model(self, request: AttendModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[AttendModelResponse]:
         """AttendModel is called by the process of a model: it says under which names it serves, and is answered when these are not

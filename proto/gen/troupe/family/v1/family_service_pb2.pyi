@@ -156,6 +156,32 @@ class RemoveModelResponse(_message.Message):
     bytes: int
     def __init__(self, bytes: _Optional[int] = ...) -> None: ...
 
+class PrepareQuantizationRequest(_message.Message):
+    __slots__ = ("family", "model", "quantization", "new_name")
+    FAMILY_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    QUANTIZATION_FIELD_NUMBER: _ClassVar[int]
+    NEW_NAME_FIELD_NUMBER: _ClassVar[int]
+    family: str
+    model: str
+    quantization: str
+    new_name: str
+    def __init__(self, family: _Optional[str] = ..., model: _Optional[str] = ..., quantization: _Optional[str] = ..., new_name: _Optional[str] = ...) -> None: ...
+
+class PrepareQuantizationResponse(_message.Message):
+    __slots__ = ("lane", "quantization", "new_name", "size_bytes", "warnings")
+    LANE_FIELD_NUMBER: _ClassVar[int]
+    QUANTIZATION_FIELD_NUMBER: _ClassVar[int]
+    NEW_NAME_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    lane: str
+    quantization: str
+    new_name: str
+    size_bytes: int
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, lane: _Optional[str] = ..., quantization: _Optional[str] = ..., new_name: _Optional[str] = ..., size_bytes: _Optional[int] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class WatchModelsRequest(_message.Message):
     __slots__ = ("family",)
     FAMILY_FIELD_NUMBER: _ClassVar[int]

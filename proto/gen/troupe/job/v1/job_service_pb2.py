@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from troupe.rpc.v1 import frame_pb2 as troupe_dot_rpc_dot_v1_dot_frame__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftroupe/job/v1/job_service.proto\x12\rtroupe.job.v1\x1a\x19google/protobuf/any.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19troupe/rpc/v1/frame.proto\"\xb3\x06\n\x03Job\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n\x05title\x18\x03 \x01(\tR\x05title\x12-\n\x05state\x18\x04 \x01(\x0e\x32\x17.troupe.job.v1.JobStateR\x05state\x12+\n\x05\x61sked\x18\x05 \x01(\x0e\x32\x15.troupe.job.v1.JobAskR\x05\x61sked\x12\x33\n\x08priority\x18\x06 \x01(\x0e\x32\x17.troupe.rpc.v1.PriorityR\x08priority\x12.\n\x07request\x18\x07 \x01(\x0b\x32\x14.google.protobuf.AnyR\x07request\x12,\n\x06result\x18\x08 \x01(\x0b\x32\x14.google.protobuf.AnyR\x06result\x12+\n\x05\x65rror\x18\t \x01(\x0b\x32\x15.troupe.rpc.v1.StatusR\x05\x65rror\x12\x33\n\x08progress\x18\n \x01(\x0b\x32\x17.troupe.rpc.v1.ProgressR\x08progress\x12/\n\x06\x65vents\x18\x0b \x03(\x0b\x32\x17.troupe.job.v1.JobEventR\x06\x65vents\x12\'\n\x0f\x66\x61iled_attempts\x18\x0c \x01(\rR\x0e\x66\x61iledAttempts\x12$\n\rinterruptions\x18\r \x01(\rR\rinterruptions\x12\x39\n\ncreated_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x39\n\nstarted_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartedAt\x12\x39\n\nupdated_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tupdatedAt\x12\x35\n\x08\x65nded_at\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndedAt\x12\x39\n\nexpires_at\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\texpiresAt\"\xc3\x01\n\x08JobEvent\x12\x1a\n\x08sequence\x18\x01 \x01(\x04R\x08sequence\x12*\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x02\x61t\x12-\n\x05state\x18\x03 \x01(\x0e\x32\x17.troupe.job.v1.JobStateR\x05state\x12\x12\n\x04note\x18\x04 \x01(\tR\x04note\x12\x1f\n\x08\x66raction\x18\x05 \x01(\x02H\x00R\x08\x66raction\x88\x01\x01\x42\x0b\n\t_fraction\"O\n\x0fListJobsRequest\x12\x12\n\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n\x04live\x18\x02 \x01(\x08R\x04live\x12\x14\n\x05limit\x18\x03 \x01(\rR\x05limit\":\n\x10ListJobsResponse\x12&\n\x04jobs\x18\x01 \x03(\x0b\x32\x12.troupe.job.v1.JobR\x04jobs\"\x1f\n\rGetJobRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\"6\n\x0eGetJobResponse\x12$\n\x03job\x18\x01 \x01(\x0b\x32\x12.troupe.job.v1.JobR\x03job\"7\n\x0fWatchJobRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n\x05\x61\x66ter\x18\x02 \x01(\x04R\x05\x61\x66ter\"m\n\x10WatchJobResponse\x12$\n\x03job\x18\x01 \x01(\x0b\x32\x12.troupe.job.v1.JobR\x03job\x12\x33\n\x08progress\x18\x0f \x01(\x0b\x32\x17.troupe.rpc.v1.ProgressR\x08progress\"!\n\x0fPauseJobRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\"8\n\x10PauseJobResponse\x12$\n\x03job\x18\x01 \x01(\x0b\x32\x12.troupe.job.v1.JobR\x03job\"\"\n\x10ResumeJobRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\"9\n\x11ResumeJobResponse\x12$\n\x03job\x18\x01 \x01(\x0b\x32\x12.troupe.job.v1.JobR\x03job\"\"\n\x10\x43\x61ncelJobRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\"9\n\x11\x43\x61ncelJobResponse\x12$\n\x03job\x18\x01 \x01(\x0b\x32\x12.troupe.job.v1.JobR\x03job*\xb0\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10JOB_STATE_QUEUED\x10\x01\x12\x15\n\x11JOB_STATE_RUNNING\x10\x02\x12\x14\n\x10JOB_STATE_PAUSED\x10\x03\x12\x17\n\x13JOB_STATE_SUCCEEDED\x10\x04\x12\x14\n\x10JOB_STATE_FAILED\x10\x05\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x06*H\n\x06JobAsk\x12\x17\n\x13JOB_ASK_UNSPECIFIED\x10\x00\x12\x11\n\rJOB_ASK_PAUSE\x10\x01\x12\x12\n\x0eJOB_ASK_CANCEL\x10\x02\x32\x98\x04\n\nJobService\x12U\n\x08ListJobs\x12\x1e.troupe.job.v1.ListJobsRequest\x1a\x1f.troupe.job.v1.ListJobsResponse\"\x08\xa2\xbb\x18\x04\x10\x01 \x01\x12O\n\x06GetJob\x12\x1c.troupe.job.v1.GetJobRequest\x1a\x1d.troupe.job.v1.GetJobResponse\"\x08\xa2\xbb\x18\x04\x10\x01 \x01\x12W\n\x08WatchJob\x12\x1e.troupe.job.v1.WatchJobRequest\x1a\x1f.troupe.job.v1.WatchJobResponse\"\x08\xa2\xbb\x18\x04\x10\x01 \x01\x30\x01\x12U\n\x08PauseJob\x12\x1e.troupe.job.v1.PauseJobRequest\x1a\x1f.troupe.job.v1.PauseJobResponse\"\x08\xa2\xbb\x18\x04\x10\x01 \x01\x12X\n\tResumeJob\x12\x1f.troupe.job.v1.ResumeJobRequest\x1a .troupe.job.v1.ResumeJobResponse\"\x08\xa2\xbb\x18\x04\x10\x01 \x01\x12X\n\tCancelJob\x12\x1f.troupe.job.v1.CancelJobRequest\x1a .troupe.job.v1.CancelJobResponse\"\x08\xa2\xbb\x18\x04\x10\x01 \x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftroupe/job/v1/job_service.proto\x12\rtroupe.job.v1\x1a\x19google/protobuf/any.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19troupe/rpc/v1/frame.proto\"\xc9\x06\n\x03Job\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n\x05title\x18\x03 \x01(\tR\x05title\x12-\n\x05state\x18\x04 \x01(\x0e\x32\x17.troupe.job.v1.JobStateR\x05state\x12+\n\x05\x61sked\x18\x05 \x01(\x0e\x32\x15.troupe.job.v1.JobAskR\x05\x61sked\x12\x33\n\x08priority\x18\x06 \x01(\x0e\x32\x17.troupe.rpc.v1.PriorityR\x08priority\x12.\n\x07request\x18\x07 \x01(\x0b\x32\x14.google.protobuf.AnyR\x07request\x12,\n\x06result\x18\x08 \x01(\x0b\x32\x14.google.protobuf.AnyR\x06result\x12+\n\x05\x65rror\x18\t \x01(\x0b\x32\x15.troupe.rpc.v1.StatusR\x05\x65rror\x12\x33\n\x08progress\x18\n \x01(\x0b\x32\x17.troupe.rpc.v1.ProgressR\x08progress\x12/\n\x06\x65vents\x18\x0b \x03(\x0b\x32\x17.troupe.job.v1.JobEventR\x06\x65vents\x12\'\n\x0f\x66\x61iled_attempts\x18\x0c \x01(\rR\x0e\x66\x61iledAttempts\x12$\n\rinterruptions\x18\r \x01(\rR\rinterruptions\x12\x39\n\ncreated_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x39\n\nstarted_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartedAt\x12\x39\n\nupdated_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tupdatedAt\x12\x35\n\x08\x65nded_at\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndedAt\x12\x39\n\nexpires_at\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\texpiresAt\x12\x14\n\x05owner\x18\x13 \x01(\tR\x05owner\"\xc3\x01\n\x08JobEvent\x12\x1a\n\x08sequence\x18\x01 \x01(\x04R\x08sequence\x12*\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x02\x61t\x12-\n\x05state\x18\x03 \x01(\x0e\x32\x17.troupe.job.v1.JobStateR\x05state\x12\x12\n\x04note\x18\x04 \x01(\tR\x04note\x12\x1f\n\x08\x66raction\x18\x05 \x01(\x02H\x00R\x08\x66raction\x88\x01\x01\x42\x0b\n\t_fraction\"O\n\x0fListJobsRequest\x12\x12\n\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n\x04live\x18\x02 \x01(\x08R\x04live\x12\x14\n\x05limit\x18\x03 \x01(\rR\x05limit\":\n\x10ListJobsResponse\x12&\n\x04jobs\x18\x01 \x03(\x0b\x32\x12.troupe.job.v1.JobR\x04jobs\"\x1f\n\rGetJobRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\"6\n\x0eGetJobResponse\x12$\n\x03job\x18\x01 \x01(\x0b\x32\x12.troupe.job.v1.JobR\x03job\"7\n\x0fWatchJobRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n\x05\x61\x66ter\x18\x02 \x01(\x04R\x05\x61\x66ter\"m\n\x10WatchJobResponse\x12$\n\x03job\x18\x01 \x01(\x0b\x32\x12.troupe.job.v1.JobR\x03job\x12\x33\n\x08progress\x18\x0f \x01(\x0b\x32\x17.troupe.rpc.v1.ProgressR\x08progress\"!\n\x0fPauseJobRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\"8\n\x10PauseJobResponse\x12$\n\x03job\x18\x01 \x01(\x0b\x32\x12.troupe.job.v1.JobR\x03job\"\"\n\x10ResumeJobRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\"9\n\x11ResumeJobResponse\x12$\n\x03job\x18\x01 \x01(\x0b\x32\x12.troupe.job.v1.JobR\x03job\"\"\n\x10\x43\x61ncelJobRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\"9\n\x11\x43\x61ncelJobResponse\x12$\n\x03job\x18\x01 \x01(\x0b\x32\x12.troupe.job.v1.JobR\x03job*\xb0\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10JOB_STATE_QUEUED\x10\x01\x12\x15\n\x11JOB_STATE_RUNNING\x10\x02\x12\x14\n\x10JOB_STATE_PAUSED\x10\x03\x12\x17\n\x13JOB_STATE_SUCCEEDED\x10\x04\x12\x14\n\x10JOB_STATE_FAILED\x10\x05\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x06*H\n\x06JobAsk\x12\x17\n\x13JOB_ASK_UNSPECIFIED\x10\x00\x12\x11\n\rJOB_ASK_PAUSE\x10\x01\x12\x12\n\x0eJOB_ASK_CANCEL\x10\x02\x32\x98\x04\n\nJobService\x12U\n\x08ListJobs\x12\x1e.troupe.job.v1.ListJobsRequest\x1a\x1f.troupe.job.v1.ListJobsResponse\"\x08\xa2\xbb\x18\x04\x10\x01 \x01\x12O\n\x06GetJob\x12\x1c.troupe.job.v1.GetJobRequest\x1a\x1d.troupe.job.v1.GetJobResponse\"\x08\xa2\xbb\x18\x04\x10\x01 \x01\x12W\n\x08WatchJob\x12\x1e.troupe.job.v1.WatchJobRequest\x1a\x1f.troupe.job.v1.WatchJobResponse\"\x08\xa2\xbb\x18\x04\x10\x01 \x01\x30\x01\x12U\n\x08PauseJob\x12\x1e.troupe.job.v1.PauseJobRequest\x1a\x1f.troupe.job.v1.PauseJobResponse\"\x08\xa2\xbb\x18\x04\x10\x01 \x01\x12X\n\tResumeJob\x12\x1f.troupe.job.v1.ResumeJobRequest\x1a .troupe.job.v1.ResumeJobResponse\"\x08\xa2\xbb\x18\x04\x10\x01 \x01\x12X\n\tCancelJob\x12\x1f.troupe.job.v1.CancelJobRequest\x1a .troupe.job.v1.CancelJobResponse\"\x08\xa2\xbb\x18\x04\x10\x01 \x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,38 +46,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOBSERVICE'].methods_by_name['ResumeJob']._serialized_options = b'\242\273\030\004\020\001 \001'
   _globals['_JOBSERVICE'].methods_by_name['CancelJob']._loaded_options = None
   _globals['_JOBSERVICE'].methods_by_name['CancelJob']._serialized_options = b'\242\273\030\004\020\001 \001'
-  _globals['_JOBSTATE']._serialized_start=1839
-  _globals['_JOBSTATE']._serialized_end=2015
-  _globals['_JOBASK']._serialized_start=2017
-  _globals['_JOBASK']._serialized_end=2089
+  _globals['_JOBSTATE']._serialized_start=1861
+  _globals['_JOBSTATE']._serialized_end=2037
+  _globals['_JOBASK']._serialized_start=2039
+  _globals['_JOBASK']._serialized_end=2111
   _globals['_JOB']._serialized_start=138
-  _globals['_JOB']._serialized_end=957
-  _globals['_JOBEVENT']._serialized_start=960
-  _globals['_JOBEVENT']._serialized_end=1155
-  _globals['_LISTJOBSREQUEST']._serialized_start=1157
-  _globals['_LISTJOBSREQUEST']._serialized_end=1236
-  _globals['_LISTJOBSRESPONSE']._serialized_start=1238
-  _globals['_LISTJOBSRESPONSE']._serialized_end=1296
-  _globals['_GETJOBREQUEST']._serialized_start=1298
-  _globals['_GETJOBREQUEST']._serialized_end=1329
-  _globals['_GETJOBRESPONSE']._serialized_start=1331
-  _globals['_GETJOBRESPONSE']._serialized_end=1385
-  _globals['_WATCHJOBREQUEST']._serialized_start=1387
-  _globals['_WATCHJOBREQUEST']._serialized_end=1442
-  _globals['_WATCHJOBRESPONSE']._serialized_start=1444
-  _globals['_WATCHJOBRESPONSE']._serialized_end=1553
-  _globals['_PAUSEJOBREQUEST']._serialized_start=1555
-  _globals['_PAUSEJOBREQUEST']._serialized_end=1588
-  _globals['_PAUSEJOBRESPONSE']._serialized_start=1590
-  _globals['_PAUSEJOBRESPONSE']._serialized_end=1646
-  _globals['_RESUMEJOBREQUEST']._serialized_start=1648
-  _globals['_RESUMEJOBREQUEST']._serialized_end=1682
-  _globals['_RESUMEJOBRESPONSE']._serialized_start=1684
-  _globals['_RESUMEJOBRESPONSE']._serialized_end=1741
-  _globals['_CANCELJOBREQUEST']._serialized_start=1743
-  _globals['_CANCELJOBREQUEST']._serialized_end=1777
-  _globals['_CANCELJOBRESPONSE']._serialized_start=1779
-  _globals['_CANCELJOBRESPONSE']._serialized_end=1836
-  _globals['_JOBSERVICE']._serialized_start=2092
-  _globals['_JOBSERVICE']._serialized_end=2628
+  _globals['_JOB']._serialized_end=979
+  _globals['_JOBEVENT']._serialized_start=982
+  _globals['_JOBEVENT']._serialized_end=1177
+  _globals['_LISTJOBSREQUEST']._serialized_start=1179
+  _globals['_LISTJOBSREQUEST']._serialized_end=1258
+  _globals['_LISTJOBSRESPONSE']._serialized_start=1260
+  _globals['_LISTJOBSRESPONSE']._serialized_end=1318
+  _globals['_GETJOBREQUEST']._serialized_start=1320
+  _globals['_GETJOBREQUEST']._serialized_end=1351
+  _globals['_GETJOBRESPONSE']._serialized_start=1353
+  _globals['_GETJOBRESPONSE']._serialized_end=1407
+  _globals['_WATCHJOBREQUEST']._serialized_start=1409
+  _globals['_WATCHJOBREQUEST']._serialized_end=1464
+  _globals['_WATCHJOBRESPONSE']._serialized_start=1466
+  _globals['_WATCHJOBRESPONSE']._serialized_end=1575
+  _globals['_PAUSEJOBREQUEST']._serialized_start=1577
+  _globals['_PAUSEJOBREQUEST']._serialized_end=1610
+  _globals['_PAUSEJOBRESPONSE']._serialized_start=1612
+  _globals['_PAUSEJOBRESPONSE']._serialized_end=1668
+  _globals['_RESUMEJOBREQUEST']._serialized_start=1670
+  _globals['_RESUMEJOBREQUEST']._serialized_end=1704
+  _globals['_RESUMEJOBRESPONSE']._serialized_start=1706
+  _globals['_RESUMEJOBRESPONSE']._serialized_end=1763
+  _globals['_CANCELJOBREQUEST']._serialized_start=1765
+  _globals['_CANCELJOBREQUEST']._serialized_end=1799
+  _globals['_CANCELJOBRESPONSE']._serialized_start=1801
+  _globals['_CANCELJOBRESPONSE']._serialized_end=1858
+  _globals['_JOBSERVICE']._serialized_start=2114
+  _globals['_JOBSERVICE']._serialized_end=2650
 # @@protoc_insertion_point(module_scope)

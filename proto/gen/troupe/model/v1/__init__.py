@@ -4,6 +4,7 @@ from .model_service_bus import ModelService as ModelService
 from .model_service_bus import ModelServiceClient as ModelServiceClient
 from .model_service_pb2 import Alias as Alias
 from .model_service_pb2 import AliasVersion as AliasVersion
+from .model_service_pb2 import Divergence as Divergence
 from .model_service_pb2 import Figures as Figures
 from .model_service_pb2 import GetModelRequest as GetModelRequest
 from .model_service_pb2 import GetModelResponse as GetModelResponse
@@ -24,6 +25,9 @@ from .model_service_pb2 import PinModelRequest as PinModelRequest
 from .model_service_pb2 import PinModelResponse as PinModelResponse
 from .model_service_pb2 import PlanModelsRequest as PlanModelsRequest
 from .model_service_pb2 import PlanModelsResponse as PlanModelsResponse
+from .model_service_pb2 import QuantizeModelRequest as QuantizeModelRequest
+from .model_service_pb2 import QuantizeModelResponse as QuantizeModelResponse
+from .model_service_pb2 import QuantizedModel as QuantizedModel
 from .model_service_pb2 import RemoveAliasRequest as RemoveAliasRequest
 from .model_service_pb2 import RemoveAliasResponse as RemoveAliasResponse
 from .model_service_pb2 import RemoveModelRequest as RemoveModelRequest

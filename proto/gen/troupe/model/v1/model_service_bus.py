@@ -16,6 +16,8 @@ from troupe.model.v1.model_service_pb2 import PinModelRequest
 from troupe.model.v1.model_service_pb2 import PinModelResponse
 from troupe.model.v1.model_service_pb2 import PlanModelsRequest
 from troupe.model.v1.model_service_pb2 import PlanModelsResponse
+from troupe.model.v1.model_service_pb2 import QuantizeModelRequest
+from troupe.model.v1.model_service_pb2 import QuantizeModelResponse
 from troupe.model.v1.model_service_pb2 import RemoveAliasRequest
 from troupe.model.v1.model_service_pb2 import RemoveAliasResponse
 from troupe.model.v1.model_service_pb2 import RemoveModelRequest
@@ -52,6 +54,7 @@ class ModelService(Protocol):
             MethodInfo('RemoveModel', 'remove_model', 'troupe.model.v1.ModelService', RemoveModelRequest, RemoveModelResponse, False, False, Policy(public=True, scope='models')),
             MethodInfo('UnloadModel', 'unload_model', 'troupe.model.v1.ModelService', UnloadModelRequest, UnloadModelResponse, False, False, Policy(public=True, scope='models', idempotent=True)),
             MethodInfo('PlanModels', 'plan_models', 'troupe.model.v1.ModelService', PlanModelsRequest, PlanModelsResponse, False, False, Policy(public=True, scope='models', idempotent=True)),
+            MethodInfo('QuantizeModel', 'quantize_model', 'troupe.model.v1.ModelService', QuantizeModelRequest, QuantizeModelResponse, False, True, Policy(public=True, scope='models')),
         ],
     )
 
@@ -123,6 +126,19 @@ class ModelService(Protocol):
         MODEL_NOT_FOUND, FAMILY_UNAVAILABLE.
         """
         raise RpcError.unimplemented('troupe.model.v1.ModelService/PlanModels')
+
+    def quantize_model(self, request: QuantizeModelRequest, ctx: Context) -> AsyncIterator[QuantizeModelResponse]:
+        """QuantizeModel writes a model's weights with other numbers of bits into a new file, which is a model of its own, and tells
+        its progress. It is a job of the caller's (kind "model.quantize") that goes on if the caller leaves; it can be paused,
+        resumed and cancelled, and begins again where its process was lost. What is lost by it is measured: both models say how
+        likely each next token of a text is. Fails with MODEL_NOT_FOUND; QUANTIZATION_UNKNOWN (INVALID_ARGUMENT) with those there
+        are; QUANTIZATION_UNSUPPORTED (FAILED_PRECONDITION) for a model whose family writes no files, and for one whose file
+        cannot be read; QUANTIZATION_SAME (FAILED_PRECONDITION) for what it is already; NAME_INVALID (INVALID_ARGUMENT);
+        MODEL_EXISTS (ALREADY_EXISTS) where something has the new name, a job of this kind too; TEXT_TOO_SHORT
+        (INVALID_ARGUMENT); DISK_FULL and INSUFFICIENT_MEMORY (RESOURCE_EXHAUSTED); QUANTIZATION_FAILED (INTERNAL) with what the
+        library says.
+        """
+        raise RpcError.unimplemented('troupe.model.v1.ModelService/QuantizeModel')
 
 
 class ModelServiceClient:
@@ -203,3 +219,16 @@ class ModelServiceClient:
         MODEL_NOT_FOUND, FAMILY_UNAVAILABLE.
         """
         return self._caller.unary(ModelService.INFO.methods['PlanModels'], request, timeout, metadata)
+
+    def quantize_model(self, request: QuantizeModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> StreamCall[QuantizeModelResponse]:
+        """QuantizeModel writes a model's weights with other numbers of bits into a new file, which is a model of its own, and tells
+        its progress. It is a job of the caller's (kind "model.quantize") that goes on if the caller leaves; it can be paused,
+        resumed and cancelled, and begins again where its process was lost. What is lost by it is measured: both models say how
+        likely each next token of a text is. Fails with MODEL_NOT_FOUND; QUANTIZATION_UNKNOWN (INVALID_ARGUMENT) with those there
+        are; QUANTIZATION_UNSUPPORTED (FAILED_PRECONDITION) for a model whose family writes no files, and for one whose file
+        cannot be read; QUANTIZATION_SAME (FAILED_PRECONDITION) for what it is already; NAME_INVALID (INVALID_ARGUMENT);
+        MODEL_EXISTS (ALREADY_EXISTS) where something has the new name, a job of this kind too; TEXT_TOO_SHORT
+        (INVALID_ARGUMENT); DISK_FULL and INSUFFICIENT_MEMORY (RESOURCE_EXHAUSTED); QUANTIZATION_FAILED (INTERNAL) with what the
+        library says.
+        """
+        return self._caller.server_stream(ModelService.INFO.methods['QuantizeModel'], request, timeout, metadata)

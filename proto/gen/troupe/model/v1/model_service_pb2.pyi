@@ -361,3 +361,69 @@ class MemoryWay(_message.Message):
     note: str
     another_file: bool
     def __init__(self, accelerator_bytes: _Optional[int] = ..., host_bytes: _Optional[int] = ..., spread: _Optional[bool] = ..., note: _Optional[str] = ..., another_file: _Optional[bool] = ...) -> None: ...
+
+class QuantizeModelRequest(_message.Message):
+    __slots__ = ("name", "quantization", "new_name", "text", "detached")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    QUANTIZATION_FIELD_NUMBER: _ClassVar[int]
+    NEW_NAME_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    DETACHED_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    quantization: str
+    new_name: str
+    text: str
+    detached: bool
+    def __init__(self, name: _Optional[str] = ..., quantization: _Optional[str] = ..., new_name: _Optional[str] = ..., text: _Optional[str] = ..., detached: _Optional[bool] = ...) -> None: ...
+
+class QuantizeModelResponse(_message.Message):
+    __slots__ = ("job_id", "warnings", "model", "progress")
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    model: QuantizedModel
+    progress: _frame_pb2.Progress
+    def __init__(self, job_id: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ..., model: _Optional[_Union[QuantizedModel, _Mapping]] = ..., progress: _Optional[_Union[_frame_pb2.Progress, _Mapping]] = ...) -> None: ...
+
+class QuantizedModel(_message.Message):
+    __slots__ = ("name", "source", "quantization", "source_quantization", "size_bytes", "source_bytes", "sha256", "divergence", "warnings")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    QUANTIZATION_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_QUANTIZATION_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    DIVERGENCE_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    source: str
+    quantization: str
+    source_quantization: str
+    size_bytes: int
+    source_bytes: int
+    sha256: str
+    divergence: Divergence
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., source: _Optional[str] = ..., quantization: _Optional[str] = ..., source_quantization: _Optional[str] = ..., size_bytes: _Optional[int] = ..., source_bytes: _Optional[int] = ..., sha256: _Optional[str] = ..., divergence: _Optional[_Union[Divergence, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Divergence(_message.Message):
+    __slots__ = ("tokens", "mean_kl", "p99_kl", "same_top", "source_perplexity", "perplexity", "own_text")
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    MEAN_KL_FIELD_NUMBER: _ClassVar[int]
+    P99_KL_FIELD_NUMBER: _ClassVar[int]
+    SAME_TOP_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_PERPLEXITY_FIELD_NUMBER: _ClassVar[int]
+    PERPLEXITY_FIELD_NUMBER: _ClassVar[int]
+    OWN_TEXT_FIELD_NUMBER: _ClassVar[int]
+    tokens: int
+    mean_kl: float
+    p99_kl: float
+    same_top: float
+    source_perplexity: float
+    perplexity: float
+    own_text: bool
+    def __init__(self, tokens: _Optional[int] = ..., mean_kl: _Optional[float] = ..., p99_kl: _Optional[float] = ..., same_top: _Optional[float] = ..., source_perplexity: _Optional[float] = ..., perplexity: _Optional[float] = ..., own_text: _Optional[bool] = ...) -> None: ...
