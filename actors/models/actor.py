@@ -9,7 +9,7 @@ from contextlib import aclosing
 
 import msgspec
 
-from actors.models.absent import lacking_families, of_absent
+from actors.models.absent import family_of_file, lacking_families, of_absent
 from actors.models.away import of_family
 from actors.models.coming import reworded, weights_of
 from actors.models.directory import Directory
@@ -18,6 +18,7 @@ from actors.models.loading import DESCRIBE_SECONDS, Loading
 from actors.models.naming import Naming
 from actors.models.planning import check_names, plan_of
 from actors.models.quantizing import Quantizing
+from actors.models.starting import Starting
 from actors.models.suitability import check_method
 from bus import Context, RpcError
 from bus.channel import Channel
@@ -100,6 +101,7 @@ class ModelsActor(ModelService):
         names = self._hub_settings.models
         chosen = names.aliases.get(names.default, names.default)
         self._directory = Directory(settings.families, _defaults(chosen), names.aliases)
+        self._starting = Starting(self._directory, self._presence)
         tables = table or store_of(transport).table
         self._following = Following(self._directory, channel, self._presence, self._followed)
         self._given = Naming(self._directory, tables, channel, self._presence, self._following.tell_names)
@@ -139,6 +141,9 @@ class ModelsActor(ModelService):
     async def load_model(self, request: LoadModelRequest, ctx: Context) -> AsyncIterator[LoadModelResponse]:
         """See the contract."""
         check_method(request.method)
+        async with aclosing(self._starting.waiting(request.name)) as waiting:
+            async for progress in waiting:
+                yield LoadModelResponse(progress=progress)
         family, model = await self._find_or_coming(request.name, request.method)
         self._directory.check_offers(family, model, request.method)
         await self._following.tell_names()
@@ -245,14 +250,20 @@ class ModelsActor(ModelService):
             return self._directory.find(name)
         except RpcError:
             await self._following.refresh()  # it may have come a moment ago
-            return self._found(name)
+            lacking = self._lacking()
+            kept = await family_of_file(self._hub_settings.home / "models", name, lacking) if lacking else ""
+            return self._found(name, kept)
 
-    def _found(self, name: str) -> tuple[str, Model]:
-        """As the directory finds it; where its family is not installed, that is what is said."""
+    def _found(self, name: str, family: str = "") -> tuple[str, Model]:
+        """As the directory finds it; where its family, if that is known, is not installed, that is what is said."""
         try:
             return self._directory.find(name)
         except RpcError as error:
-            raise of_absent(error, name, lacking_families(self._presence.processes.values())) from error
+            coming = self._starting.coming()
+            raise of_absent(error, name, self._lacking(), family=family, coming=coming) from error
+
+    def _lacking(self) -> dict[str, str]:
+        return lacking_families(self._presence.processes.values())
 
     async def _find_or_coming(self, name: str, method: str) -> tuple[str, Model]:
         """As `_find`; a model that the hub fetches is UNAVAILABLE (MODEL_BEING_FETCHED) until it is there.

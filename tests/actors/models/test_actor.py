@@ -193,8 +193,11 @@ class Company:
         answer = await self.models.list_models(ListModelsRequest(service=service))
         return {model.name: model for model in answer.models}
 
+    def loading(self, name: str) -> AsyncIterator[LoadModelResponse]:
+        return self.models.load_model(LoadModelRequest(name=name))
+
     async def load(self, name: str) -> list[LoadModelResponse]:
-        return [response async for response in self.models.load_model(LoadModelRequest(name=name))]
+        return [response async for response in self.loading(name)]
 
     async def says(self, model: str, text: str, tokens: int = 3) -> str:
         request = GenerateRequest(model=model, max_tokens=tokens)

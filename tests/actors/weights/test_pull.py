@@ -21,6 +21,7 @@ from bus.transports.memory import MemoryBroker, MemoryTransport
 from host.jobs import Jobs, rules
 from host.jobs import worker as work
 from store import store_of
+from troupe.rpc.v1 import Progress
 from troupe.weights.v1 import PullModelRequest, PullModelResponse, WeightsService, WeightsServiceClient
 
 from .hub_server import HubServer
@@ -181,6 +182,17 @@ async def test_what_is_not_what_was_announced_is_refused_and_not_kept(place: Pla
         await place.pull("hf:o/n")
     assert (caught.value.code, caught.value.reason) == (Code.DATA_LOSS, "WEIGHTS_CORRUPT")
     assert list(place.models.rglob("*.gguf")) == []
+
+
+async def test_an_attempt_that_failed_is_told_with_the_time_of_the_next(tmp_path: Path) -> None:
+    async with Place(tmp_path / "home", "http://127.0.0.1:9", {}, _nothing) as place:  # where nobody listens
+        request = PullModelRequest(source="hf:o/n")
+        async for response in place.client.pull_model(request):
+            if response.progress.state == Progress.STATE_QUEUED:
+                break
+        note = response.progress.note
+        assert note.startswith("Attempt 1 of 5 has failed: The hub of hf:o/n cannot be reached")
+        assert note.endswith(" UTC, in 5 s.")
 
 
 async def test_refusals_of_a_hub_are_told_as_what_they_are(place: Place, hub: HubServer) -> None:

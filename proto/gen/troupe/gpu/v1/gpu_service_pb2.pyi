@@ -271,7 +271,7 @@ class LeaseInfo(_message.Message):
     def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., holder: _Optional[str] = ..., state: _Optional[_Union[LeaseState, str]] = ..., shares: _Optional[_Iterable[_Union[Share, _Mapping]]] = ..., measured: _Optional[_Iterable[_Union[Share, _Mapping]]] = ..., running: _Optional[int] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., pinned: _Optional[bool] = ...) -> None: ...
 
 class Wish(_message.Message):
-    __slots__ = ("name", "priority", "position", "eta", "since", "waiting", "reason")
+    __slots__ = ("name", "priority", "position", "eta", "since", "waiting", "reason", "others")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
@@ -279,6 +279,7 @@ class Wish(_message.Message):
     SINCE_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    OTHERS_FIELD_NUMBER: _ClassVar[int]
     name: str
     priority: _frame_pb2.Priority
     position: int
@@ -286,7 +287,8 @@ class Wish(_message.Message):
     since: _timestamp_pb2.Timestamp
     waiting: int
     reason: str
-    def __init__(self, name: _Optional[str] = ..., priority: _Optional[_Union[_frame_pb2.Priority, str]] = ..., position: _Optional[int] = ..., eta: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., waiting: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+    others: bool
+    def __init__(self, name: _Optional[str] = ..., priority: _Optional[_Union[_frame_pb2.Priority, str]] = ..., position: _Optional[int] = ..., eta: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., waiting: _Optional[int] = ..., reason: _Optional[str] = ..., others: _Optional[bool] = ...) -> None: ...
 
 class Decision(_message.Message):
     __slots__ = ("at", "what", "name", "reason", "shares", "rule")
