@@ -24,7 +24,12 @@ PARTS = {
     ),
     "transformers": Part(
         "models as Hugging Face has them, by PyTorch",
-        (TORCH, Library("transformers", "transformers", 30), Library("peft", "peft", 1)),
+        (
+            TORCH,
+            Library("transformers", "transformers", 30),
+            Library("peft", "peft", 1),
+            Library("llguidance", "llguidance", 3),
+        ),
         {"transformers": ("troupe.family.v1.FamilyService[transformers]",)},
     ),
     "voice": Part("speech: recognition and voices", (Library("faster-whisper", "faster_whisper", 110),)),

@@ -12,7 +12,6 @@ import numpy as np
 from actors.llama.adapters import adapter_key, check_adapter
 from actors.llama.binding import NativeContext, NativeModel, start_library, take_buffers
 from actors.llama.buffers import Buffer
-from actors.llama.constraints import OBEYS, compile_constraint
 from actors.llama.copies import NONE, copied, let_go
 from actors.llama.embedding import Embedder, EmbeddingWork
 from actors.llama.engine_limits import (
@@ -35,6 +34,7 @@ from actors.llama.stepper import Stepper
 from actors.llama.vocabulary import Vocabulary
 from actors.model.gguf_file import read_header
 from actors.model.gguf_header import ModelHeader
+from actors.model.grammar.constraints import OBEYS, compile_constraint
 from actors.model.interface import Embedding, EngineInfo, Event, Job, SamplingSettings
 from actors.model.memory import first_accelerated, later_bytes
 from actors.model.refusals import context_exceeded

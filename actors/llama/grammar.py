@@ -8,10 +8,14 @@ from typing import Any
 import llama_cpp.llama_cpp as llama
 
 from actors.llama.binding import last_error
-from actors.llama.constraints import Gbnf
 from actors.llama.sampling import Candidates
 from actors.llama.vocabulary import Vocabulary
+from actors.model.grammar.constraints import Gbnf
+from actors.model.grammar.trigger import Trigger
 from bus import invalid
+
+SURROGATES = b"\xed"
+"""First byte of three that would be a surrogate, were the second 0xA0 or more."""
 
 
 class Grammar:
@@ -53,11 +57,10 @@ class GrammarGate:
 
     def __init__(self, handle: Any, trigger: str, vocabulary: Vocabulary, controls: Collection[int]) -> None:
         self._handle = handle
-        self._trigger = trigger.encode()
-        self._tail = b""
+        self._trigger = Trigger(trigger)
         self._vocabulary = vocabulary
         self._controls = controls
-        self._active = not trigger
+        self._active = self._trigger.found
         self._dropped = False
         self._begun = b""
 
@@ -98,14 +101,10 @@ class GrammarGate:
         llama.llama_sampler_free(self._handle)
 
     def _await_trigger(self, piece: bytes) -> None:
-        text = self._tail + piece
-        place = text.find(self._trigger)
-        if place < 0:
-            self._tail = text[-len(self._trigger) :]
-            return
-        self._active = True
-        rest = text[place + len(self._trigger) :]
-        self._feed(rest)
+        rest = self._trigger.feed(piece)
+        if rest is not None:
+            self._active = True
+            self._feed(rest)
 
     def _feed(self, rest: bytes) -> None:
         """Take what follows the trigger within its last token, as tokens of its own."""
@@ -124,4 +123,6 @@ def incomplete_end(text: bytes) -> bytes | None:
         decoder.decode(text)
     except UnicodeDecodeError:
         return None
-    return decoder.getstate()[0]
+    rest = decoder.getstate()[0]
+    # Python waits for the third byte before it refuses half of a surrogate pair: no text could go on from there.
+    return None if rest[:1] == SURROGATES and rest[1:2] >= b"\xa0" else rest

@@ -18,7 +18,7 @@ import numpy as np
 from actors.llama.binding import FloatArray, NativeContext
 from actors.llama.vocabulary import Vocabulary
 from actors.model.interface import SamplingSettings
-from bus import Code, RpcError
+from actors.model.refusals import dead_end
 from bus.errors import continuation_unsupported
 
 REPEAT_WINDOW = 64
@@ -100,11 +100,6 @@ class Candidates:
         self.view.size = len(array)
         self.view.selected = -1
         self.view.sorted = False
-
-
-def _dead_end() -> RpcError:
-    message = "No token of this model's vocabulary can continue the text under the requested format."
-    return RpcError(Code.INVALID_ARGUMENT, message, reason="INVALID_SCHEMA")
 
 
 class Sampler:
@@ -193,7 +188,7 @@ class Sampler:
             gate.filter(self._candidates)
             self._candidates.bar(barred)
             if not self._candidates.any_left():
-                raise _dead_end()
+                raise dead_end()
             token = self._candidates.best() if self._chain is None else self._candidates.apply(self._chain)
             if gate.legible(token):
                 return token

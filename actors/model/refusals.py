@@ -17,6 +17,12 @@ def context_exceeded(prompt_tokens: int, max_tokens: int, context_tokens: int) -
     return RpcError(Code.INVALID_ARGUMENT, message, reason="CONTEXT_LENGTH_EXCEEDED", metadata=metadata)
 
 
+def dead_end() -> RpcError:
+    """A constraint lets no token of the vocabulary through."""
+    message = "No token of this model's vocabulary can continue the text under the requested format."
+    return RpcError(Code.INVALID_ARGUMENT, message, reason="INVALID_SCHEMA")
+
+
 def load_failed(name: str, why: str) -> RpcError:
     """A model cannot be served. `why` is a sentence that names it or its file."""
     return RpcError(Code.FAILED_PRECONDITION, why, reason="MODEL_LOAD_FAILED", metadata={"model": name})

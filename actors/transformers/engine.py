@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from actors.model.grammar.constraints import OBEYS
 from actors.model.interface import Embedding, EngineInfo, Event, Job
 from actors.model.refusals import context_exceeded
 from actors.model.stream import EventStream, Outbox
@@ -33,6 +34,7 @@ class TransformersEngine:
     def __init__(self, loaded: Loaded, settings: TransformersSettings, loop: asyncio.AbstractEventLoop) -> None:
         self.info = describe(loaded, settings)
         self._vocabulary = loaded.vocabulary
+        self._masks = loaded.masks
         self._most = settings.slots + settings.queue_limit
         self._network = Network(loaded, settings.adapter_limit)
         self._outbox = Outbox(loop)
@@ -132,10 +134,11 @@ class TransformersEngine:
         """See `interface.Engine`."""
         self._check(job)
         key = self._adapter_key(job.adapter)
+        gate = self._masks.compiled(job.constraint, job.markers) if self._masks and job.constraint else None
         stream: EventStream[Event] = EventStream(self._stepper.wake)
         going_on = [number for number in range(job.choices) if not (job.said and job.said[number].ended)]
         running = RunningJob(job, stream, key, unfinished=len(going_on))
-        choices = [Choice(running, number) for number in going_on]
+        choices = [Choice(running, number, gate.copy() if gate else None) for number in going_on]
         self._post(lambda: self._stepper.accept(running, choices))
         self._unfinished.append(stream)
         return stream
@@ -250,5 +253,6 @@ def describe(loaded: Loaded, settings: TransformersSettings) -> EngineInfo:
         infill=vocabulary.infill,
         embeds=facts.dimensions > 0,
         sampling=loaded.sampling,
+        obeys=OBEYS if loaded.masks is not None else frozenset(),
         continues=True,
     )

@@ -12,9 +12,11 @@ from transformers import modeling_gguf_pytorch_utils
 
 from actors.model.interface import SamplingSettings
 from actors.model.refusals import load_failed
+from actors.model.tools import detect_format
 from actors.model.validation import POSITIVE, RANGES
 from actors.transformers.folder import Facts, Source, pooling, read_facts
 from actors.transformers.limits import dtype, threads
+from actors.transformers.masks import Masks
 from actors.transformers.settings import TransformersSettings
 from actors.transformers.vocabulary import Vocabulary
 from bus import RpcError
@@ -34,10 +36,15 @@ UNPACKING = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A model in memory. net: of transformers, in inference mode. pooling: see `folder.pooling`."""
+    """A model in memory.
+
+    net: of transformers, in inference mode. masks: None where no answer can be held to a constraint. pooling: see
+    `folder.pooling`.
+    """
 
     net: Any
     vocabulary: Vocabulary
+    masks: Masks | None
     facts: Facts
     template: str
     sampling: SamplingSettings
@@ -90,11 +97,15 @@ def _load(source: Source, facts: Facts, settings: TransformersSettings) -> Loade
     told_config = getattr(net, "generation_config", None)
     ends = {*_ids(tokenizer.eos_token_id), *_ids(getattr(told_config, "eos_token_id", None))}
     vocabulary = Vocabulary(tokenizer, _rows(net), ends)
+    template = _template(tokenizer)
+    # A constrained answer ends with the turn; without a token for that none could be.
+    masks = Masks(vocabulary, detect_format(template).markers) if facts.generates and vocabulary.ends else None
     return Loaded(
         net=net,
         vocabulary=vocabulary,
+        masks=masks,
         facts=facts,
-        template=_template(tokenizer),
+        template=template,
         sampling=_sampling(told_config),
         pooling=pooling(source.folder),
         device=device,

@@ -9,11 +9,14 @@ import secrets
 import struct
 from collections import Counter, deque
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from actors.model.interface import SamplingSettings
+from actors.model.refusals import dead_end
+from bus.errors import continuation_unsupported
 
 Logits = npt.NDArray[np.float32]
 REPEAT_WINDOW = 64
@@ -22,25 +25,66 @@ SEEDED = struct.Struct("<QQ")
 """Seed and place of a token."""
 
 
-class Sampler:
-    """Chooses the tokens of one sequence. choice: number of the sequence in its job. prompt: what comes before."""
+class Gate(Protocol):
+    """What may veto tokens: a constraint."""
 
-    def __init__(self, settings: SamplingSettings, *, choice: int = 0, prompt: Sequence[int] = ()) -> None:
+    def allows(self, token: int) -> bool:
+        """Whether the token may come next."""
+
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """Of each token whether it may come next."""
+
+    def accept(self, token: int) -> None:
+        """The token was chosen; it must be allowed."""
+
+
+class Sampler:
+    """Chooses the tokens of one sequence.
+
+    choice: number of the sequence in its job. prompt: what comes before. gate: of this sequence alone.
+    """
+
+    def __init__(
+        self, settings: SamplingSettings, *, choice: int = 0, prompt: Sequence[int] = (), gate: Gate | None = None
+    ) -> None:
         self._settings = settings
         self._seed = (secrets.randbits(62) if settings.seed is None else settings.seed) + choice
         self._window = deque(prompt[-REPEAT_WINDOW:], REPEAT_WINDOW)
         self._counts = Counter[int]()
         self._position = 0
+        self._gate = gate
 
     def choose(self, logits: Logits) -> int:
-        """The next token, which is accepted. The logits stay as they are."""
+        """The next token, which is accepted. The logits stay as they are.
+
+        Raises RpcError INVALID_SCHEMA if the constraint leaves none.
+        """
         scores = self._adjusted(logits)
-        token = int(scores.argmax()) if self._settings.temperature <= 0 else self._draw(scores)
-        self.accept(token)
+        token = self._pick(scores)
+        # A model mostly says what it may; asking about one token costs a hundredth of asking about all.
+        if self._gate is not None and not self._gate.allows(token):
+            scores = np.where(self._gate.mask()[: len(scores)], scores, np.float32(-np.inf))
+            if not np.isfinite(scores.max()):
+                raise dead_end()
+            token = self._pick(scores)
+        self._take(token)
         return token
 
     def accept(self, token: int) -> None:
-        """Take a token that was chosen here or elsewhere."""
+        """Take a token that was chosen elsewhere. Raises CONTINUATION_UNSUPPORTED if it breaks the constraint."""
+        if self._gate is not None and not self._gate.allows(token):
+            raise continuation_unsupported("what was said before breaks the requested format.")
+        self._take(token)
+
+    def close(self) -> None:
+        """Nothing is held outside of Python."""
+
+    def _pick(self, scores: Logits) -> int:
+        return int(scores.argmax()) if self._settings.temperature <= 0 else self._draw(scores)
+
+    def _take(self, token: int) -> None:
+        if self._gate is not None:
+            self._gate.accept(token)
         self._position += 1
         self._window.append(token)
         self._counts[token] += 1

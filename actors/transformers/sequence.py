@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from actors.model.interface import Cost, Event, Job
 from actors.model.stream import EventStream
 from actors.model.text import TextStream
-from actors.transformers.sampling import Sampler
+from actors.transformers.sampling import Gate, Sampler
 
 
 @dataclass(eq=False, slots=True)
@@ -43,11 +43,11 @@ class RunningJob:
 class Sequence:
     """One choice of a job: its tokens, its sampler and its text so far. What was said before it came here is there."""
 
-    def __init__(self, running: RunningJob, choice: int) -> None:
+    def __init__(self, running: RunningJob, choice: int, gate: Gate | None = None) -> None:
         job = running.job
         self.running = running
         self.choice = choice
-        self.sampler = Sampler(job.sampling, choice=choice, prompt=job.prompt)
+        self.sampler = Sampler(job.sampling, choice=choice, prompt=job.prompt, gate=gate)
         self.text = TextStream(job.stop)
         self.tokens = [*job.prompt, *(job.said[choice].ids if job.said else ())]
         self.limit = len(job.prompt) + job.max_tokens

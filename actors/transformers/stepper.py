@@ -100,7 +100,11 @@ class Stepper(Stepping):
             self._close(running, RpcError(Code.UNAVAILABLE, message, retry_after=0.1))
             return
         self._network.touch(running.adapter)
-        self._say_again(running, sequences)
+        try:
+            self._say_again(running, sequences)
+        except RpcError as problem:
+            self._close(running, problem)
+            return
         for sequence in [each for each in sequences if running.job.said and each.is_over]:
             self._finish(sequence, EndReason.LENGTH)
         left = [each for each in sequences if not (running.job.said and each.is_over)]
@@ -215,7 +219,13 @@ class Stepper(Stepping):
     def _take(self, sequence: Sequence, logits: Logits) -> bool:
         """Choose the next token; False: the answer is complete."""
         running, job = sequence.running, sequence.running.job
-        token = sequence.sampler.choose(logits)
+        if sequence not in self._placed:  # another choice of its job has failed in this step
+            return False
+        try:
+            token = sequence.sampler.choose(logits)
+        except RpcError as problem:
+            self._fail(running, problem)
+            return False
         if not running.first_token:
             running.first_token = time.perf_counter()
         if token in self._vocabulary.ends and not job.ignore_end:

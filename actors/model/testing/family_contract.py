@@ -7,14 +7,19 @@ an earlier one has loaded.
 
 import asyncio
 import contextlib
+import json
 import math
 import os
+import re
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from actors.model.interface import Engine, Job, SamplingSettings, Tokens
+from actors.model.constraint import SCHEMA, Constraint, GrammarFormat, PatternFormat, SchemaFormat, ToolUse
+from actors.model.interface import Ended, EndReason, Engine, Job, Said, SamplingSettings, Tokens
 from actors.model.names import qualified
+from actors.model.tools import HERMES
 from bus import Code, RpcError
 from host.member import Member
 from troupe.chat.v1 import (
@@ -40,12 +45,60 @@ from troupe.family.v1 import (
 )
 from troupe.model.v1 import Model, ModelState
 
+SEEDS = 6
+"""Answers under each constraint."""
 PATIENCE_SECONDS = 60.0
 """For anything that is waited for; on a busy machine a process takes long to start."""
 LONG = 200
 """Tokens of an answer that shall still be running while something happens to it."""
 AFTER_CANCEL = 2
 """Tokens that may still come: of the step that was being computed, and of one that had been handed over."""
+
+
+SMALL: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "maxLength": 12},
+        "size": {"enum": ["small", "large"]},
+        "marks": {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 20}, "maxItems": 3},
+    },
+    "required": ["name", "size", "marks"],
+}
+LOOK = {"name": "look", "parameters": {"properties": {"at": {"enum": ["sea", "sky"]}}, "required": ["at"]}}
+
+
+def _is_small(text: str) -> bool:
+    found = json.loads(text)
+    return (
+        found.keys() == {"name", "size", "marks"}
+        and len(found["name"]) <= 12
+        and found["size"] in ("small", "large")
+        and len(found["marks"]) <= 3
+        and all(0 <= mark <= 20 for mark in found["marks"])
+    )
+
+
+def _is_empty(text: str) -> bool:
+    return bool(json.loads(text) == {})
+
+
+def _is_a_call(text: str) -> bool:
+    parser = HERMES.parser(["look"])
+    pieces = [*parser.feed(text), *parser.finish()]
+    calls = [piece.call for piece in pieces if piece.call is not None]
+    arguments = json.loads("".join(call.arguments for call in calls))
+    return {call.name for call in calls} <= {"look", ""} and arguments["at"] in ("sea", "sky")
+
+
+CONSTRAINTS: list[tuple[Constraint, Callable[[str], object]]] = [
+    (Constraint(SchemaFormat(SMALL)), _is_small),
+    (Constraint(SchemaFormat({"type": "object", "properties": {}, "additionalProperties": False})), _is_empty),
+    (Constraint(PatternFormat(r"(yes|no)(, .{1,8})?")), re.compile(r"(yes|no)(, .{1,8})?").fullmatch),
+    (Constraint(PatternFormat(r"[A-Z]{2}-\d{2,4}")), re.compile(r"[A-Z]{2}-\d{2,4}").fullmatch),
+    (Constraint(GrammarFormat("gbnf", 'root ::= "(" root ")" | [a-cà-ă]')), re.compile("[(]*[a-cà-ă][)]*").fullmatch),
+    (Constraint(tools=ToolUse(HERMES, [LOOK], required=True, parallel=False)), _is_a_call),
+]
+"""What may be demanded of an answer, and whether a text is so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +271,33 @@ async def tools_are_called_or_refused_with_a_reason(subject: Subject) -> None:
     assert not "".join(forced.pieces)
 
 
+async def answers_keep_to_every_constraint_that_the_engine_obeys(subject: Subject) -> None:
+    """On models that know no form, with chances as wide as they go; so whatever may be said is said at some time."""
+    engine = await subject.open_engine()
+    try:
+        for constraint, keeps in CONSTRAINTS:
+            if constraint.kinds <= engine.info.obeys:
+                texts = await asyncio.gather(*[_constrained(engine, constraint, seed) for seed in range(SEEDS)])
+                assert all(map(keeps, texts)), f"{constraint}: {texts}"
+    finally:
+        await engine.close()
+
+
+async def a_constrained_answer_goes_on_as_it_would_have_been(subject: Subject) -> None:
+    engine = await subject.open_engine()
+    try:
+        if not (engine.info.continues and SCHEMA in engine.info.obeys):
+            return
+        constraint = CONSTRAINTS[0][0]
+        whole = await _said(engine, constraint, 1)
+        for place in (1, len(whole) // 2, len(whole) - 1):
+            assert await _said(engine, constraint, 1, whole[:place]) == whole
+        refused_by = await refused(_said(engine, constraint, 1, engine.tokenize("never this", control=False)))
+        assert refused_by.reason == "CONTINUATION_UNSUPPORTED"
+    finally:
+        await engine.close()
+
+
 async def embeddings_have_length_one_and_depend_on_the_text_alone(subject: Subject) -> None:
     model = await subject.described(subject.models[0])
     if EmbeddingService.INFO.name not in model.services:
@@ -249,6 +329,34 @@ async def a_crash_stays_the_models_own(subject: Subject) -> None:
     assert subject.pid(broken) != first
     assert (await chat(subject, subject.asked(broken))).ids == before.ids
     assert (await chat(subject, subject.asked(other))).ids == calm.ids
+
+
+async def _constrained(engine: Engine, constraint: Constraint, seed: int) -> str:
+    """What a model says under a constraint, from beginning to end."""
+    text, end = "", None
+    async for events in engine.submit(_any_token(engine, constraint, seed)):
+        for event in events:
+            text += event.text if isinstance(event, Tokens) else ""
+            end = event.reason if isinstance(event, Ended) else end
+    assert end is EndReason.STOP, f"{constraint} ends by itself, not at a limit: {text!r}"
+    return text
+
+
+async def _said(engine: Engine, constraint: Constraint, seed: int, before: Sequence[int] = ()) -> list[int]:
+    """The tokens of an answer, those that were said before included."""
+    job = _any_token(engine, constraint, seed, (Said(before),) if before else ())
+    found: list[int] = []
+    async for events in engine.submit(job):
+        found += [token for event in events if isinstance(event, Tokens) for token in event.ids]
+    return found
+
+
+def _any_token(engine: Engine, constraint: Constraint, seed: int, said: Sequence[Said] = ()) -> Job:
+    sampling = SamplingSettings(temperature=2, top_k=0, top_p=1, min_p=0, seed=seed)
+    tools = constraint.tools
+    markers = tools.form.markers if tools is not None else frozenset[str]()
+    prompt = engine.tokenize("a b", control=False)
+    return Job(prompt, LONG, sampling, constraint=constraint, markers=markers, said=said)
 
 
 async def _comes_back(subject: Subject, name: str, watched: asyncio.Event) -> None:
@@ -289,6 +397,8 @@ FAMILY_CONTRACT: list[Clause] = [
     a_cancelled_answer_ends_within_a_step,
     a_caller_that_leaves_disturbs_nobody,
     tools_are_called_or_refused_with_a_reason,
+    answers_keep_to_every_constraint_that_the_engine_obeys,
+    a_constrained_answer_goes_on_as_it_would_have_been,
     embeddings_have_length_one_and_depend_on_the_text_alone,
     a_crash_stays_the_models_own,
     what_is_unloaded_gives_its_memory_back,

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from actors.llama.constraints import compile_constraint
 from actors.llama.engine import LlamaEngine
 from actors.model.constraint import Constraint, Format, PatternFormat, SchemaFormat, ToolUse
+from actors.model.grammar.constraints import compile_constraint
 from actors.model.interface import Ended, EndReason, Job, SamplingSettings, Tokens
 from actors.model.tools import HERMES, LLAMA, MISTRAL, MISTRAL_NAMED, ToolFormat
 from bus import RpcError

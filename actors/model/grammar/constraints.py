@@ -1,24 +1,28 @@
-"""Constraints as GBNF, llama.cpp's way to obey them: schemas, patterns, calls of tools, thoughts that come first."""
+"""Constraints as GBNF: schemas, patterns, calls of tools, thoughts that come first.
+
+It is llama.cpp's language, and the one in between for engines that take another (`reader`, `lark`): a constraint means
+the same to all of them.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from actors.llama.gbnf import GRAMMAR_LIMIT, RuleBook, literal
-from actors.llama.pattern import text_expression
-from actors.llama.schema import SchemaCompiler
 from actors.model.constraint import PATTERN, SCHEMA, TOOLS, Constraint, Format, GrammarFormat, SchemaFormat, ToolUse
+from actors.model.grammar.pattern import text_expression
+from actors.model.grammar.rules import GRAMMAR_LIMIT, RuleBook, literal
+from actors.model.grammar.schema import SchemaCompiler
 from actors.model.tools import CALLS_LIMIT, Hole, Layout, ToolFormat
 from bus import RpcError, invalid
 
 DIALECT = "gbnf"
 OBEYS = frozenset({SCHEMA, PATTERN, TOOLS, DIALECT})
-"""Kinds of constraints that this engine obeys."""
+"""Kinds of constraints that an engine obeys which takes these grammars."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gbnf:
-    """A grammar as llama.cpp takes it; its start is `root`."""
+    """A grammar; its start is `root`."""
 
     text: str
     trigger: str = ""

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from actors.llama.pattern import pattern_expression
-from actors.llama.schema import compile_schema
+from actors.model.grammar.pattern import pattern_expression
+from actors.model.grammar.schema import compile_schema
 from bus import RpcError
 
 RULE = re.compile(r'"(?:[^"\\]|\\.)*"|\[(?:[^\]\\]|\\.)*\]|[A-Za-z0-9-]+|\S', re.DOTALL)

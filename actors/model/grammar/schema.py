@@ -9,9 +9,9 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from actors.llama.gbnf import RuleBook, either, literal
-from actors.llama.numerals import integer_expression, number_expression
-from actors.llama.pattern import pattern_expression
+from actors.model.grammar.numerals import integer_expression, number_expression
+from actors.model.grammar.pattern import pattern_expression
+from actors.model.grammar.rules import RuleBook, either, literal
 from bus import RpcError, invalid
 
 Schema = Mapping[str, Any]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.llama.numerals import integer_expression, number_expression
+from actors.model.grammar.numerals import integer_expression, number_expression
 
 
 def as_regex(expression: str) -> re.Pattern[str]:
