@@ -22,6 +22,7 @@ from actors.model.model_process import ModelProcess
 from actors.model.needs import Choice, needs_of
 from actors.model.overrides import Overrides, check_trained
 from actors.model.process_watch import ProcessWatch
+from actors.model.replicas import ReplicatedModel
 from troupe.family.v1 import Needs, PrepareQuantizationResponse
 from troupe.model.v1 import Model
 
@@ -119,7 +120,12 @@ class LlamaShelf:
 
     def life(self, entry: Entry) -> Life:
         """See `Shelf`."""
-        return ModelProcess(entry.name, entry.path, self._launcher, self._settings, self._watch)
+
+        def process() -> ModelProcess:
+            return ModelProcess(entry.name, entry.path, self._launcher, self._settings, self._watch)
+
+        # What runs beside the model, to be measured, is one process.
+        return process() if entry.overrides else ReplicatedModel(process)
 
 
 def _key(header: ModelHeader, settings: LlamaSettings) -> str:

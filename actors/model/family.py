@@ -17,6 +17,7 @@ from actors.model.health import HealthWatch
 from actors.model.names import Names
 from actors.model.overrides import Overrides, overrides_of, parted, unsupported
 from actors.model.refusals import load_failed, of_model, unhealthy, unloaded
+from actors.model.stage_watch import machine_of
 from actors.model.watchers import Watchers
 from bus import Code, Context, RpcError, ServiceInfo, nearest
 from host.member import Member
@@ -77,14 +78,22 @@ class Life(Protocol):
 
     It may have a `trouble`, a function: what the family is to tell of it, as a sentence; empty: nothing. And
     `measured`, a troupe.family.v1.Measured or None: what it takes. And `unwell(error, last)`: it serves and does not do
-    what it should; it is started again, or with `last` left as failed, with this error.
+    what it should; it is started again, or with `last` left as failed, with this error. And a true `replicates`: it may
+    be several processes that share the calls.
     """
 
-    state: ModelState
-    error: RpcError | None
-    """Why it has failed or left, as whoever waits for it hears it; while it loads, why it does so again."""
-    progress: Progress
-    """What it waits for, or how far it is, until loading is over; a note of its own is shown as it is."""
+    @property
+    def state(self) -> ModelState:
+        """How it is."""
+
+    @property
+    def error(self) -> RpcError | None:
+        """Why it has failed or left, as whoever waits for it hears it; while it loads, why it does so again."""
+
+    @property
+    def progress(self) -> Progress:
+        """What it waits for, or how far it is, until loading is over; a note of its own is shown as it is."""
+
     on_change: Callable[[], None]
     """To be called whenever state, error or progress have changed."""
 
@@ -137,13 +146,15 @@ class Family(FamilyService, Generic[Known]):
     """Serves FamilyService for a shelf.
 
     An async context: entering begins to load what `preload` names, leaving ends what serves. member: this process on
-    the bus; without it the hashes of files are not told, and what is loaded is not tried.
+    the bus; without it the hashes of files are not told, what is loaded is not tried, and its models take the memory of
+    whoever asks.
     """
 
     def __init__(
         self, family: str, shelf: Shelf[Known], preload: Sequence[str] = (), *, member: Member | None = None
     ) -> None:
         self.family = family
+        self._machine = machine_of(member.settings) if member is not None else ""
         self._shelf = shelf
         self._preload = preload
         self._entries: dict[str, Known] = {}
@@ -215,8 +226,13 @@ class Family(FamilyService, Generic[Known]):
         entry = await self._find(request.model, beside=True)
         needs = await asyncio.to_thread(self._shelf.needs, entry)
         life = self._lives[entry.name][1] if entry.name in self._lives else self._aside.lives.get(entry.name)
-        taken = getattr(life, "measured", None)
-        return DescribeModelResponse(model=self._model(parted(entry.name)[0]), needs=needs, measured=taken)
+        return DescribeModelResponse(
+            model=self._model(parted(entry.name)[0]),
+            needs=needs,
+            measured=getattr(life, "measured", None),
+            replicates=getattr(life, "replicates", False),
+            machine=self._machine,
+        )
 
     async def start_model(self, request: StartModelRequest, ctx: Context) -> AsyncIterator[StartModelResponse]:
         """See the contract. Callers that ask for the same model share one loading; it goes on if they leave."""

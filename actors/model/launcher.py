@@ -35,7 +35,7 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a model's process says of itself; made by the methods below."""
 
     state: str
-    """"loading", "ready", "leaving" or "failed"; of a spare process "warming", "spare" or "taken"."""
+    """"loading", "ready", "welcome", "leaving" or "failed"; of a spare process "warming", "spare" or "taken"."""
     progress: bytes = b""
     """A troupe.rpc.v1.Progress."""
     status: bytes = b""
@@ -52,6 +52,11 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     def ready(cls, measured: Measured | None = None) -> Self:
         """It serves, and takes so much."""
         return cls("ready", measured=b"" if measured is None else measured.SerializeToString())
+
+    @classmethod
+    def welcome(cls) -> Self:
+        """It serves, and another process of its model would be welcome."""
+        return cls("welcome")
 
     @classmethod
     def leaving(cls, why: RpcError) -> Self:

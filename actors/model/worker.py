@@ -34,6 +34,8 @@ from troupe.family.v1 import TrialService
 from troupe.rpc.v1 import Progress
 
 Tell = Callable[[Report], None]
+NOT_WANTED = "REPLICA_NOT_WANTED"
+"""The stage's reason where others do a model's work already: no fault, and no reason to try again."""
 PROGRESS_STEP = 0.02
 """Loading is told of in steps of this share."""
 READING = 0.9
@@ -90,7 +92,14 @@ async def serve(member: Member, work: Work, tell: Tell, stop: asyncio.Event) -> 
     loading = Loading(tell, work.load_seconds)
     before, _ = resident_bytes()
     member.heart.pulse = loading.pulse
-    memory = Memory(member, work.family, work.name, loading.waits, lambda why: _leave(why, tell, stop))
+    memory = Memory(
+        member,
+        work.family,
+        work.name,
+        loading.waits,
+        lambda why: _leave(why, tell, stop),
+        welcome=lambda: tell(Report.welcome()),
+    )
     try:
         with refusing(tell):
             granted = await unless(stop, memory.take())
@@ -148,7 +157,9 @@ def refusing(tell: Tell) -> Iterator[None]:
     try:
         yield
     except RpcError as problem:
-        if problem.code is not Code.UNAVAILABLE:
+        if problem.reason == NOT_WANTED:
+            tell(Report.leaving(problem))
+        elif problem.code is not Code.UNAVAILABLE:
             tell(Report.failed(problem))
         raise
 
@@ -205,6 +216,8 @@ async def run(settings: Settings, work: Work, tell: Tell) -> int:
             await serve(member, work, tell, stop)
     except RpcError as problem:
         print(problem, file=sys.stderr)
+        if problem.code is Code.UNAVAILABLE:  # anything else was told as what it cannot do
+            tell(Report.loading(Progress(state=Progress.STATE_LOADING, note=problem.message)))
         return 1
     finally:
         parent.cancel()

@@ -11,9 +11,9 @@ import structlog
 
 from actors.model.needs import work_of
 from actors.model.overrides import Overrides
-from actors.model.stage_watch import StageWatch
 from actors.models.aliases import stamp
 from actors.models.figures import FiguresBook
+from actors.models.loading import Loading
 from actors.models.placing import Placing
 from actors.models.profile_plan import check_alike, measured_so, settings_of
 from actors.models.proposal import propose
@@ -51,17 +51,14 @@ Find = Callable[[str], Awaitable[tuple[str, Model]]]
 class Profiling:
     """Does the jobs; an async context.
 
-    find: looks a model up, as ModelService does. machine: whose stage. book: where figures are kept.
+    find: looks a model up, as ModelService does. loading: knows the stages. book: where figures are kept.
     """
 
-    def __init__(
-        self, jobs: Jobs, channel: Channel, find: Find, stage: StageWatch, machine: str, book: FiguresBook
-    ) -> None:
+    def __init__(self, jobs: Jobs, channel: Channel, find: Find, loading: Loading, book: FiguresBook) -> None:
         self._jobs = jobs
         self._channel = channel
         self._find = find
-        self._stage = stage
-        self._machine = machine
+        self._loading = loading
         self._book = book
         self._family = families.FamilyServiceClient(channel)
         self._gpu = GpuServiceClient(channel)
@@ -151,9 +148,10 @@ class Profiling:
         figures.engine, figures.device = needs.needs.engine, needs.needs.device
         figures.quantization = needs.model.quantization
         async with AsyncExitStack() as stack:
-            if needs.needs.weights_bytes and await self._stage.has_stage():
+            machine = needs.machine or self._loading.machine
+            if needs.needs.weights_bytes and await self._loading.has_stage(machine):
                 work = work_of(family, name, needs.needs)
-                place = await stack.enter_async_context(Placing(self._gpu, self._machine, work))
+                place = await stack.enter_async_context(Placing(self._gpu, machine, work))
                 async for progress in await stack.enter_async_context(aclosing(place.waiting())):
                     step.tell(0.0, progress.note)
             began = asyncio.get_running_loop().time()
@@ -218,9 +216,9 @@ class Profiling:
 
     async def _picture(self) -> WatchResponse:
         """What the stage has; nothing where there is none, or it is away."""
-        if await self._stage.has_stage():
+        if await self._loading.has_stage(self._loading.machine):
             with suppress(RpcError):
-                request = WatchRequest(machine=self._machine, once=True)
+                request = WatchRequest(machine=self._loading.machine, once=True)
                 async for response in self._gpu.watch(request, timeout=STAGE_SECONDS):
                     if not response.HasField("progress"):
                         return response

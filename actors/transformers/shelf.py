@@ -10,6 +10,7 @@ from actors.model.launcher import Launcher
 from actors.model.model_process import ModelProcess
 from actors.model.overrides import Overrides, check_trained
 from actors.model.process_watch import ProcessWatch
+from actors.model.replicas import ReplicatedModel
 from actors.transformers.catalog import Catalog, Entry, adapter_folders, model_folders
 from actors.transformers.folder import Source
 from actors.transformers.limits import (
@@ -78,4 +79,6 @@ class TransformersShelf:
 
     def life(self, entry: Entry) -> Life:
         """See `Shelf`."""
-        return ModelProcess(entry.name, entry.path, self._launcher, self._settings, self._watch)
+        return ReplicatedModel(
+            lambda: ModelProcess(entry.name, entry.path, self._launcher, self._settings, self._watch)
+        )
