@@ -1,6 +1,6 @@
 """What the stage adds to a loaded model: the first token of a chat, in a hub that leases memory and in one without.
 
-Two hubs of this checkout with troupe-tiny loaded, asked in turns through OpenAI's door, by one client and by ten at once.
+Two hubs of this checkout with troupe-tiny loaded, asked in turns through OpenAI's door, by one client and by ten.
 """
 
 import asyncio
@@ -66,9 +66,8 @@ async def main() -> None:
         "What the stage adds to the first token of a loaded model",
         ("clients at once", "without", "with", "with / without", "noise", "rounds"),
         notes=[
-            "troupe-tiny with one slot, through OpenAI's door; the median of each round, in milliseconds, in turns. A call "
-            "of a loaded model goes to its process as before; the stage hears when it begins to be used, at most once a "
-            "second."
+            "troupe-tiny with one slot, through OpenAI's door; the median of each round, in turns. A call of a loaded "
+            "model goes to its process as before; the stage hears that it is used, at most once a second."
         ],
     )
     async with hub("llama", "models") as plain, hub("gpu", "llama", "models") as leased:
