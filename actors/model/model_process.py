@@ -72,6 +72,8 @@ class ModelProcess:
         self.measured: Measured | None = None
         """What its process takes, as that has measured it; None: none serves, or it cannot tell."""
         self.on_change: Callable[[], None] = lambda: None
+        self.on_welcome: Callable[[], None] = lambda: None
+        """Called when its process hears that another one of this model would be welcome."""
         self._launcher = launcher
         self._settings = settings
         self._watch = watch
@@ -170,6 +172,8 @@ class ModelProcess:
         elif report.state == "failed":
             self._refusal = report.why
             driver.supervision.cannot(self.name, report.why.message)
+        elif report.state == "welcome":
+            self.on_welcome()
         elif report.state == "leaving":
             self._depart(driver, report.why)
         elif self.state == ModelState.MODEL_STATE_LOADING:
