@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cli import connection, models_change, models_quantize, weights_text
+from cli import connection, models_change, models_pull, models_quantize, weights_text
 from cli.completion import completing, model_names
 from cli.failure import OK
 from cli.model_text import details, print_json, progress_text, reasons, row, state_of
@@ -86,8 +86,8 @@ async def _run(args: argparse.Namespace) -> None:
         "show": _show,
         "load": _load,
         "unload": _unload,
-        "pull": models_change.pull,
-        "fetch": models_change.pull,
+        "pull": models_pull.pull,
+        "fetch": models_pull.pull,
         "alias": models_change.alias,
         "quantize": models_quantize.quantize,
         "pin": models_change.pin,

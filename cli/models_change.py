@@ -1,11 +1,10 @@
-"""The actions of `troupe models` that change what there is: bring, name, pin."""
+"""The actions of `troupe models` that change what there is: name, pin, remove."""
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
 from cli.failure import CommandError
-from cli.model_text import print_json, progress_text
+from cli.model_text import print_json
 from cli.plain_text import clean, columns, size_text, time_text
 
 if TYPE_CHECKING:
@@ -13,25 +12,6 @@ if TYPE_CHECKING:
 
     from troupe.model.v1 import Alias
     from troupe_client import Hub
-
-
-async def pull(hub: "Hub", args: argparse.Namespace) -> None:
-    """Bring a model. Whoever interrupts this leaves the job as it is."""
-    from troupe.weights.v1 import PullModelRequest
-
-    request = PullModelRequest(source=args.source, name=args.name, detached=args.detach)
-    async for response in hub.weights.pull_model(request):
-        if args.json:
-            print_json(response)
-        elif response.HasField("progress"):
-            print(f"{args.source}: {progress_text(response.progress)}", file=sys.stderr, flush=True)
-        elif response.HasField("model"):
-            model = response.model
-            print(clean(f"{model.name}: pulled from {model.source}; licence {model.license or 'not said'}"))
-        elif args.detach:
-            print(response.job_id)
-        else:
-            print(f"{args.source}: job {response.job_id}, which goes on if you leave", file=sys.stderr, flush=True)
 
 
 async def alias(hub: "Hub", args: argparse.Namespace) -> None:

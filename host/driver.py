@@ -18,7 +18,7 @@ import structlog
 from bus import RpcError
 from host import sight
 from host.supervision import Child, Effect, Finished, GiveUp, Kill, Look, Spawn, Supervision, Tell, Terminate
-from host.watchdog import Pulse
+from host.watchdog import Pulse, Sight
 from troupe.rpc.v1 import Heartbeat
 
 TICK_SECONDS = 0.2
@@ -72,8 +72,8 @@ class Driver:
     """Starts, watches and ends the processes of one Supervision.
 
     Needs a running loop. changed: called with each child whose state has changed. failed: with one that is given up.
-    gone: with the name on the bus of each process that has ended; may raise RpcError. What runs here belongs to no
-    call, whoever began it.
+    gone: with the name on the bus of each process that has ended; may raise RpcError. look: what the system says of a
+    process, by its number. What runs here belongs to no call, whoever began it.
     """
 
     def __init__(
@@ -85,6 +85,7 @@ class Driver:
         failed: Callable[[Child], None] = lambda _: None,
         gone: Callable[[str], Awaitable[None]] | None = None,
         kind: str = "actor",
+        look: Callable[[int], Sight | None] | None = None,
     ) -> None:
         self.supervision = supervision
         self.finished = asyncio.Event()
@@ -96,6 +97,7 @@ class Driver:
         self._failed = failed
         self._gone = gone
         self._kind = kind
+        self._sight = look
         self._running: dict[str, tuple[str, Process]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._ticking = False
@@ -177,7 +179,8 @@ class Driver:
             running.kill()
 
     def _look(self, name: str) -> None:
-        if name in self._running and (found := sight.sight(self._running[name][1].pid)) is not None:
+        look = self._sight or sight.sight
+        if name in self._running and (found := look(self._running[name][1].pid)) is not None:
             self.supervision.looked(name, found, time.monotonic())
 
     def _tell(self, child: Child) -> None:

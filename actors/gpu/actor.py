@@ -24,7 +24,7 @@ from actors.gpu.spelling import progress, refusal, share_messages, work_of
 from actors.gpu.stage import Stage
 from actors.gpu.stage_metrics import StageMetrics
 from actors.gpu.tenure import Tenures
-from actors.gpu.words import Demanded, DemandEnded, Overdue, Pinned, Placed, Refused, Told
+from actors.gpu.words import Demanded, DemandEnded, Kind, Overdue, Pinned, Placed, Refused, Told
 from bus import Code, Context, RpcError, ServiceInfo, invalid
 from host.member import Member
 from store import Events, Tables
@@ -89,7 +89,9 @@ class GpuActor(GpuService):
         """Find the devices and those who hold leases of an earlier service. Raises RpcError STORE_UNAVAILABLE."""
         kept = await self._book.open()
         self._record.written = self._book.decided
-        self._scheduler = Scheduler(self._book.remembered())
+        most, beside = self._settings.replicas, self._settings.replicas_on_processors
+        replicas = {Kind.NVIDIA: most, Kind.FIXED: most, Kind.SYSTEM: beside}
+        self._scheduler = Scheduler(self._book.remembered(), replicas)
         self._stage = Stage(
             self._scheduler,
             self._record,

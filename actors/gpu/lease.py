@@ -29,8 +29,11 @@ class Lease:
     """Memory that somebody has. Times are the clock's of the happenings.
 
     since: when its state began. placed_at: when it was given its place; None: before this scheduler. used_at: when it
-    was last in use. expected_until: until then a call that is on its way counts as use. deadline: the end of its time
-    once it is revoked; killed_at: when that was last told. demands: those that were told its place and have not ended.
+    was last in use. waiting_since: since when calls have waited in it; None: none waits. slots: the most calls that ran
+    while others waited, which is how many can. expected_until: until then a call that is on its way counts as use.
+    deadline: the end of its time once it is revoked; killed_at: when that was last told. demands: those that were told
+    its place and have not ended. replica: it was placed beside others of its name, for a process that shares their
+    calls.
     """
 
     id: str
@@ -46,6 +49,8 @@ class Lease:
     measured: dict[str, int] = field(default_factory=dict)
     running: int = 0
     waiting: int = 0
+    waiting_since: float | None = None
+    slots: int = 0
     begun: int = 0
     used_at: float = 0.0
     expected_until: float = 0.0
@@ -53,6 +58,7 @@ class Lease:
     deadline: float = 0.0
     killed_at: float | None = None
     demands: set[str] = field(default_factory=set)
+    replica: bool = False
 
     @property
     def name(self) -> str:
@@ -81,6 +87,16 @@ class Lease:
     def idle_since(self) -> float:
         """Since when nobody has used it, where nobody does."""
         return max(self.used_at, self.expected_until)
+
+    def use(self, running: int, waiting: int, begun: int, now: float) -> None:
+        """How it is used now."""
+        self.running, self.waiting, self.begun = running, waiting, max(begun, self.begun)
+        self.used_at = now
+        if not waiting:
+            self.waiting_since = None
+            return
+        self.slots = max(self.slots, running)
+        self.waiting_since = now if self.waiting_since is None else self.waiting_since
 
     def enter(self, state: State, now: float) -> None:
         """Its state changes."""

@@ -1,6 +1,6 @@
 """All leases, the demands that were told their places, and pins."""
 
-from actors.gpu.lease import Lease, State, charged
+from actors.gpu.lease import ALIVE, Lease, State, charged
 from actors.gpu.ledger import Ledger, Room
 from actors.gpu.snapshot import DeviceView, LeaseView
 from actors.gpu.wants import Want
@@ -38,8 +38,18 @@ class Leases:
         return None if found is None or found.state in (State.PLACED, State.RELEASED) else found
 
     def there(self, name: str) -> Lease | None:
-        """One of work of that name that may be used, or will be."""
-        return next((lease for lease in self.all.values() if lease.name == name and lease.alive), None)
+        """One of work of that name that may be used, or will be: of several the one that is furthest."""
+        return min(self.alive(name), key=_furthest, default=None)
+
+    def alive(self, name: str) -> list[Lease]:
+        """All of work of that name that may be used, or will be."""
+        return [lease for lease in self.all.values() if lease.name == name and lease.alive]
+
+    def surplus(self) -> set[str]:
+        """Leases beside which another serves the same work: of each name all but the one that is furthest."""
+        names = {lease.name for lease in self.all.values() if lease.work.replicates}
+        found = [sorted(self.alive(name), key=_furthest)[1:] for name in names]
+        return {lease.id for of_name in found for lease in of_name}
 
     def reserved(self, name: str) -> Lease | None:
         """A place for work of that name that no process has taken up."""
@@ -139,3 +149,8 @@ class Leases:
             lease.priority,
             lease.deadline if lease.state is State.REVOKED else None,
         )
+
+
+def _furthest(lease: Lease) -> tuple[int, float, str]:
+    """Sorts those first that serve, and of those the oldest."""
+    return ALIVE[::-1].index(lease.state), lease.since if lease.loaded_at is None else lease.loaded_at, lease.id

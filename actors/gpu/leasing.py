@@ -31,6 +31,7 @@ from actors.gpu.words import (
     Told,
     Used,
     Verified,
+    Welcome,
 )
 from bus import Code, Context, RpcError, invalid
 from bus.context import duration
@@ -150,7 +151,8 @@ class Leasing:
     def _begin(self, tenure: Tenure, claimed: dict[str, int], first: v1.LeaseRequest, ctx: Context) -> None:
         lease, process = tenure.lease, tenure.process
         if not claimed:
-            self._stage.tell(Asked(lease, process, tenure.work, ctx.priority, ctx.principal))
+            replica = first.ask.replica
+            self._stage.tell(Asked(lease, process, tenure.work, ctx.priority, ctx.principal, replica))
             return
         tenure.shares, tenure.loaded = claimed, first.claim.loaded
         self._stage.tell(Claimed(lease, process, tenure.work, claimed, tenure.loaded), _used(lease, first.claim.use))
@@ -236,6 +238,8 @@ class Leasing:
             case Revoke(seconds=seconds, reason=reason):
                 tenure.revoked = True
                 return v1.LeaseResponse(revoke=v1.Revoke(within=duration(seconds), reason=reason))
+            case Welcome(seconds=seconds):
+                return v1.LeaseResponse(welcome=v1.Welcome(within=duration(seconds)))
             case Refused():
                 raise refusal(effect)
         raise AssertionError(effect)

@@ -4,14 +4,14 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 
-from actors.gpu.words import Granted, Grown, Placed, Refused, Revoke, Told
+from actors.gpu.words import Granted, Grown, Placed, Refused, Revoke, Told, Welcome
 from bus import Code, RpcError
 from bus.priority import Priority
 
 MAX_WAITING = 64
 """Effects that wait for a call which does not take them; then it is ended. How it stands is always one."""
 
-Addressed = Placed | Granted | Grown | Told | Refused | Revoke
+Addressed = Placed | Granted | Grown | Told | Refused | Revoke | Welcome
 
 
 class Mailbox:
@@ -30,7 +30,7 @@ class Mailbox:
 
     def put(self, effect: Addressed) -> None:
         """Only the newest word of how a call stands is kept, and none from before its answer."""
-        if not isinstance(effect, (Grown, Revoke)):
+        if not isinstance(effect, (Grown, Revoke, Welcome)):
             self._effects = deque(each for each in self._effects if not isinstance(each, Told))
         self._effects.append(effect)
         if len(self._effects) > MAX_WAITING:

@@ -82,4 +82,5 @@ def _wish(view: WishView, epoch: float) -> v1.Wish:
         since=timestamp(epoch + view.since),
         waiting=view.waiting,
         reason=view.reason,
+        others=view.others,
     )

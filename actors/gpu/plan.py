@@ -1,13 +1,13 @@
 """One pass over the queue: who is placed now, who waits for what, whom it costs. Changes nothing."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from actors.gpu.lease import Lease, State
 from actors.gpu.ledger import Ledger, Need, Room, add, summed
 from actors.gpu.urgency import DRAIN_SECONDS
 from actors.gpu.usage import Usage
-from actors.gpu.victims import Tier, Victim, choose, price, victim
+from actors.gpu.victims import Tier, Victim, choose, price, surplus_victim, victim
 from actors.gpu.wants import Unit
 from actors.gpu.words import Shares
 
@@ -46,8 +46,9 @@ class Step:
 class Planner:
     """One pass. room: what may be granted now; leases: all that have memory, also such as is on its way back.
 
-    Those behind may only take what nobody ahead needs: `ahead` is the room as it will be when all that were planned so
-    far have what they wait for, and what is placed has to fit there, too.
+    surplus: names of leases beside which another serves the same work. Those behind may only take what nobody ahead
+    needs: `ahead` is the room as it will be when all that were planned so far have what they wait for, and what is
+    placed has to fit there, too.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Planner:
         room: Room,
         usage: Usage,
         pinned: Callable[[Lease], bool],
+        surplus: Collection[str],
         now: float,
     ) -> None:
         leases = list(leases)
@@ -66,7 +68,8 @@ class Planner:
         self._free = dict(room)
         self._leaving = [lease for lease in leases if lease.leaving]
         self._ahead = summed(room, (lease.shares for lease in self._leaving))
-        self._movable = [lease for lease in leases if lease.alive and not pinned(lease)]
+        self._surplus = surplus
+        self._movable = [lease for lease in leases if lease.alive and (lease.id in surplus or not pinned(lease))]
         self._planned: list[Victim] = []
         self.due: float | None = None
         """When the plan may change by time alone."""
@@ -115,7 +118,9 @@ class Planner:
         """The place that costs least, with its victims; never a lease of the same name."""
         load_seconds = self._usage.load_seconds(unit.work, max(need.sizes.values()))
         candidates = [
-            victim(lease, unit.entry, self._usage, load_seconds, self._now)
+            surplus_victim(lease, self._usage, self._now)
+            if lease.id in self._surplus
+            else victim(lease, unit.entry, self._usage, load_seconds, self._now)
             for lease in self._movable
             if lease.name != unit.work.name
         ]
@@ -148,6 +153,6 @@ class Planner:
         """When victims that are revoked as soon as they may will have made room."""
         if not victims:
             return self._now
-        busy = any(one.tier is not Tier.IDLE for one in victims)
+        busy = any(one.lease is None or one.lease.busy(self._now) for one in victims)
         usual = self._usage.drain_seconds(DRAIN_SECONDS) if busy else self._usage.giving_seconds()
         return max(self._now, *(one.at for one in victims)) + min(usual, DRAIN_SECONDS)

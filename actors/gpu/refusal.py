@@ -12,6 +12,7 @@ from actors.gpu.words import Refused
 INSUFFICIENT_MEMORY = "INSUFFICIENT_MEMORY"
 QUARANTINED = "QUARANTINED"
 TOO_MANY_WAITING = "TOO_MANY_WAITING"
+REPLICA_NOT_WANTED = "REPLICA_NOT_WANTED"
 
 
 def never(want: Want, need: Need, ledger: Ledger, sizes: Sizes) -> Refused:
@@ -51,6 +52,12 @@ def quarantined(want: Want, seconds: float) -> Refused:
     """It has failed for want of memory too often."""
     message = f"{want.work.name} has run out of memory several times; it may be tried again in {seconds:.0f} s."
     return Refused(want.id, QUARANTINED, message, retry_after=seconds)
+
+
+def not_wanted(want: Want) -> Refused:
+    """Others serve its work, and do without it."""
+    message = f"Another process of {want.work.name} is not wanted now: those that there are do its work."
+    return Refused(want.id, REPLICA_NOT_WANTED, message)
 
 
 def full(want: Want) -> Refused:

@@ -23,60 +23,53 @@ Happenings (actors/gpu/words.py) go in with the time, effects come out. The rule
 12. What was measured is charged, remembered, and preferred over the estimate.
 13. A holder that wants more gets all of it or nothing.
 14. What only others or pins keep from its place is refused when its class's bound is over.
+15. Where calls wait in each process of work that replicates, another process of it is welcome, if nobody waits for
+    memory and there is room, or would be without what nobody has used for long. It is the first that makes room for
+    others, and is given back when the rest could do its work for a time.
 
 Why it is so, and what else was tried: actors/gpu/design.md.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from actors.gpu import refusal
-from actors.gpu.lease import Lease, State, charged
+from actors.gpu.deadlines import Deadlines
+from actors.gpu.effects import Effects
+from actors.gpu.lease import Lease, State
 from actors.gpu.leases import Leases
 from actors.gpu.ledger import Ledger, fits, summed
+from actors.gpu.over_cap import OverCap
+from actors.gpu.places import Places
 from actors.gpu.plan import PLAN_AHEAD, Planner, Step
-from actors.gpu.sentences import joined, placed_at
+from actors.gpu.refusing import Refusing
+from actors.gpu.replicas import MOST, Replicas
+from actors.gpu.sentences import placed_at
 from actors.gpu.sizes import Sizes
 from actors.gpu.snapshot import Snapshot
 from actors.gpu.telling import Telling
 from actors.gpu.urgency import (
-    DRAIN_SECONDS,
     HANDOVER_SECONDS,
-    IDLE_SECONDS,
     OUT_OF_MEMORY_LIMIT,
-    OVER_SECONDS,
-    OVERDUE_AGAIN_SECONDS,
-    PREEMPT_SECONDS,
-    RESERVATION_SECONDS,
     SETTLE_SECONDS,
-    VERIFY_SECONDS,
 )
 from actors.gpu.usage import Usage
-from actors.gpu.victims import Tier
-from actors.gpu.wants import MAX_WANTS, Entry, Unit, Want, Wants
+from actors.gpu.wants import Want, Wants
 from actors.gpu.words import (
     Asked,
     Claimed,
-    Decision,
     Demanded,
     DemandEnded,
     DeviceLost,
     DeviceSeen,
     Effect,
-    Granted,
     GrowAsked,
     Grown,
     Happening,
     Kind,
     Loaded,
     OutOfMemory,
-    Overdue,
     Pinned,
-    Placed,
-    Refused,
     Released,
-    Revoke,
     Shares,
-    Told,
     Used,
     Verified,
     Work,
@@ -87,11 +80,14 @@ from bus.priority import Priority
 class Scheduler:
     """The memory of one machine's devices and all who want some. Never awaits.
 
-    remembered: bytes by key and kind, as they were told by `Measured` before. Time is any clock in seconds; one that
+    remembered: bytes by key and kind, as they were told by `Measured` before. replicas: the most processes of one work
+    by the kind of device on which most of it lies. Time is any clock in seconds; one that
     goes back stands still here. Names of demands and of leases are unique for ever and share one set of names.
     """
 
-    def __init__(self, remembered: Mapping[str, Mapping[Kind, int]] | None = None) -> None:
+    def __init__(
+        self, remembered: Mapping[str, Mapping[Kind, int]] | None = None, replicas: Mapping[Kind, int] = MOST
+    ) -> None:
         self._now = float("-inf")
         self._ledger = Ledger()
         self._leases = Leases(self._ledger)
@@ -99,25 +95,27 @@ class Scheduler:
         self._usage = Usage()
         self._wants = Wants()
         self._telling = Telling()
-        self._over_since: dict[str, float] = {}
+        self._effects = Effects()
+        self._places = Places(self._leases, self._wants, self._effects)
+        self._refusing = Refusing(self._ledger, self._leases, self._wants, self._sizes, self._effects)
+        self._replicas = Replicas(self._ledger, self._leases, self._sizes, self._usage, self._places, replicas)
+        self._deadlines = Deadlines(self._leases, self._places, self._effects)
+        self._over_cap = OverCap(self._ledger, self._leases, self._usage, self._places)
         self._plan_due: float | None = None
-        self._reservations = 0
-        self._effects: list[Effect] = []
 
     def handle(self, happening: Happening, now: float) -> list[Effect]:
         """Something has happened: what is to be done, in this order. What is unknown or out of turn does nothing."""
         self._now = now = max(self._now, now)
-        self._effects = []
         self._take(happening, now)
-        self._end_in_time(now)
-        self._give_up_over_cap(now)
+        self._deadlines.end(now)  # 4, 8, 9
+        self._over_cap.give_up(now)  # 2
         self._plan(now)
-        return self._effects
+        self._replicas.follow(now, waited_for=self._wants.waited_for)  # 15
+        return self._effects.taken()
 
     def next_due(self, now: float) -> float | None:
         """When a `Ticked` may change something, if nothing happens before; None: never."""
-        dues = [self._plan_due, *(_due(lease) for lease in self._leases.all.values())]
-        dues += [since + OVER_SECONDS for since in self._over_since.values()]
+        dues = [self._plan_due, self._replicas.due(), *self._deadlines.dues(), *self._over_cap.dues()]
         dues += [lease.expected_until for lease in self._leases.all.values()]
         return min((due for due in dues if due is not None and due > now), default=None)
 
@@ -160,14 +158,14 @@ class Scheduler:
 
     def _demanded(self, demanded: Demanded, now: float) -> None:
         want = Want(demanded.demand, demanded.work, demanded.priority, demanded.principal, now)
-        if want.id in self._wants or self._leases.has(want.id) or self._refuse(want, now):
+        if want.id in self._wants or self._leases.has(want.id) or self._refusing.at_once(want, now):
             return
         there = self._leases.there(want.work.name)
         if there is None:
             self._wants.add(want)  # 3
             return
-        self._attach(there, want, now)
-        self._decide("placed", there.name, f"{there.name} is there already.", there.shares, "3")
+        self._places.attach(there, want, now)
+        self._effects.decide("placed", there.name, f"{there.name} is there already.", there.shares, "3")
 
     def _demand_ended(self, demand: str, now: float) -> None:
         self._wants.remove(demand)
@@ -176,20 +174,21 @@ class Scheduler:
             return
         lease.expected_until = min(lease.expected_until, now + SETTLE_SECONDS)
         if lease.state is State.PLACED:  # 4
-            self._give_up(lease, "nobody waits for it any more")
+            self._places.give_up(lease, "nobody waits for it any more")
 
     def _asked(self, asked: Asked, now: float) -> None:
         want = Want(asked.lease, asked.work, asked.priority, asked.principal, now, asked.holder)
-        if want.id in self._wants or want.id in self._leases.all or self._refuse(want, now):
+        if want.id in self._wants or want.id in self._leases.all or self._refusing.at_once(want, now):
             return
         reserved = self._leases.reserved(want.work.name)
+        replica = asked.replica and self._leases.there(want.work.name) is not None
         shares = None if reserved is None else self._taken_up(reserved, want.work, now)
         if reserved is None or shares is None:
-            self._wants.add(want)  # 3
+            self._refusing.replica(want) if replica else self._wants.add(want)  # 15, 3
             return
         self._leases.take_up(reserved, want.id, asked.holder)
         reserved.work, reserved.shares = want.work, dict(shares)
-        self._load(reserved, "its place was kept", "3", now)
+        self._places.load(reserved, "its place was kept", "3", now)
 
     def _taken_up(self, reserved: Lease, work: Work, now: float) -> Shares | None:
         """With which shares a process may load where a place was kept; None: with none, and the place is given up."""
@@ -199,7 +198,7 @@ class Scheduler:
             shares = shares or self._ledger.place(need, summed(room, [reserved.shares]))
             if shares is not None:
                 return shares
-        self._give_up(reserved, "its process needs more, or others have taken the memory")
+        self._places.give_up(reserved, "its process needs more, or others have taken the memory")
         return None
 
     def _claimed(self, claimed: Claimed, now: float) -> None:
@@ -218,8 +217,8 @@ class Scheduler:
         if claimed.loaded:
             lease.state, lease.loaded_at = State.READY, now
         self._leases.add(lease)  # 11
-        self._decide("claimed", lease.name, f"{claimed.holder} has it from before.", lease.shares, "11")
-        self._attach_all(lease, now)
+        self._effects.decide("claimed", lease.name, f"{claimed.holder} has it from before.", lease.shares, "11")
+        self._places.attach_all(lease, now)
 
     def _loaded(self, loaded: Loaded, now: float) -> None:
         lease = self._leases.held(loaded.lease)
@@ -227,7 +226,7 @@ class Scheduler:
             return
         lease.measured |= {name: count for name, count in loaded.measured.items() if count > 0}
         lease.shares |= lease.measured  # 12
-        self._effects += self._sizes.measured(lease.work, lease.measured, self._ledger.devices)
+        self._effects.add(*self._sizes.measured(lease.work, lease.measured, self._ledger.devices))
         if lease.loaded_at is not None:
             return
         if lease.placed_at is not None:
@@ -244,8 +243,7 @@ class Scheduler:
             return
         self._usage.used(lease.name, max(0, used.begun - lease.begun), now)
         was = lease.busy(now)
-        lease.begun, lease.running, lease.waiting = max(used.begun, lease.begun), used.running, used.waiting
-        lease.used_at = now
+        lease.use(used.running, used.waiting, used.begun, now)
         if not lease.demands:
             lease.expected_until = min(lease.expected_until, now)
         if lease.state is State.READY and was != lease.busy(now):
@@ -260,24 +258,21 @@ class Scheduler:
         if allowed:
             for name, count in asked.more.items():
                 lease.shares[name] = lease.shares.get(name, 0) + count
-        self._effects.append(Grown(lease.id, allowed))
+        self._effects.add(Grown(lease.id, allowed))
         reason = f"It asked for {placed_at(asked.more)} more, and there is {'' if allowed else 'no '}room for that."
-        self._decide("grown" if allowed else "refused", lease.name, reason, asked.more if allowed else {}, "13")
+        self._effects.decide("grown" if allowed else "refused", lease.name, reason, asked.more if allowed else {}, "13")
 
     def _out_of_memory(self, name: str, now: float) -> None:
         lease = self._leases.held(name)
         if lease is None:
             return
         count = self._sizes.failed(lease.work, lease.shares, self._ledger.devices, now)  # 10
-        self._end(lease, now)
+        self._places.end(lease, now)
         often = "once" if count == 1 else f"{count} times"
         reason = f"{placed_at(lease.shares)} were too little, or not really free; it has failed {often} in a row."
-        self._decide("quarantined", lease.name, reason, lease.shares, "10")
-        entry = self._wants.entries.get(lease.name)
-        if count >= OUT_OF_MEMORY_LIMIT and entry is not None:
-            for want in entry.waiting:
-                self._wants.remove(want.id)
-                self._refuse(want, now)
+        self._effects.decide("quarantined", lease.name, reason, lease.shares, "10")
+        if count >= OUT_OF_MEMORY_LIMIT:
+            self._refusing.quarantined(self._wants.entries.get(lease.name), now)
 
     def _released(self, name: str, *, verified: bool, now: float) -> None:
         self._wants.remove(name)
@@ -285,8 +280,8 @@ class Scheduler:
         if lease is not None:
             if lease.state is State.REVOKED:
                 self._usage.gave_back(now - lease.since, busy=lease.revoked_busy)
-            self._end(lease, now)
-            self._decide("released", lease.name, "Its holder has ended.", lease.shares, "9")
+            self._places.end(lease, now)
+            self._effects.decide("released", lease.name, "Its holder has ended.", lease.shares, "9")
         if verified:
             self._verified(name)
 
@@ -296,64 +291,7 @@ class Scheduler:
             return
         self._leases.remove(lease)  # 9
         self._ledger.given_back(lease.shares)
-        self._decide("verified", lease.name, "Its memory was seen to be free.", lease.shares, "9")
-
-    # ---- what time brings
-
-    def _end_in_time(self, now: float) -> None:
-        for lease in list(self._leases.all.values()):
-            due = _due(lease)
-            if due is None or now < due:
-                continue
-            if lease.state is State.PLACED:  # 4
-                self._give_up(lease, f"no process took it up within {RESERVATION_SECONDS:g} s")
-            elif lease.state is State.RELEASED:  # 9
-                self._leases.remove(lease)
-                late = f"Its memory was not seen to be free within {VERIFY_SECONDS:g} s"
-                reason = f"{late}; it is taken for lost, and what the device shows decides."
-                self._decide("verified", lease.name, reason, lease.shares, "9")
-            else:  # 8
-                lease.killed_at = now
-                self._effects.append(Overdue(lease.id, lease.holder))
-                self._decide("overdue", lease.name, "It did not end in its time and is to be killed.", rule="8")
-
-    def _give_up_over_cap(self, now: float) -> None:
-        """Rule 2. What is not yet seen to be free counts once: others are seen to use it, or we are."""
-        held = [lease for lease in self._leases.all.values() if lease.state is not State.RELEASED]
-        room = self._ledger.room(charged(held))
-        self._over_since = {name: self._over_since.get(name, now) for name, left in room.items() if left < 0}
-        lasting = [name for name, since in self._over_since.items() if now >= since + OVER_SECONDS]
-        if not lasting:
-            return
-        coming = summed(room, (lease.shares for lease in held if lease.state is State.REVOKED))
-        for tier, lease in self._by_tier([lease for lease in held if lease.alive], now):
-            over = [name for name in lasting if coming[name] < 0 and lease.shares.get(name)]
-            if not over or tier > Tier.PREEMPTIBLE:
-                continue
-            coming = summed(coming, [lease.shares])
-            why = f"{joined(over)} is above its cap"
-            if lease.state is State.PLACED:
-                self._give_up(lease, why)
-            else:
-                self._revoke(lease, tier, why, "2", now)
-
-    def _by_tier(self, leases: Sequence[Lease], now: float) -> list[tuple[Tier, Lease]]:
-        """Leases with how hard it is on them to go, the lightest first."""
-
-        def tier(lease: Lease) -> Tier:
-            if lease.state is State.PLACED:
-                return Tier.IDLE
-            if self._leases.pinned(lease):
-                return Tier.LATER
-            if lease.work.preemptible:
-                return Tier.PREEMPTIBLE
-            return Tier.BUSY if lease.state is State.LOADING or lease.busy(now) else Tier.IDLE
-
-        found = [(tier(lease), lease) for lease in leases]
-        placed_first = (
-            (tier, lease.state is not State.PLACED, self._usage.value(lease, now), lease.id) for tier, lease in found
-        )
-        return [one for _, one in sorted(zip(placed_first, found, strict=True), key=lambda pair: pair[0])]
+        self._effects.decide("verified", lease.name, "Its memory was seen to be free.", lease.shares, "9")
 
     # ---- the queue
 
@@ -362,9 +300,9 @@ class Scheduler:
         order = self._wants.order(now)
         if not order:
             return
-        planner = Planner(
-            self._ledger, self._leases.all.values(), self._leases.room(), self._usage, self._leases.pinned, now
-        )
+        self._replicas.make_way()  # 15
+        leases, surplus = self._leases.all.values(), self._leases.surplus()
+        planner = Planner(self._ledger, leases, self._leases.room(), self._usage, self._leases.pinned, surplus, now)
         steps: dict[str, Step | None] = {}
         for number, unit in enumerate(self._wants.units(order)):
             if number >= PLAN_AHEAD:
@@ -375,126 +313,17 @@ class Scheduler:
                 steps.setdefault(unit.entry.name, step)
         order = [entry for entry in order if entry.waiting]
         self._telling.stand(order, steps)
-        self._effects += self._telling.news(order, now)
+        self._effects.add(*self._telling.news(order, now))
         dues = [planner.due, self._wants.next_change(now), *(entry.bound_at for entry in order)]
         self._plan_due = min((due for due in dues if due is not None and due > now), default=None)
 
     def _follow(self, step: Step, now: float) -> None:
         unit, entry = step.unit, step.unit.entry
         if step.placed:
-            self._place(unit, step.shares, now)
+            self._places.place(unit, step.shares, now)
         elif not step.shares:
-            self._refuse_unplaceable(entry, now)
+            self._refusing.unplaceable(entry, now)
         elif step.revoke:  # 6
             for one in step.victims:
                 assert one.lease is not None
-                self._revoke(one.lease, one.tier, f"{entry.name} waits for its memory", "6", now)
-
-    def _place(self, unit: Unit, shares: Shares, now: float) -> None:
-        first, ask = unit.entry.first, unit.ask
-        self._wants.served(first.principal, now)
-        self._reservations += 1
-        name = f"placed {self._reservations}"
-        lease = Lease(name, "", unit.work, first.priority, first.principal, dict(shares), State.PLACED, now, now)
-        lease.used_at = now
-        if ask is not None:
-            self._wants.remove(ask.id)
-            lease.id, lease.holder, lease.principal = ask.id, ask.holder or "", ask.principal
-        self._leases.add(lease)
-        self._attach_all(lease, now)
-        if ask is not None:
-            self._load(lease, "there is room, and it is its turn", "5", now)
-        else:
-            self._decide("placed", lease.name, "There is room, and it is its turn.", lease.shares, "5")
-
-    def _attach_all(self, lease: Lease, now: float) -> None:
-        """All demands for its name are for this lease."""
-        entry = self._wants.entries.get(lease.name)
-        for want in [] if entry is None else list(entry.members.values()):
-            if want.holder is None:
-                self._wants.remove(want.id)
-                self._attach(lease, want, now)
-
-    def _attach(self, lease: Lease, want: Want, now: float) -> None:
-        if not want.placed:
-            self._effects.append(Placed(want.id, dict(lease.shares)))
-        want.placed = True
-        self._leases.attach(lease, want)
-        if lease.state is State.READY:
-            lease.expected_until = now + HANDOVER_SECONDS
-
-    def _load(self, lease: Lease, why: str, rule: str, now: float) -> None:
-        lease.enter(State.LOADING, now)
-        self._effects.append(Granted(lease.id, dict(lease.shares)))
-        self._decide("granted", lease.name, f"{lease.holder} may load: {why}.", lease.shares, rule)
-
-    def _revoke(self, lease: Lease, tier: Tier, why: str, rule: str, now: float) -> None:
-        seconds = {Tier.IDLE: IDLE_SECONDS, Tier.PREEMPTIBLE: PREEMPT_SECONDS}.get(tier, DRAIN_SECONDS)
-        how = "in use" if lease.busy(now) else "loading" if lease.state is State.LOADING else "idle"
-        reason = f"{why}; {lease.name} was {how} and has {seconds:g} s."
-        lease.revoke(seconds, now)
-        self._effects.append(Revoke(lease.id, seconds, reason))
-        self._decide("revoked", lease.name, reason, lease.shares, rule)
-
-    def _end(self, lease: Lease, now: float) -> None:
-        """Its holder is gone. Demands that were told its place keep their age for the process that comes next."""
-        lease.enter(State.RELEASED, now)
-        for want in self._leases.detach(lease):
-            self._wants.add(want)
-
-    def _give_up(self, lease: Lease, why: str) -> None:
-        """Free a place that no process has."""
-        self._leases.remove(lease)
-        self._decide("released", lease.name, f"Its place is given up: {why}.", lease.shares, "4")
-        for want in self._leases.detach(lease):
-            self._wants.add(want)
-            self._effects.append(Told(want.id, 0, None, f"The place was given up: {why}."))
-
-    # ---- what is said
-
-    def _refuse(self, want: Want, now: float) -> bool:
-        """Whether it was refused at once."""
-        seconds = self._sizes.quarantined(want.work.name, now)
-        need = self._sizes.need(want.work, now)
-        if seconds is not None:  # 10
-            self._refused(refusal.quarantined(want, seconds), want.work.name, "10")
-        elif len(self._wants) + self._leases.attached >= MAX_WANTS:
-            self._refused(refusal.full(want), want.work.name, "3")
-        elif self._ledger.place(need, self._ledger.limits()) is None:  # 1
-            self._refused(refusal.never(want, need, self._ledger, self._sizes), want.work.name, "1")
-        else:
-            return False
-        return True
-
-    def _refuse_unplaceable(self, entry: Entry, now: float) -> None:
-        """Who cannot be placed as things are waits for that to change, unless it cannot or its bound is over."""
-        over = now >= entry.bound_at
-        for want in entry.waiting:
-            need = self._sizes.need(want.work, now)
-            if self._ledger.place(need, self._ledger.limits()) is None:  # 1: it has grown, or its device is lost
-                self._wants.remove(want.id)
-                self._refused(refusal.never(want, need, self._ledger, self._sizes), entry.name, "1")
-            elif over:  # 14
-                self._wants.remove(want.id)
-                refused = refusal.for_now(want, need, self._ledger, self._leases.pinned_names())
-                self._refused(refused, entry.name, "14")
-
-    def _refused(self, refused: Refused, name: str, rule: str) -> None:
-        self._effects.append(refused)
-        self._decide("refused", name, refused.message, rule=rule)
-
-    def _decide(self, what: str, name: str, reason: str, shares: Shares | None = None, rule: str = "") -> None:
-        self._effects.append(Decision(what, name, reason, dict(shares or {}), rule))
-
-
-def _due(lease: Lease) -> float | None:
-    """When time alone ends something about it."""
-    match lease.state:
-        case State.PLACED:
-            return lease.since + RESERVATION_SECONDS
-        case State.RELEASED:
-            return lease.since + VERIFY_SECONDS
-        case State.REVOKED:
-            return lease.deadline if lease.killed_at is None else lease.killed_at + OVERDUE_AGAIN_SECONDS
-        case _:
-            return None
+                self._places.revoke(one.lease, one.tier, f"{entry.name} waits for its memory", "6", now)

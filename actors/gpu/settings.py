@@ -38,6 +38,12 @@ class GpuSettings(Struct, frozen=True, kw_only=True):
     cap: Share = 0.8
     """Share of each device that may be used at most, by the hub and by others together."""
 
+    replicas: Annotated[int, Meta(ge=1, le=16)] = 4
+    """Processes of one model at most, on cards and budgets; a further one starts when calls wait and memory is free."""
+
+    replicas_on_processors: Annotated[int, Meta(ge=1, le=16)] = 1
+    """The same in main memory, where they share the same cores."""
+
     devices: list[DeviceSettings] = field(default_factory=list)
     """The devices, where they are not to be found by themselves."""
 

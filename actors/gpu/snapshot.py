@@ -44,7 +44,10 @@ class LeaseView:
 
 @dataclass(frozen=True, slots=True)
 class WishView:
-    """All who wait for one name. position: 1 is next. eta: seconds from now until it is ready; None: not known."""
+    """All who wait for one name.
+
+    position: 1 is next. eta: seconds from now until it is ready; None: not known. others: no lease could make room.
+    """
 
     name: str
     priority: Priority
@@ -53,6 +56,7 @@ class WishView:
     since: float
     waiting: int
     reason: str
+    others: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,7 @@ def work_of(message: v1.Work) -> Work:
         load_seconds=load,
         pinned=message.pinned,
         preemptible=message.preemptible,
+        replicates=message.replicates,
     )
 
 
@@ -86,6 +87,7 @@ def work_message(work: Work) -> v1.Work:
         load=duration(work.load_seconds) if work.load_seconds else None,
         pinned=work.pinned,
         preemptible=work.preemptible,
+        replicates=work.replicates,
     )
 
 

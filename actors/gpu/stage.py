@@ -12,7 +12,7 @@ from typing import Protocol
 import structlog
 
 from actors.gpu.counts import Counts
-from actors.gpu.mailbox import Mailbox
+from actors.gpu.mailbox import Addressed, Mailbox
 from actors.gpu.record import Record
 from actors.gpu.words import (
     Decision,
@@ -27,6 +27,7 @@ from actors.gpu.words import (
     Revoke,
     Ticked,
     Told,
+    Welcome,
 )
 from bus.priority import Priority
 
@@ -132,14 +133,14 @@ class Stage:
                 self._post(name, effect)
             case Placed(demand=name) | Told(waiting=name):
                 self._post(name, effect)
-            case Granted(lease=name) | Grown(lease=name) | Revoke(lease=name):
+            case Granted(lease=name) | Grown(lease=name) | Revoke(lease=name) | Welcome(lease=name):
                 self._post(name, effect)
             case Overdue():
                 self._on_overdue(effect)
             case Measured():
                 self._on_measured(effect)
 
-    def _post(self, name: str, effect: Placed | Told | Refused | Granted | Grown | Revoke) -> None:
+    def _post(self, name: str, effect: Addressed) -> None:
         mailbox = self._mailboxes.get(name)
         if mailbox is not None:
             mailbox.put(effect)

@@ -11,6 +11,8 @@ from actors.gpu.words import Decision, Effect, Told
 NOTICEABLE_SECONDS = 1.0
 """An ETA that changes by less is no news."""
 
+OTHERS = "Others use the memory, or it is pinned."
+
 Standing = tuple[int, float | None, str]
 """Position, when its work will be ready, and the reason."""
 
@@ -45,8 +47,8 @@ class Telling:
     def wish(self, position: int, entry: Entry, now: float) -> WishView:
         """How a name stands."""
         _, ready_at, reason = self._standings.get(entry.name, (position, None, ""))
-        waiting = len(entry.waiting)
-        return WishView(entry.name, entry.priority, position, _eta(ready_at, now), entry.since, waiting, reason)
+        waiting, others = len(entry.waiting), reason == OTHERS
+        return WishView(entry.name, entry.priority, position, _eta(ready_at, now), entry.since, waiting, reason, others)
 
 
 def _eta(ready_at: float | None, now: float) -> float | None:
@@ -63,7 +65,7 @@ def _why(step: Step | None) -> str:
         return f"Waits for the memory of {joined(sorted(set(step.leaving)))}."
     if step.own:
         return "Another process of this work has the memory."
-    return "Waits for those that are ahead." if step.shares else "Others use the memory, or it is pinned."
+    return "Waits for those that are ahead." if step.shares else OTHERS
 
 
 def _differs(told: Standing | None, now: Standing) -> bool:

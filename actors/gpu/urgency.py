@@ -79,6 +79,21 @@ FAIR_SECONDS = 5.0
 FAIR_WINDOW_SECONDS = 60.0
 """Each place that a principal was given within the window puts its wants so much later among those of their class."""
 
+REPLICA_AFTER_SECONDS = 5.0
+"""Calls have waited so long in each process of a work, and as long as a load takes, before another one is welcome: what
+goes by while it loads needs no process."""
+
+REPLICA_AGAIN_SECONDS = 60.0
+"""Between two welcomes for one work, whatever became of the first."""
+
+REPLICA_SPARE_SECONDS = 60.0
+REPLICA_SPARE_SHARE = 0.5
+"""One process of several is given back when the others could have run all calls for so long, with this share of what
+they can."""
+
+REPLICA_LEAVES_SECONDS = 600.0
+"""What another process would take the place of has been idle for so long: nobody waits for it to be loaded again."""
+
 OUT_OF_MEMORY_GROWTH = 1.25
 """After a failure for want of memory, the work is planned with so many times what it was granted."""
 

@@ -22,10 +22,12 @@ from bus.priority import Priority
 class Tier(IntEnum):
     """How much it costs somebody to lose the lease; the lowest goes first."""
 
-    IDLE = 0
-    PREEMPTIBLE = 1
-    BUSY = 2
-    LATER = 3
+    SURPLUS = 0
+    """Others serve the same work, and take over its calls."""
+    IDLE = 1
+    PREEMPTIBLE = 2
+    BUSY = 3
+    LATER = 4
     """Not before something has happened to it that no clock tells: a load, or its own grant."""
 
 
@@ -45,8 +47,13 @@ class Victim:
         return self.tier is not Tier.LATER and self.at <= now
 
 
+def surplus_victim(lease: Lease, usage: Usage, now: float) -> Victim:
+    """What a lease is to any want while others serve the same work."""
+    return Victim(lease.name, lease.shares, Tier.SURPLUS, now, usage.value(lease, now), lease)
+
+
 def victim(lease: Lease, entry: Entry, usage: Usage, load_seconds: float, now: float) -> Victim:
-    """What a lease is to a want; load_seconds: of what is wanted. It is alive and not pinned."""
+    """What a lease is to a want; load_seconds: of what is wanted. It is alive, not pinned, and the last of its name."""
     reload_seconds = usage.load_seconds(lease.work, lease.size)
     overdue = entry.overdue_at <= now
     patient_until = entry.patient_until(lease.priority, PATIENCE_PER_SWITCH * (load_seconds + reload_seconds))

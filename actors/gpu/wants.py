@@ -120,6 +120,11 @@ class Wants:
     def __contains__(self, want: str) -> bool:
         return want in self._names
 
+    @property
+    def waited_for(self) -> bool:
+        """Somebody waits who has not been told a place."""
+        return any(entry.waiting for entry in self.entries.values())
+
     def add(self, want: Want) -> None:
         """Somebody waits."""
         self._names[want.id] = want.work.name

@@ -39,7 +39,8 @@ class Work:
     what is placed; the others are only told where it can never fit. devices: names of the only devices that it may be
     placed on, in this order; empty: any. key: by which what was measured is remembered; empty: it is not. load_seconds:
     expected, 0: not known. pinned: never revoked for others. preemptible: gives way within its deadline to any higher
-    priority, at any time, for example a training.
+    priority, at any time, for example a training. replicates: its holders can have another process of it started that
+    shares the calls.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Work:
     load_seconds: float = 0.0
     pinned: bool = False
     preemptible: bool = False
+    replicates: bool = False
 
 
 Shares = Mapping[str, int]
@@ -99,13 +101,18 @@ class DemandEnded:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A process wants the lease under which it will load. What was placed for its work before is taken up by it."""
+    """A process wants the lease under which it will load. What was placed for its work before is taken up by it.
+
+    replica: others serve this work already, and it would share their calls: it is granted what was placed for it, or is
+    refused.
+    """
 
     lease: str
     holder: str
     work: Work
     priority: Priority = Priority.INTERACTIVE
     principal: str = ""
+    replica: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +233,8 @@ class Told:
 class Refused:
     """A demand or an ask that can never be placed, or not now. It has ended with this.
 
-    reason: INSUFFICIENT_MEMORY, QUARANTINED, or TOO_MANY_WAITING. fits: notes of the variants that would fit.
-    retry_after: seconds, where it may be otherwise later.
+    reason: INSUFFICIENT_MEMORY, QUARANTINED, TOO_MANY_WAITING, or REPLICA_NOT_WANTED. fits: notes of the
+    variants that would fit. retry_after: seconds, where it may be otherwise later.
     """
 
     waiting: str
@@ -246,6 +253,14 @@ class Revoke:
     lease: str
     seconds: float
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """Another process of this lease's work may be started, whose place is kept for so long."""
+
+    lease: str
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,4 +295,4 @@ class Decision:
     rule: str = ""
 
 
-Effect = Placed | Granted | Grown | Told | Refused | Revoke | Overdue | Measured | Decision
+Effect = Placed | Granted | Grown | Told | Refused | Revoke | Welcome | Overdue | Measured | Decision

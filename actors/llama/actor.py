@@ -10,6 +10,7 @@ from actors.llama.shelf import LlamaShelf
 from actors.model.family import Family
 from actors.model.launcher import Launcher, SubprocessLauncher
 from actors.model.process_watch import ProcessWatch
+from actors.model.spare import spare_of
 from host.jobs import Jobs
 from host.member import Member
 
@@ -31,7 +32,8 @@ class LlamaActor(Family[Entry]):
     ) -> None:
         self._watch = ProcessWatch(member) if member is not None else None
         starter = launcher or SubprocessLauncher("actors.llama.worker")
-        shelf = LlamaShelf(home, settings, starter, self._watch)
+        self._spare = spare_of(starter, member) if settings.spare else None
+        shelf = LlamaShelf(home, settings, self._spare or starter, self._watch)
         super().__init__(FAMILY, shelf, settings.preload, member=member)
         self._quantizing = Quantizing(shelf, home, settings, jobs, member) if jobs is not None else None
 
@@ -44,6 +46,8 @@ class LlamaActor(Family[Entry]):
     async def __aexit__(self, *_: object) -> None:
         if self._quantizing is not None:
             await self._quantizing.__aexit__()
+        if self._spare is not None:
+            await self._spare.close()
         await super().__aexit__()
         if self._watch is not None:
             self._watch.stop()

@@ -19,6 +19,7 @@ from actors.model.memory import Loading
 from actors.model.model_process import ModelProcess
 from actors.model.needs import Choice, needs_of
 from actors.model.process_watch import ProcessWatch
+from actors.model.replicas import ReplicatedModel
 from troupe.family.v1 import Needs, PrepareQuantizationResponse
 from troupe.model.v1 import Model
 
@@ -115,4 +116,6 @@ class LlamaShelf:
 
     def life(self, entry: Entry) -> Life:
         """See `Shelf`."""
-        return ModelProcess(entry.name, entry.path, self._launcher, self._settings, self._watch)
+        return ReplicatedModel(
+            lambda: ModelProcess(entry.name, entry.path, self._launcher, self._settings, self._watch)
+        )

@@ -13,6 +13,7 @@ import structlog
 from actors.model.digests import Digests, Files, stamps
 from actors.model.names import Names
 from actors.model.refusals import load_failed, of_model, unloaded
+from actors.model.stage_watch import machine_of
 from actors.model.watchers import Watchers
 from bus import Code, Context, RpcError, ServiceInfo, nearest
 from host.member import Member
@@ -69,14 +70,22 @@ class Life(Protocol):
     """What serves one model, from start to stop and again.
 
     It may have a `trouble`, a function: what the family is to tell of it, as a sentence; empty: nothing. And
-    `measured`, a troupe.family.v1.Measured or None: what it takes.
+    `measured`, a troupe.family.v1.Measured or None: what it takes. And a true `replicates`: it may be several processes
+    that share the calls.
     """
 
-    state: ModelState
-    error: RpcError | None
-    """Why it has failed or left, as whoever waits for it hears it; while it loads, why it does so again."""
-    progress: Progress
-    """What it waits for, or how far it is, until loading is over; a note of its own is shown as it is."""
+    @property
+    def state(self) -> ModelState:
+        """How it is."""
+
+    @property
+    def error(self) -> RpcError | None:
+        """Why it has failed or left, as whoever waits for it hears it; while it loads, why it does so again."""
+
+    @property
+    def progress(self) -> Progress:
+        """What it waits for, or how far it is, until loading is over; a note of its own is shown as it is."""
+
     on_change: Callable[[], None]
     """To be called whenever state, error or progress have changed."""
 
@@ -127,13 +136,14 @@ class Family(FamilyService, Generic[Known]):
     """Serves FamilyService for a shelf.
 
     An async context: entering begins to load what `preload` names, leaving ends what serves. member: this process on
-    the bus; without it the hashes of files are not told.
+    the bus; without it the hashes of files are not told, and its models take the memory of whoever asks.
     """
 
     def __init__(
         self, family: str, shelf: Shelf[Known], preload: Sequence[str] = (), *, member: Member | None = None
     ) -> None:
         self.family = family
+        self._machine = machine_of(member.settings) if member is not None else ""
         self._shelf = shelf
         self._preload = preload
         self._entries: dict[str, Known] = {}
@@ -197,7 +207,13 @@ class Family(FamilyService, Generic[Known]):
         needs = await asyncio.to_thread(self._shelf.needs, entry)
         life = self._lives.get(entry.name)
         taken = getattr(life[1], "measured", None) if life is not None else None
-        return DescribeModelResponse(model=self._model(entry.name), needs=needs, measured=taken)
+        return DescribeModelResponse(
+            model=self._model(entry.name),
+            needs=needs,
+            measured=taken,
+            replicates=life is not None and getattr(life[1], "replicates", False),
+            machine=self._machine,
+        )
 
     async def start_model(self, request: StartModelRequest, ctx: Context) -> AsyncIterator[StartModelResponse]:
         """See the contract. Callers that ask for the same model share one loading; it goes on if they leave."""

@@ -8,6 +8,7 @@ the kernel sees to that on Linux, elsewhere only the closed input does.
 
 import asyncio
 import contextlib
+import json
 import os
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -25,12 +26,16 @@ from host.settings import INSTANCE
 from troupe.family.v1 import Measured
 from troupe.rpc.v1 import Progress, Status
 
+SPARE_MODULE = "actors.model.spare_process"
+TITLE_ROOM = 1024
+"""Bytes of a spare process's command line, for that of the model that it will have."""
+
 
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a model's process says of itself; made by the methods below."""
 
     state: str
-    """"loading", "ready", "leaving" or "failed"."""
+    """"loading", "ready", "welcome", "leaving" or "failed"; of a spare process "warming", "spare" or "taken"."""
     progress: bytes = b""
     """A troupe.rpc.v1.Progress."""
     status: bytes = b""
@@ -47,6 +52,11 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     def ready(cls, measured: Measured | None = None) -> Self:
         """It serves, and takes so much."""
         return cls("ready", measured=b"" if measured is None else measured.SerializeToString())
+
+    @classmethod
+    def welcome(cls) -> Self:
+        """It serves, and another process of its model would be welcome."""
+        return cls("welcome")
 
     @classmethod
     def leaving(cls, why: RpcError) -> Self:
@@ -93,7 +103,7 @@ class WorkerProcess(Process, Protocol):
     """A model's process."""
 
     def reports(self) -> AsyncIterator[Report]:
-        """What it says, until it has nothing more to say. To be iterated once, before `ended` is awaited."""
+        """What it says, until it has nothing more to say. By one at a time, before `ended` is awaited."""
 
 
 class Launcher(Protocol):
@@ -119,9 +129,25 @@ class SubprocessLauncher:
 
     async def launch(self, name: str, path: Path, instance: str) -> "Subprocess":
         """See `Launcher`."""
-        command = (sys.executable, "-m", self._module, "--model", name, "--path", str(path), *self._arguments)
+        command = ("-m", self._module, "--model", name, "--path", str(path), *self._arguments)
+        return await self._start(command, instance)
+
+    async def launch_spare(self) -> "Subprocess":
+        """Start a process that has no model yet; `assignment` gives it one."""
+        process = await self._start(("-m", SPARE_MODULE, "-" * TITLE_ROOM), "spare")
+        process.write(json.dumps({"module": self._module}).encode() + b"\n")
+        return process
+
+    def assignment(self, name: str, path: Path, instance: str) -> bytes:
+        """The line by which a spare process becomes that of a model."""
+        arguments = ["--model", name, "--path", str(path), *self._arguments]
+        given = {"instance": within(instance), "arguments": arguments}
+        return json.dumps(given).encode() + b"\n"
+
+    async def _start(self, command: Sequence[str], instance: str) -> "Subprocess":
         process = await asyncio.create_subprocess_exec(
             *dying_with_parent(),
+            sys.executable,
             *command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -160,6 +186,11 @@ class Subprocess:
         """See `driver.Process`."""
         code = await self._process.wait()
         return ended_by(-code, "it was ended by") if code < 0 else Ending(f"it ended with code {code}")
+
+    def write(self, line: bytes) -> None:
+        """Tell it something; of a few hundred bytes, since nobody waits until it has read them."""
+        if self._process.stdin is not None and not self._process.stdin.is_closing():
+            self._process.stdin.write(line)
 
     def terminate(self) -> None:
         """See `driver.Process`."""

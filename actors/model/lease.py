@@ -59,6 +59,8 @@ class Lease:
         *,
         tell: Callable[[Progress], None],
         on_revoke: Callable[[Revoke], None],
+        on_welcome: Callable[[], None] = lambda: None,
+        replica: bool = False,
     ) -> None:
         self.shares: dict[str, int] = {}
         """What was granted, in bytes by device; empty: there is no stage, or not yet."""
@@ -68,6 +70,8 @@ class Lease:
         self._work = work
         self._tell = tell
         self._on_revoke = on_revoke
+        self._on_welcome = on_welcome
+        self._replica = replica
         self._name = secrets.token_hex(16)
         self._holder = holder
         self._measured: dict[str, int] | None = None
@@ -174,7 +178,8 @@ class Lease:
         self._said_growing = False
         self._said_use, self._said_use_at = Use(), float("-inf")
         if not self.shares:
-            return LeaseRequest(machine=self._machine, ask=Ask(work=self._work, lease=self._name, holder=self._holder))
+            ask = Ask(work=self._work, lease=self._name, holder=self._holder, replica=self._replica)
+            return LeaseRequest(machine=self._machine, ask=ask)
         self._said_loaded = self._measured is not None
         self._noted()
         claim = Claim(
@@ -225,6 +230,8 @@ class Lease:
                 self._dirty.set()
             case "revoke":
                 self._on_revoke(response.revoke)
+            case "welcome":
+                self._on_welcome()
             case "grown":
                 self._grow(allowed=response.grown.allowed)
         if response.HasField("progress"):

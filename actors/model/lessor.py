@@ -41,17 +41,29 @@ class Lessor:
         *,
         tell: Callable[[Progress], None] = lambda _: None,
         on_revoke: Callable[[Revoke], None] = lambda _: None,
+        on_welcome: Callable[[], None] = lambda: None,
         priority: Priority | None = None,
+        replica: bool = False,
     ) -> AsyncIterator[Lease]:
         """Memory for this work, from when it is granted until the block is left, when all has to be given back.
 
         Entering waits for the grant. tell: hears what is waited for. on_revoke: hears that the memory has to be given
-        back, perhaps twice. priority: how urgent it is; None: as interactive work. In a hub without a stage nothing is
-        waited for, and the lease has no shares. Raises RpcError INSUFFICIENT_MEMORY and QUARANTINED
-        (RESOURCE_EXHAUSTED) as the stage tells them, and STAGE_UNAVAILABLE (UNAVAILABLE) where it stays away.
-        Cancelled, it takes nothing.
+        back, perhaps twice. on_welcome: hears that another process of this work may be started. priority: how urgent it
+        is; None: as interactive work. replica: another process serves this work already, whose calls this one would
+        share. In a hub without a stage nothing is waited for, and the lease has no shares. Raises RpcError
+        INSUFFICIENT_MEMORY, QUARANTINED and REPLICA_NOT_WANTED (RESOURCE_EXHAUSTED) as the stage tells them, and
+        STAGE_UNAVAILABLE (UNAVAILABLE) where it stays away. Cancelled, it takes nothing.
         """
-        lease = Lease(self._client, self.machine, work, self._holder, tell=tell, on_revoke=on_revoke)
+        lease = Lease(
+            self._client,
+            self.machine,
+            work,
+            self._holder,
+            tell=tell,
+            on_revoke=on_revoke,
+            on_welcome=on_welcome,
+            replica=replica,
+        )
         if not await self.has_stage():
             yield lease
             return

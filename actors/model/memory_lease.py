@@ -11,6 +11,7 @@ from bus import RpcError
 from host.member import Member
 from troupe.family.v1 import DescribeModelRequest, FamilyServiceClient, Measured
 from troupe.gpu.v1 import DeviceKind, Revoke, Work
+from troupe.model.v1 import ModelState
 from troupe.rpc.v1 import Progress
 
 ASK_SECONDS = 30.0
@@ -20,7 +21,8 @@ ASK_SECONDS = 30.0
 class Memory:
     """tell: hears what is waited for. leave: hears, perhaps twice, that the model has to end and why.
 
-    work: what is asked for; None: what the family says that its model needs.
+    work: what is asked for; None: what the family says that its model needs. welcome: hears that another process of
+    this model may be started.
     """
 
     def __init__(
@@ -31,12 +33,15 @@ class Memory:
         tell: Callable[[Progress], None],
         leave: Callable[[RpcError], None],
         work: Work | None = None,
+        welcome: Callable[[], None] = lambda: None,
     ) -> None:
         self._member = member
         self._family = family
         self._name = name
         self._tell = tell
         self._leave = leave
+        self._welcome = welcome
+        self._replica = False
         self._wanted = work
         self._lessor = Lessor(member)
         self._stack = AsyncExitStack()
@@ -53,7 +58,13 @@ class Memory:
         if await self._lessor.has_stage():
             self._asked = await self._work()
             self._lease = await self._stack.enter_async_context(
-                self._lessor.lease(self._asked, tell=self._tell, on_revoke=self._revoked)
+                self._lessor.lease(
+                    self._asked,
+                    tell=self._tell,
+                    on_revoke=self._revoked,
+                    on_welcome=self._welcome,
+                    replica=self._replica,
+                )
             )
         return True
 
@@ -63,7 +74,11 @@ class Memory:
         client = FamilyServiceClient(self._member.channel)
         request = DescribeModelRequest(family=self._family, model=self._name)
         answer = await client.describe_model(request, timeout=ASK_SECONDS)
-        return work_of(self._family, self._name, answer.needs)
+        # Its family knows this process as one that loads: what is ready is another one.
+        self._replica = answer.replicates and answer.model.state == ModelState.MODEL_STATE_READY
+        work = work_of(self._family, self._name, answer.needs)
+        work.replicates = answer.replicates
+        return work
 
     def loaded(
         self, active: Callable[[], int], waiting: Callable[[], int] = lambda: 0, takes: Measured | None = None
@@ -82,7 +97,8 @@ class Memory:
             now = active()
             self._begun += max(0, now - self._before)
             self._before = now
-            idle = min(waiting(), now)
+            # One call may have several answers that wait; where one runs, its call does.
+            idle = min(waiting(), max(0, now - 1))
             lease.used(now - idle, idle, self._begun)
 
         used()

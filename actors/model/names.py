@@ -38,8 +38,9 @@ class Names:
         return self._served.get(model, ())
 
     def note(self, model: str, names: Sequence[str]) -> None:
-        """A process serves a model under these names."""
-        self._served[model] = tuple(names)
+        """A process serves a model under these names; one of several that serves under none yet takes nothing away."""
+        if names or model not in self._served:
+            self._served[model] = tuple(names)
         self._notify()
 
     async def differing(self, model: str, names: Sequence[str]) -> tuple[str, ...]:

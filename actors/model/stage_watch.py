@@ -21,7 +21,9 @@ class StageWatch:
 
     def __init__(self, settings: Settings, presence: Presence, machine: str) -> None:
         wanted = settings.supervisor.actors
-        self._met = bool(os.environ.get(SUPERVISED)) and (not wanted or ACTOR in wanted)
+        self._own = machine == machine_of(settings)
+        """It is this hub's machine, of which its supervisor's settings and words tell."""
+        self._met = self._own and bool(os.environ.get(SUPERVISED)) and (not wanted or ACTOR in wanted)
         self._presence = presence
         self._machine = machine
         self._began = asyncio.get_running_loop().time()
@@ -45,7 +47,7 @@ class StageWatch:
         return self._met
 
     def _has(self, seen: Seen) -> bool:
-        return ACTOR in seen.awaits or seen.serves(GpuService.INFO.name, self._machine)
+        return (self._own and ACTOR in seen.awaits) or seen.serves(GpuService.INFO.name, self._machine)
 
     def _noticed(self, change: Change) -> None:
         self._met = self._met or self._has(change.seen)

@@ -9,12 +9,13 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from actors.model.attendance import Attendance, offers
+from actors.model.disk_reading import fill_cache
 from actors.model.interface import Engine
 from actors.model.launcher import Report
 from actors.model.measuring import measured, resident_bytes
@@ -22,6 +23,7 @@ from actors.model.memory_lease import Memory
 from actors.model.service import AdapterSource
 from actors.model.unless import unless
 from bus import Code, RpcError
+from bus.context import duration
 from bus.subjects import escape
 from host import process
 from host.log import configure
@@ -31,8 +33,12 @@ from host.watchdog import Pulse
 from troupe.rpc.v1 import Progress
 
 Tell = Callable[[Report], None]
+NOT_WANTED = "REPLICA_NOT_WANTED"
+"""The stage's reason where others do a model's work already: no fault, and no reason to try again."""
 PROGRESS_STEP = 0.02
 """Loading is told of in steps of this share."""
+READING = 0.9
+"""Share of a load that reading its files is, where they come from a disk."""
 MAX_NAME = 100
 """Of the model's name in the process's, which needs room for its instance."""
 
@@ -63,6 +69,7 @@ class Work:
     family, name: the model's. open_engine: makes the engine, and is given what to call with the share that is loaded, 0
     to 1; raises RpcError, for example MODEL_LOAD_FAILED; cancelled, it leaves nothing behind. adapters: what can be
     loaded into it. load_seconds: how long loading may stand still. drain_seconds: for running calls, when it ends.
+    files: those with its weights, looked up in a thread.
     """
 
     family: str
@@ -71,6 +78,7 @@ class Work:
     adapters: AdapterSource
     load_seconds: float
     drain_seconds: float
+    files: Callable[[], Sequence[Path]] = tuple
 
 
 async def serve(member: Member, work: Work, tell: Tell, stop: asyncio.Event) -> None:
@@ -83,11 +91,18 @@ async def serve(member: Member, work: Work, tell: Tell, stop: asyncio.Event) -> 
     loading = Loading(tell, work.load_seconds)
     before, _ = resident_bytes()
     member.heart.pulse = loading.pulse
-    memory = Memory(member, work.family, work.name, loading.waits, lambda why: _leave(why, tell, stop))
+    memory = Memory(
+        member,
+        work.family,
+        work.name,
+        loading.waits,
+        lambda why: _leave(why, tell, stop),
+        welcome=lambda: tell(Report.welcome()),
+    )
     try:
         with refusing(tell):
             granted = await unless(stop, memory.take())
-            engine = await unless(stop, work.open_engine(loading.progress)) if granted else None
+            engine = await unless(stop, _opened(member.settings.home, work, loading)) if granted else None
         if engine is None:
             return
         try:
@@ -106,6 +121,12 @@ async def serve(member: Member, work: Work, tell: Tell, stop: asyncio.Event) -> 
             await engine.close()
     finally:
         await memory.give_back()
+
+
+async def _opened(home: Path, work: Work, loading: "Loading") -> WorkingEngine:
+    """The engine, once the disk has given its files."""
+    await fill_cache(work.name, home, work.files, told=loading.reads, waits=loading.waits_for_disk)
+    return await work.open_engine(loading.progress)
 
 
 def _leave(why: RpcError, tell: Tell, stop: asyncio.Event) -> None:
@@ -130,7 +151,9 @@ def refusing(tell: Tell) -> Iterator[None]:
     try:
         yield
     except RpcError as problem:
-        if problem.code is not Code.UNAVAILABLE:
+        if problem.reason == NOT_WANTED:
+            tell(Report.leaving(problem))
+        elif problem.code is not Code.UNAVAILABLE:
             tell(Report.failed(problem))
         raise
 
@@ -142,16 +165,30 @@ class Loading:
         self._tell = tell
         self._patience = patience
         self._told = -1.0
+        self._read = 0.0
         self._steps = 0
         self._waits = False
 
     def waits(self, progress: Progress) -> None:
         """It waits for others, and tells for what; until the next share it has no work that could stand still."""
-        self._waits = True
+        self._waits, self._told = True, -1.0
         self._tell(Report.loading(progress))
 
+    def waits_for_disk(self, note: str, seconds: float | None) -> None:
+        """It waits for its turn at a disk."""
+        eta = None if seconds is None else duration(seconds)
+        self.waits(Progress(state=Progress.STATE_QUEUED, note=note, eta=eta))
+
+    def reads(self, share: float) -> None:
+        """Share of what comes from a disk that has come."""
+        self._read = READING * share
+        self._at(self._read)
+
     def progress(self, share: float) -> None:
-        """Share that is loaded; told in steps."""
+        """Share that the engine has loaded; told in steps."""
+        self._at(self._read + (1 - self._read) * share)
+
+    def _at(self, share: float) -> None:
         if share - self._told >= PROGRESS_STEP:
             self._told = share
             self._steps += 1
@@ -173,6 +210,8 @@ async def run(settings: Settings, work: Work, tell: Tell) -> int:
             await serve(member, work, tell, stop)
     except RpcError as problem:
         print(problem, file=sys.stderr)
+        if problem.code is Code.UNAVAILABLE:  # anything else was told as what it cannot do
+            tell(Report.loading(Progress(state=Progress.STATE_LOADING, note=problem.message)))
         return 1
     finally:
         parent.cancel()
@@ -198,13 +237,16 @@ async def _parent(stop: asyncio.Event) -> "asyncio.Task[bytes]":
     return watcher
 
 
-def main(module: str, work: Callable[[Settings, str, Path], Work]) -> int:
-    """Entry point of a family's module, `python -m <module> --model NAME --path FILE`; the exit code."""
+def main(module: str, work: Callable[[Settings, str, Path], Work], arguments: Sequence[str] | None = None) -> int:
+    """Entry point of a family's module, `python -m <module> --model NAME --path FILE`; the exit code.
+
+    arguments: instead of the command line's.
+    """
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description="Serve one model on the bus.")
     parser.add_argument("--model", required=True, help="the name that callers use")
     parser.add_argument("--path", required=True, type=Path, help="where the model is")
-    arguments = parser.parse_args()
+    given = parser.parse_args(arguments)
     settings = load()
-    own = work(settings, arguments.model, arguments.path)
+    own = work(settings, given.model, given.path)
     configure(settings.log, f"{own.family}-{own.name}")
     return process.run(run(settings, own, print_report))

@@ -3,7 +3,7 @@
 It never awaits: what families say goes in, lists and answers come out.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
@@ -48,6 +48,8 @@ class Directory:
         self._aliases: Mapping[str, str] = self._fixed
         self._pinned: AbstractSet[str] = frozenset()
         self._families: dict[str, _Family] = {}
+        self.on_told: Callable[[], None] = lambda: None
+        """Called whenever a family has told all that it has."""
 
     @property
     def families(self) -> list[str]:
@@ -75,6 +77,7 @@ class Directory:
     def replace(self, family: str, models: Iterable[Model]) -> None:
         """These are all models of a family."""
         self._families[family] = _Family({model.name: model for model in models}, heard=True)
+        self.on_told()
 
     def change(self, family: str, change: WatchModelsResponse) -> None:
         """What a watched family tells."""
@@ -265,7 +268,7 @@ class Directory:
     def _check_heard(self) -> None:
         silent = [family for family in self.families if not self._families[family].heard]
         if silent or not self._families:
-            raise family_unavailable(silent[0] if silent else "", "It has not said yet which models it has.")
+            raise family_starting(silent[0] if silent else "")
 
     def _not_found(self, name: str) -> RpcError:
         called = {model.qualified_name: model.name for model in self.listed()}
@@ -287,7 +290,16 @@ class Directory:
 def family_unavailable(family: str, why: str) -> RpcError:
     """A family cannot be asked now. `why` is a sentence."""
     who = f"The family {family}" if family else "Every family of models"
-    message = f"{who} is away: {why} It is started again by itself; try again in a moment."
+    return _unavailable(family, f"{who} is away: {why} It is started again by itself; try again in a moment.")
+
+
+def family_starting(family: str) -> RpcError:
+    """A family has not said yet what it has; empty: none has."""
+    who = f"The family {family} has not" if family else "No family of models has"
+    return _unavailable(family, f"{who} said yet which models it has; try again in a moment.")
+
+
+def _unavailable(family: str, message: str) -> RpcError:
     metadata = {"family": family} if family else {}
     return RpcError(Code.UNAVAILABLE, message, reason="FAMILY_UNAVAILABLE", metadata=metadata, retry_after=1.0)
 

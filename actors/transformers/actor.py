@@ -5,6 +5,7 @@ from pathlib import Path
 from actors.model.family import Family
 from actors.model.launcher import Launcher, SubprocessLauncher
 from actors.model.process_watch import ProcessWatch
+from actors.model.spare import spare_of
 from actors.transformers.catalog import FAMILY, Entry
 from actors.transformers.settings import TransformersSettings
 from actors.transformers.shelf import TransformersShelf
@@ -25,10 +26,13 @@ class TransformersActor(Family[Entry]):
     ) -> None:
         self._watch = ProcessWatch(member) if member is not None else None
         starter = launcher or SubprocessLauncher("actors.transformers.worker", OFFLINE)
-        shelf = TransformersShelf(home, settings, starter, self._watch)
+        self._spare = spare_of(starter, member) if settings.spare else None
+        shelf = TransformersShelf(home, settings, self._spare or starter, self._watch)
         super().__init__(FAMILY, shelf, settings.preload, member=member)
 
     async def __aexit__(self, *_: object) -> None:
+        if self._spare is not None:
+            await self._spare.close()
         await super().__aexit__()
         if self._watch is not None:
             self._watch.stop()

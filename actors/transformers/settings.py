@@ -52,6 +52,9 @@ class TransformersSettings(Struct, frozen=True, kw_only=True):
     adapter_folders: list[str] = field(default_factory=list)
     """Further folders with adapters; after TROUPE_HOME/adapters."""
 
+    spare: bool = True
+    """Keep a process ready for the next load, from the first load on, as long as main memory has room for it."""
+
     load_seconds: Seconds = 600.0
     """A model that is not served after this time counts as failed."""
 

@@ -7,6 +7,7 @@ from actors.model.family import Life
 from actors.model.launcher import Launcher
 from actors.model.model_process import ModelProcess
 from actors.model.process_watch import ProcessWatch
+from actors.model.replicas import ReplicatedModel
 from actors.transformers.catalog import Catalog, Entry, adapter_folders, model_folders
 from actors.transformers.folder import Source
 from actors.transformers.limits import accelerated, cache_bytes, weights_bytes, working_bytes
@@ -56,4 +57,6 @@ class TransformersShelf:
 
     def life(self, entry: Entry) -> Life:
         """See `Shelf`."""
-        return ModelProcess(entry.name, entry.path, self._launcher, self._settings, self._watch)
+        return ReplicatedModel(
+            lambda: ModelProcess(entry.name, entry.path, self._launcher, self._settings, self._watch)
+        )

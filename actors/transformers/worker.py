@@ -5,11 +5,12 @@ python -m actors.transformers.worker --model NAME --path FOLDER
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from actors.model.worker import Work, WorkingEngine, main
 from actors.transformers.catalog import FAMILY, AdapterFolders, adapter_folders
+from actors.transformers.folder import Source
 from actors.transformers.settings import TransformersSettings
 from host.settings import Settings
 
@@ -29,6 +30,7 @@ def work(settings: Settings, name: str, path: Path) -> Work:
         adapters=AdapterFolders(adapter_folders(settings.home, own)),
         load_seconds=own.load_seconds,
         drain_seconds=own.drain_seconds,
+        files=lambda: Source.of(path).files,
     )
 
 
@@ -38,5 +40,15 @@ def _engine() -> Callable[[Path, TransformersSettings, Callable[[float], None]],
     return TransformersEngine.open
 
 
+def warm() -> None:
+    """What a process can do before it knows its model: importing PyTorch takes seconds."""
+    _engine()
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """The whole process; its exit code. arguments: instead of the command line's."""
+    return main("actors.transformers.worker", work, arguments)
+
+
 if __name__ == "__main__":
-    sys.exit(main("actors.transformers.worker", work))
+    sys.exit(run())

@@ -15,6 +15,7 @@ Nothing here waits or stores. Each function returns a new record, or raises; the
 """
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from google.protobuf.message import Message
@@ -22,6 +23,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from bus import Code, Priority, RpcError
 from bus.behalf import PRINCIPAL
+from bus.context import duration
 from troupe.job.v1 import Job, JobAsk, JobRecord, JobState
 from troupe.rpc.v1 import Progress
 
@@ -149,7 +151,8 @@ def succeeded(before: JobRecord, held: Hold, result: Message, now: float) -> Job
     record = _held(before, held, now)
     record.job.result.Pack(result)
     record.job.ClearField("error")
-    _end(record, SUCCEEDED, now, "It is done.")
+    record.job.progress.CopyFrom(Progress(state=Progress.STATE_RUNNING, fraction=1.0))
+    _end(record, SUCCEEDED, now, "It is done.", 1.0)
     return record
 
 
@@ -241,14 +244,16 @@ def _queue(record: JobRecord, now: float, note: str, delay: float = 0.0) -> None
     _event(record, now, note)
 
 
-def _end(record: JobRecord, state: "JobState", now: float, note: str) -> None:
+def _end(record: JobRecord, state: "JobState", now: float, note: str, fraction: float | None = None) -> None:
     record.job.state = state
+    if record.job.HasField("progress"):
+        record.job.progress.ClearField("eta")
     record.job.asked = NOTHING
     record.holder = ""
     record.ClearField("kept")
     record.ClearField("not_before")
     record.job.ended_at.CopyFrom(stamp(now))
-    _event(record, now, note)
+    _event(record, now, note, fraction)
 
 
 def _failed(record: JobRecord, error: RpcError, now: float, *, again: bool) -> JobRecord:
@@ -261,10 +266,22 @@ def _failed(record: JobRecord, error: RpcError, now: float, *, again: bool) -> J
         delay = min(FIRST_DELAY_SECONDS * 2 ** (tried - 1), LONGEST_DELAY_SECONDS)
         if error.reason == "WORKER_LOST":
             delay = 0.0
-        _queue(record, now, f"{error.message} It is tried again.", max(delay, error.retry_after or 0.0))
+        delay = max(delay, error.retry_after or 0.0)
+        note = _again(record, error, now, delay)
+        record.job.progress.CopyFrom(Progress(state=Progress.STATE_QUEUED, eta=duration(delay), note=note))
+        _queue(record, now, note, delay)
     else:
         _end(record, FAILED, now, error.message)
     return record
+
+
+def _again(record: JobRecord, error: RpcError, now: float, delay: float) -> str:
+    """That an attempt has failed, why, and when the next one is made, within NOTE characters."""
+    at = datetime.fromtimestamp(now + delay, UTC)
+    when = f"at {at:%H:%M:%S} UTC, in {delay:.0f} s" if delay else "at once"
+    first = f"Attempt {record.job.failed_attempts} of {record.attempts} has failed: "
+    last = f" The next is made {when}."
+    return first + error.message[: NOTE - len(first) - len(last)] + last
 
 
 def _ask_done(record: JobRecord, now: float) -> bool:
@@ -296,9 +313,13 @@ def _event(record: JobRecord, now: float, note: str, fraction: float | None = No
 
 def ended(job: Job) -> RpcError:
     """It can do nothing of the kind any more."""
-    word = JobState.Name(job.state).removeprefix("JOB_STATE_").lower()
-    how = "is being cancelled" if job.asked == CANCEL else f"has ended ({word})"
+    how = "is being cancelled" if job.asked == CANCEL else f"has ended ({word(job.state)})"
     return RpcError(Code.FAILED_PRECONDITION, f"The job {job.id} {how}; submit a new one.", reason="JOB_ENDED")
+
+
+def word(state: "JobState") -> str:
+    """A state as people read it, for example "succeeded"."""
+    return JobState.Name(state).removeprefix("JOB_STATE_").lower()
 
 
 def too_large(what: str, size: int, limit: int) -> RpcError:

@@ -190,7 +190,7 @@ class Worker:
                     continue
                 log.warning("job.unwritten", job=running.job.id, error=error.message)
             else:
-                log.info("job.left", job=record.job.id, kind=record.job.kind, state=record.job.state)
+                log.info("job.left", job=record.job.id, kind=record.job.kind, state=rules.word(record.job.state))
             return
 
     def _outcome(self, running: Running, task: "asyncio.Task[Message]") -> Callable[[JobRecord], JobRecord]:

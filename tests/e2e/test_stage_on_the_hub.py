@@ -92,9 +92,9 @@ class StageHub:
             continue
 
 
-async def start(home: Path, memory: int) -> tuple[asyncio.subprocess.Process, int]:
+async def start(home: Path, memory: int, settings: str = SETTINGS) -> tuple[asyncio.subprocess.Process, int]:
     """A hub whose only device has so much memory; its gRPC port."""
-    (home / "troupe.toml").write_text(SETTINGS.format(memory=memory))
+    (home / "troupe.toml").write_text(settings.format(memory=memory))
     grpc = free_port()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "cli", "--config", str(home / "troupe.toml"), "up", "--home", str(home)),
@@ -117,10 +117,10 @@ async def stop(process: asyncio.subprocess.Process) -> None:
     await process.communicate()
 
 
-def size_of_one(home: Path) -> int:
+def size_of_one(home: Path, name: str = NAMES[0]) -> int:
     """What one of the models takes of a fixed device, as its family says."""
     shelf = LlamaShelf(home, LlamaSettings(), SubprocessLauncher(""))
-    variant = work_of("llama", NAMES[0], shelf.needs(shelf.entries()[NAMES[0]])).variants[0]
+    variant = work_of("llama", name, shelf.needs(shelf.entries()[name])).variants[0]
     return max(size.bytes for size in variant.sizes)
 
 

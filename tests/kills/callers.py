@@ -53,6 +53,10 @@ class Signs:
         self._caller = caller
         self._last = time.monotonic()
 
+    def begin(self) -> None:
+        """What was before was no waiting."""
+        self._last = time.monotonic()
+
     def sign(self, what: str) -> None:
         """Something came."""
         now = time.monotonic()

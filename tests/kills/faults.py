@@ -37,6 +37,7 @@ ABSENCE_SECONDS = (1.0, 4.0)
 MARKS = {
     "gateway": ("-m", "gateway"),
     "echo": ("-m", "actors", "echo"),
+    "gpu": ("-m", "actors", "gpu"),
     "llama": ("-m", "actors", "llama"),
     "models": ("-m", "actors", "models"),
     "model": ("-m", "actors.llama.worker"),
@@ -196,11 +197,14 @@ async def _completed(hub: Hub, request: CompleteRequest) -> None:
 
 
 @asynccontextmanager
-async def company(home: Path) -> AsyncIterator[Company]:
-    """A hub with its home there, once it is up; it is stopped in order at the end."""
+async def company(home: Path, settings: str = "") -> AsyncIterator[Company]:
+    """A hub with its home there, once it is up; it is stopped in order at the end. settings: as in troupe.toml."""
     begun = home / "begun"
     begun.touch()
     own = environment(home, free_port(), free_port()) | {"CHAINED_BEGUN": str(begun)}
+    if settings:
+        (home / "troupe.toml").write_text(settings)
+        own["TROUPE_CONFIG"] = str(home / "troupe.toml")
     with (home / "company.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, str(COMPANY)), env=own, stdout=asyncio.subprocess.PIPE, stderr=log

@@ -96,7 +96,16 @@ def test_nothing_is_placed_beside_what_others_use() -> None:
     own = Recorder()
     own.device("card", 16, others=8)
     assert own.placed(own.demand("d", work("a", 5))) == []
+    assert own.wish("a").others
     assert own.placed(own.device("card", 16, others=7)) == ["d"]
+
+
+def test_who_waits_for_a_lease_does_not_wait_for_others() -> None:
+    own = Recorder()
+    own.load("a", work("a", 10))
+    own.use("a")
+    own.demand("d", work("b", 10))
+    assert not own.wish("b").others
 
 
 def test_what_our_holders_are_seen_to_use_counts_where_it_is_more_than_they_were_granted() -> None:

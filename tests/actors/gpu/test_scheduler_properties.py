@@ -20,15 +20,24 @@ TWO = {"gpu0": (Kind.NVIDIA, 16 * GB), "gpu1": (Kind.NVIDIA, 12 * GB), "system":
 
 
 def works(*, two: bool) -> list[Work]:
-    """Small and large, spread and not, such as give way and such as do not."""
+    """Small and large, spread and not, such as give way and such as do not, such as replicate and such as do not."""
 
-    def make(name: str, gigabytes: int, *, spread: bool = False, preemptible: bool = False) -> Work:
+    def make(
+        name: str, gigabytes: int, *, spread: bool = False, preemptible: bool = False, replicates: bool = False
+    ) -> Work:
         sizes = {Kind.NVIDIA: gigabytes * GB, **({Kind.SYSTEM: GB} if two else {})}
-        return Work(name, [Variant(sizes, spread)], key=name, preemptible=preemptible, load_seconds=LOAD_SECONDS)
+        return Work(
+            name,
+            [Variant(sizes, spread)],
+            key=name,
+            preemptible=preemptible,
+            replicates=replicates,
+            load_seconds=LOAD_SECONDS,
+        )
 
     return [
-        make("small", 2),
-        make("medium", 5),
+        make("small", 2, replicates=True),
+        make("medium", 5, replicates=True),
         make("large", 8),
         make("wide", 15 if two else 12, spread=True),
         make("training", 6, preemptible=True),
@@ -88,9 +97,24 @@ class StageMachine(RuleBasedStateMachine):
         self.world.finish_load(self.one(loading, at).lease, factor)
 
     @precondition(lambda self: self.holders(granted=True))
-    @rule(at=st.integers(0, 9), running=st.integers(0, 3))
-    def calls_run(self, at: int, running: int) -> None:
-        self.world.use(self.one(self.holders(granted=True), at).lease, running)
+    @rule(at=st.integers(0, 9), running=st.integers(0, 3), waiting=st.sampled_from([0, 0, 1, 5]))
+    def calls_run(self, at: int, running: int, waiting: int) -> None:
+        self.world.use(self.one(self.holders(granted=True), at).lease, running, waiting)
+
+    @precondition(lambda self: self.holders(granted=True))
+    @rule(seconds=st.sampled_from([5.0, 60.0, 700.0]))
+    def calls_wait_everywhere(self, seconds: float) -> None:
+        """For so long, in all that serve."""
+        for holder in self.holders(granted=True):
+            if holder.loaded:
+                self.world.use(holder.lease, 2, 1)
+        self.world.now += seconds
+        self.world.say(Ticked())
+
+    @rule(work=WORK)
+    def a_process_comes_to_share_calls(self, work: int) -> None:
+        """Whether it is welcome or not."""
+        self.world.start(self.works[work], Priority.INTERACTIVE, "", replica=True)
 
     @precondition(lambda self: self.holders(granted=True))
     @rule(at=st.integers(0, 9), share=st.integers(0, 9), gigabytes=st.sampled_from([0, 1, 5, 20]))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from actors.gpu.scheduler import Scheduler
+from actors.gpu.urgency import REPLICA_LEAVES_SECONDS
 from actors.gpu.words import (
     Asked,
     Claimed,
@@ -27,6 +28,7 @@ from actors.gpu.words import (
     Shares,
     Used,
     Verified,
+    Welcome,
     Work,
 )
 from bus.priority import Priority
@@ -46,6 +48,7 @@ class Holder:
     loaded: bool = False
     running: int = 0
     begun: int = 0
+    used_at: float = 0.0
     revoked_at: float | None = None
     overdue: bool = False
 
@@ -106,30 +109,30 @@ class World:
         del self.callers[demand]
         self.say(DemandEnded(demand))
 
-    def start(self, work: Work, priority: Priority, principal: str) -> str:
+    def start(self, work: Work, priority: Priority, principal: str, *, replica: bool = False) -> str:
         holder = Holder(self.name(), work, self.now)
         self.holders[holder.lease] = holder
-        self.say(Asked(holder.lease, f"process {holder.lease}", work, priority, principal))
+        self.say(Asked(holder.lease, f"process {holder.lease}", work, priority, principal, replica))
         return holder.lease
 
     def claim(self, work: Work, shares: Shares, *, loaded: bool) -> None:
-        holder = Holder(self.name(), work, self.now, dict(shares), granted=True, loaded=loaded)
+        holder = Holder(self.name(), work, self.now, dict(shares), granted=True, loaded=loaded, used_at=self.now)
         self.holders[holder.lease] = holder
         self.say(Claimed(holder.lease, f"process {holder.lease}", work, shares, loaded))
 
     def finish_load(self, lease: str, factor: float) -> None:
         """It is ready, and takes so many times what it was granted; 0: nobody can tell."""
         holder = self.holders[lease]
-        holder.loaded = True
+        holder.loaded, holder.used_at = True, self.now
         measured = {name: int(count * factor) for name, count in holder.shares.items() if factor}
         holder.shares |= measured
         self.say(Loaded(lease, measured))
 
-    def use(self, lease: str, running: int) -> None:
+    def use(self, lease: str, running: int, waiting: int = 0) -> None:
         holder = self.holders[lease]
         holder.begun += max(0, running - holder.running)
-        holder.running = running
-        self.say(Used(lease, running, begun=holder.begun))
+        holder.running, holder.used_at = running, self.now
+        self.say(Used(lease, running, waiting, begun=holder.begun))
 
     def grow(self, lease: str, device: str, count: int) -> None:
         said = self.say(GrowAsked(lease, {device: count}))
@@ -219,6 +222,8 @@ class World:
                 self.placements += 0 if self.reserved.pop(holder.work.name, None) else 1
                 holder.granted, holder.shares = True, dict(shares)
                 self._fits(shares)
+            case Welcome(lease):
+                self._welcome(self.holders[lease], decided)
             case Grown(lease, True):
                 shares = decided[("grown", self._work(lease))].shares
                 for device, count in shares.items():
@@ -244,13 +249,32 @@ class World:
     def _there(self, name: str) -> bool:
         return any(one.work.name == name and one.granted and one.revoked_at is None for one in self.holders.values())
 
+    def _others(self, holder: Holder) -> list[Holder]:
+        """Who serves the same work beside this one, and goes on."""
+        alive = [one for one in self.holders.values() if one.work.name == holder.work.name and one.revoked_at is None]
+        return [one for one in alive if one is not holder and one.granted and one.loaded]
+
+    def _welcome(self, holder: Holder, decided: dict[tuple[str, str], Decision]) -> None:
+        """Another process, only of work that all its processes serve, and where nobody waits for memory."""
+        name = holder.work.name
+        assert holder.work.replicates and holder.loaded and holder.revoked_at is None
+        assert not self.waiting() and name not in self.reserved
+        assert decided[("placed", name)].rule == "15"
+        self.reserved[name] = decided[("placed", name)].shares
+        self._fits(self.reserved[name])
+
     def _revoked(self, holder: Holder, seconds: float, decided: dict[tuple[str, str], Decision]) -> None:
         assert holder.granted
         assert holder.revoked_at is None, "revoked twice"
-        assert not self.pins.get(holder.work.name, holder.work.pinned), "pinned"
+        one_of_several = holder.work.replicates and self._others(holder)
+        assert one_of_several or not self.pins.get(holder.work.name, holder.work.pinned), "pinned"
         assert seconds > 0
-        if decided[("revoked", holder.work.name)].rule == "2":
-            assert holder.work.preemptible or not holder.running
+        rule = decided[("revoked", holder.work.name)].rule
+        if rule == "2":
+            assert one_of_several or holder.work.preemptible or not holder.running
+        elif rule == "15":
+            long_idle = not holder.running and self.now >= holder.used_at + REPLICA_LEAVES_SECONDS
+            assert one_of_several or long_idle
         else:
             assert self.waiting(), "revoked for nobody"
         holder.revoked_at = self.now

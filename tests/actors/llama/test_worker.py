@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psutil
@@ -20,6 +21,7 @@ from bus import RpcError, subjects
 from bus.transports import Message
 from host.embedded import EmbeddedServer
 from host.member import Member
+from host.metrics import gather
 from host.settings import load
 from troupe.chat.v1 import ChatServiceClient, CompleteRequest
 from troupe.family.v1 import FamilyService
@@ -32,7 +34,7 @@ from troupe.model.v1 import (
     UnloadModelRequest,
 )
 
-SETTINGS = LlamaSettings(preload=[], threads=1)
+SETTINGS = LlamaSettings(preload=[], threads=1, spare=False)
 
 
 class RememberingLauncher(SubprocessLauncher):
@@ -58,9 +60,10 @@ class RememberingLauncher(SubprocessLauncher):
 class Hub:
     """A bus, the family's actor, and clients."""
 
-    def __init__(self, home: Path, member: Member, launcher: RememberingLauncher) -> None:
+    def __init__(self, home: Path, member: Member, actor: LlamaActor, launcher: RememberingLauncher) -> None:
         self.home = home
         self.member = member
+        self.actor = actor
         self.launcher = launcher
         self.models = ModelServiceClient(member.channel)
         self.chat = ChatServiceClient(member.channel)
@@ -79,21 +82,27 @@ class Hub:
         return text
 
 
-@pytest.fixture
-async def hub(models: Path, tmp_path: Path) -> AsyncIterator[Hub]:
-    shutil.copytree(models, tmp_path / "models")
-    async with EmbeddedServer(tmp_path):
-        settings = load(environ={"TROUPE_HOME": str(tmp_path)})
-        launcher = RememberingLauncher(tmp_path)
-        async with Member(settings, "llama") as member, LlamaActor(SETTINGS, tmp_path, launcher, member) as actor:
+@asynccontextmanager
+async def running(models: Path, home: Path, own: LlamaSettings) -> AsyncIterator[Hub]:
+    shutil.copytree(models, home / "models")
+    async with EmbeddedServer(home):
+        settings = load(environ={"TROUPE_HOME": str(home)})
+        launcher = RememberingLauncher(home)
+        async with Member(settings, "llama") as member, LlamaActor(own, home, launcher, member) as actor:
             member.heart.trouble = actor.trouble  # as the runner does
             await member.serve(actor, FamilyService.INFO, "llama")
             front = ModelsActor(ModelsSettings(families=["llama"]), member.channel, member.transport, patience=0)
             await front.start()
             await member.serve(front, ModelService.INFO)
-            yield Hub(tmp_path, member, launcher)
+            yield Hub(home, member, actor, launcher)
             await front.stop()
             await member.drain(1)
+
+
+@pytest.fixture
+async def hub(models: Path, tmp_path: Path) -> AsyncIterator[Hub]:
+    async with running(models, tmp_path, SETTINGS) as hub:
+        yield hub
 
 
 async def test_a_model_that_was_unloaded_is_gone_until_the_next_call_for_it(hub: Hub) -> None:
@@ -112,6 +121,24 @@ async def test_a_killed_process_is_started_again_and_serves(hub: Hub) -> None:
     os.kill(hub.launcher.processes[0].pid, signal.SIGKILL)
     await hub.launcher.wait_for(2)
     assert await hub.load("fixture") == ModelState.MODEL_STATE_READY
+    assert await hub.complete("fixture")
+
+
+async def test_a_process_that_is_killed_while_it_loads_is_tried_once_more_for_the_same_call(hub: Hub) -> None:
+    notes: list[str] = []
+
+    async def load() -> ModelState:
+        async for response in hub.models.load_model(LoadModelRequest(name="fixture")):
+            notes.append(response.progress.note)
+        return response.model.state
+
+    loading = asyncio.create_task(load())
+    await hub.launcher.wait_for(1)
+    os.kill(hub.launcher.processes[0].pid, signal.SIGKILL)
+    async with asyncio.timeout(60):
+        assert await loading == ModelState.MODEL_STATE_READY
+    assert "Loading fixture again: it was ended by SIGKILL." in notes
+    assert len(hub.launcher.processes) == 2
     assert await hub.complete("fixture")
 
 
@@ -143,7 +170,8 @@ async def test_a_process_ends_when_its_parent_closes_its_input(hub: Hub) -> None
 async def test_a_process_without_a_bus_ends_with_a_sentence(models: Path, tmp_path: Path) -> None:
     process = await RememberingLauncher(tmp_path).launch("fixture", models / "fixture.gguf", "abc")
     async with asyncio.timeout(30):
-        assert [report async for report in process.reports()] == []
+        [word] = [report.how.note async for report in process.reports()]
+    assert word.startswith("No hub runs in ")
     assert (await process.ended()).why == "it ended with code 1"
 
 
@@ -164,6 +192,27 @@ async def test_a_process_that_was_stopped_is_replaced_in_three_seconds_and_its_c
     assert await hub.load("fixture") == ModelState.MODEL_STATE_READY
     assert hub.member.heart.trouble() == ""
     assert await hub.complete("fixture")
+
+
+async def test_a_spare_process_becomes_a_model_like_any_other_and_is_started_again_when_it_is_killed(
+    models: Path, tmp_path: Path
+) -> None:
+    async with asyncio.timeout(90), running(models, tmp_path, LlamaSettings(preload=[], threads=1)) as hub:
+        spare, changed = hub.actor._spare, asyncio.Event()
+        assert spare is not None
+        spare.on_change = changed.set
+        assert await hub.load("fixture") == ModelState.MODEL_STATE_READY
+        while not (taken := spare.pid):
+            changed.clear()
+            await changed.wait()
+        assert b"troupe_spare_process_bytes" in await gather(hub.member.transport, expected=2)
+        assert await hub.load("fixture-b") == ModelState.MODEL_STATE_READY
+        assert await hub.complete("fixture-b")
+        assert len(hub.launcher.processes) == 1
+        words = [word for word in psutil.Process(taken).cmdline() if word]
+        assert words[1:5] == ["-m", "actors.llama.worker", "--model", "fixture-b"]
+        os.kill(taken, signal.SIGKILL)
+        assert await hub.complete("fixture-b")
 
 
 def patience() -> float:

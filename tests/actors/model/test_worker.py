@@ -141,6 +141,19 @@ def test_loading_is_told_in_steps_and_may_stand_still_as_long_as_it_asked_for() 
     assert loading.pulse() == Pulse(len(said), working=True, patience=600.0)
 
 
+def test_reading_from_a_disk_is_the_larger_part_of_a_load_and_waiting_for_it_is_told() -> None:
+    said: list[Report] = []
+    loading = Loading(said.append, patience=600.0)
+    loading.waits_for_disk("Waits for the disk: huge is being read.", 2.5)
+    assert not loading.pulse().working
+    loading.reads(0.0)
+    loading.reads(1.0)
+    loading.progress(0.5)
+    loading.progress(1.0)
+    assert (said[0].how.note, said[0].how.eta.ToSeconds()) == ("Waits for the disk: huge is being read.", 2)
+    assert [round(report.how.fraction, 2) for report in said[1:]] == [0.0, 0.9, 0.95, 1.0]
+
+
 def test_waiting_for_others_is_no_work_that_could_stand_still() -> None:
     said: list[Report] = []
     loading, waiting = Loading(said.append, patience=600.0), Progress(state=Progress.STATE_QUEUED, position=1)

@@ -1,8 +1,10 @@
 """Families that are not installed."""
 
+from pathlib import Path
+
 import pytest
 
-from actors.models.absent import lacking_families, of_absent
+from actors.models.absent import family_of_file, lacking_families, of_absent
 from actors.models.directory import Directory, family_unavailable
 from bus import Code, RpcError
 from host.liveness import Seen
@@ -26,6 +28,22 @@ def test_where_every_family_is_missing_its_part_is_named() -> None:
     error = of_absent(refusal("tiny"), "tiny", LACKING)
     assert (error.code, error.reason) == (Code.FAILED_PRECONDITION, "PART_NOT_INSTALLED")
     assert "`troupe add transformers`" in error.message
+
+
+def test_while_a_family_is_being_started_none_is_taken_for_missing() -> None:
+    error = refusal("tiny")
+    assert of_absent(error, "tiny", LACKING, coming=True) is error
+    assert of_absent(error, "tiny", LACKING, family="torch", coming=True).reason == "PART_NOT_INSTALLED"
+
+
+async def test_a_familys_model_is_known_by_its_file(tmp_path: Path) -> None:
+    (tmp_path / "phi").mkdir()
+    (tmp_path / "phi/config.json").touch()
+    (tmp_path / "bea.gguf").touch()
+    both = ("llama", "transformers")
+    names = ("phi", "bea", "none", "", ".", "x/phi", "a\0b", "x" * 300, "{0.x}")
+    assert [await family_of_file(tmp_path, name, both) for name in names] == ["transformers", "llama", *[""] * 7]
+    assert await family_of_file(tmp_path, "bea", ["transformers", "torch"]) == ""
 
 
 def test_a_full_name_of_a_missing_family_is_answered_with_its_part() -> None:

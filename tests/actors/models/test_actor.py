@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from actors.models import actor as front
+from actors.models import following
 from actors.models.actor import ModelsActor, ModelsSettings
 from bus import Code, Context, RpcError
 from bus.channel import Channel
@@ -193,8 +193,11 @@ class Company:
         answer = await self.models.list_models(ListModelsRequest(service=service))
         return {model.name: model for model in answer.models}
 
+    def loading(self, name: str) -> AsyncIterator[LoadModelResponse]:
+        return self.models.load_model(LoadModelRequest(name=name))
+
     async def load(self, name: str) -> list[LoadModelResponse]:
-        return [response async for response in self.models.load_model(LoadModelRequest(name=name))]
+        return [response async for response in self.loading(name)]
 
     async def says(self, model: str, text: str, tokens: int = 3) -> str:
         request = GenerateRequest(model=model, max_tokens=tokens)
@@ -352,7 +355,7 @@ async def test_an_answer_goes_on_when_its_family_is_started_again(company: Compa
 async def test_a_family_that_serves_and_does_not_answer_is_trouble_that_readiness_shows(
     company: Company, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(front, "LIST_SECONDS", 0.1)
+    monkeypatch.setattr(following, "LIST_SECONDS", 0.1)
     await company.family("colours")
     life = await company.deaf("stones")
     presence = await company.presence()

@@ -142,7 +142,7 @@ def test_while_a_family_has_said_nothing_yet_an_unknown_name_may_be_its(director
     with pytest.raises(RpcError, match="late") as refusal:
         directory.find("nobody's")
     assert (refusal.value.code, refusal.value.reason) == (Code.UNAVAILABLE, "FAMILY_UNAVAILABLE")
-    with pytest.raises(RpcError, match="Every family"):
+    with pytest.raises(RpcError, match="No family of models has said"):
         Directory().find("x")
 
 

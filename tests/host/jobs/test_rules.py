@@ -69,6 +69,28 @@ def test_an_error_that_says_when_to_come_again_is_obeyed_and_one_that_stays_is_t
     assert rules.failed(record, hold, STAYS, 200.0).job.state == rules.FAILED
 
 
+def test_a_job_that_is_tried_again_tells_which_attempt_failed_why_and_when_the_next_is() -> None:
+    record, hold = running(new(attempts=3))
+    told = rules.failed(record, hold, PASSES, 200.0).job
+    assert told.progress.state == Progress.STATE_QUEUED
+    assert told.progress.note == ("Attempt 1 of 3 has failed: It is away. The next is made at 00:03:25 UTC, in 5 s.")
+    assert (told.progress.eta.seconds, told.events[-1].note) == (5, told.progress.note)
+    endless = RpcError(Code.UNAVAILABLE, "x" * 1000)
+    note = rules.failed(record, hold, endless, 200.0).job.progress.note
+    assert (len(note), note.endswith("in 5 s.")) == (rules.NOTE, True)
+    assert rules.orphaned(record, 200.0).job.progress.note.endswith("has ended. The next is made at once.")
+
+
+def test_a_job_that_has_ended_waits_for_nothing_and_one_that_is_done_is_whole() -> None:
+    record, hold = running()
+    progress = Progress(fraction=0.9)
+    progress.eta.seconds = 9
+    record = rules.told(record, hold, progress, 102.0)
+    done = rules.succeeded(record, hold, Location(), 103.0).job
+    assert (done.progress.fraction, done.events[-1].fraction, done.progress.HasField("eta")) == (1.0, 1.0, False)
+    assert not rules.failed(record, hold, STAYS, 103.0).job.progress.HasField("eta")
+
+
 def test_who_kills_its_worker_every_time_ends_and_who_is_preempted_does_not() -> None:
     record = new(attempts=2)
     for _ in range(2):

@@ -101,14 +101,18 @@ class DescribeModelRequest(_message.Message):
     def __init__(self, family: _Optional[str] = ..., model: _Optional[str] = ...) -> None: ...
 
 class DescribeModelResponse(_message.Message):
-    __slots__ = ("model", "needs", "measured")
+    __slots__ = ("model", "needs", "measured", "replicates", "machine")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     NEEDS_FIELD_NUMBER: _ClassVar[int]
     MEASURED_FIELD_NUMBER: _ClassVar[int]
+    REPLICATES_FIELD_NUMBER: _ClassVar[int]
+    MACHINE_FIELD_NUMBER: _ClassVar[int]
     model: _model_service_pb2.Model
     needs: Needs
     measured: Measured
-    def __init__(self, model: _Optional[_Union[_model_service_pb2.Model, _Mapping]] = ..., needs: _Optional[_Union[Needs, _Mapping]] = ..., measured: _Optional[_Union[Measured, _Mapping]] = ...) -> None: ...
+    replicates: bool
+    machine: str
+    def __init__(self, model: _Optional[_Union[_model_service_pb2.Model, _Mapping]] = ..., needs: _Optional[_Union[Needs, _Mapping]] = ..., measured: _Optional[_Union[Measured, _Mapping]] = ..., replicates: _Optional[bool] = ..., machine: _Optional[str] = ...) -> None: ...
 
 class StartModelRequest(_message.Message):
     __slots__ = ("family", "model")

@@ -28,6 +28,7 @@ from .gpu_service_pb2 import Use as Use
 from .gpu_service_pb2 import Variant as Variant
 from .gpu_service_pb2 import WatchRequest as WatchRequest
 from .gpu_service_pb2 import WatchResponse as WatchResponse
+from .gpu_service_pb2 import Welcome as Welcome
 from .gpu_service_pb2 import Wish as Wish
 from .gpu_service_pb2 import Work as Work
 from .stage_records_pb2 import LeaseRecord as LeaseRecord

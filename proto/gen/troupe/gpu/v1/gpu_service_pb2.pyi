@@ -57,7 +57,7 @@ class Variant(_message.Message):
     def __init__(self, sizes: _Optional[_Iterable[_Union[Size, _Mapping]]] = ..., spread: _Optional[bool] = ..., note: _Optional[str] = ...) -> None: ...
 
 class Work(_message.Message):
-    __slots__ = ("name", "variants", "devices", "key", "load", "pinned", "preemptible")
+    __slots__ = ("name", "variants", "devices", "key", "load", "pinned", "preemptible", "replicates")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VARIANTS_FIELD_NUMBER: _ClassVar[int]
     DEVICES_FIELD_NUMBER: _ClassVar[int]
@@ -65,6 +65,7 @@ class Work(_message.Message):
     LOAD_FIELD_NUMBER: _ClassVar[int]
     PINNED_FIELD_NUMBER: _ClassVar[int]
     PREEMPTIBLE_FIELD_NUMBER: _ClassVar[int]
+    REPLICATES_FIELD_NUMBER: _ClassVar[int]
     name: str
     variants: _containers.RepeatedCompositeFieldContainer[Variant]
     devices: _containers.RepeatedScalarFieldContainer[str]
@@ -72,7 +73,8 @@ class Work(_message.Message):
     load: _duration_pb2.Duration
     pinned: bool
     preemptible: bool
-    def __init__(self, name: _Optional[str] = ..., variants: _Optional[_Iterable[_Union[Variant, _Mapping]]] = ..., devices: _Optional[_Iterable[str]] = ..., key: _Optional[str] = ..., load: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., pinned: _Optional[bool] = ..., preemptible: _Optional[bool] = ...) -> None: ...
+    replicates: bool
+    def __init__(self, name: _Optional[str] = ..., variants: _Optional[_Iterable[_Union[Variant, _Mapping]]] = ..., devices: _Optional[_Iterable[str]] = ..., key: _Optional[str] = ..., load: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., pinned: _Optional[bool] = ..., preemptible: _Optional[bool] = ..., replicates: _Optional[bool] = ...) -> None: ...
 
 class Share(_message.Message):
     __slots__ = ("device", "bytes")
@@ -125,14 +127,16 @@ class Holder(_message.Message):
     def __init__(self, pid: _Optional[int] = ..., pid_namespace: _Optional[str] = ...) -> None: ...
 
 class Ask(_message.Message):
-    __slots__ = ("work", "lease", "holder")
+    __slots__ = ("work", "lease", "holder", "replica")
     WORK_FIELD_NUMBER: _ClassVar[int]
     LEASE_FIELD_NUMBER: _ClassVar[int]
     HOLDER_FIELD_NUMBER: _ClassVar[int]
+    REPLICA_FIELD_NUMBER: _ClassVar[int]
     work: Work
     lease: str
     holder: Holder
-    def __init__(self, work: _Optional[_Union[Work, _Mapping]] = ..., lease: _Optional[str] = ..., holder: _Optional[_Union[Holder, _Mapping]] = ...) -> None: ...
+    replica: bool
+    def __init__(self, work: _Optional[_Union[Work, _Mapping]] = ..., lease: _Optional[str] = ..., holder: _Optional[_Union[Holder, _Mapping]] = ..., replica: _Optional[bool] = ...) -> None: ...
 
 class Claim(_message.Message):
     __slots__ = ("work", "shares", "loaded", "lease", "holder", "use")
@@ -177,16 +181,18 @@ class OutOfMemory(_message.Message):
     def __init__(self) -> None: ...
 
 class LeaseResponse(_message.Message):
-    __slots__ = ("granted", "revoke", "grown", "progress")
+    __slots__ = ("granted", "revoke", "grown", "welcome", "progress")
     GRANTED_FIELD_NUMBER: _ClassVar[int]
     REVOKE_FIELD_NUMBER: _ClassVar[int]
     GROWN_FIELD_NUMBER: _ClassVar[int]
+    WELCOME_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     granted: Grant
     revoke: Revoke
     grown: Grown
+    welcome: Welcome
     progress: _frame_pb2.Progress
-    def __init__(self, granted: _Optional[_Union[Grant, _Mapping]] = ..., revoke: _Optional[_Union[Revoke, _Mapping]] = ..., grown: _Optional[_Union[Grown, _Mapping]] = ..., progress: _Optional[_Union[_frame_pb2.Progress, _Mapping]] = ...) -> None: ...
+    def __init__(self, granted: _Optional[_Union[Grant, _Mapping]] = ..., revoke: _Optional[_Union[Revoke, _Mapping]] = ..., grown: _Optional[_Union[Grown, _Mapping]] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., progress: _Optional[_Union[_frame_pb2.Progress, _Mapping]] = ...) -> None: ...
 
 class Grant(_message.Message):
     __slots__ = ("shares",)
@@ -207,6 +213,12 @@ class Grown(_message.Message):
     ALLOWED_FIELD_NUMBER: _ClassVar[int]
     allowed: bool
     def __init__(self, allowed: _Optional[bool] = ...) -> None: ...
+
+class Welcome(_message.Message):
+    __slots__ = ("within",)
+    WITHIN_FIELD_NUMBER: _ClassVar[int]
+    within: _duration_pb2.Duration
+    def __init__(self, within: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Device(_message.Message):
     __slots__ = ("name", "kind", "total_bytes", "cap_bytes", "leased_bytes", "others_bytes", "ours_bytes", "unverified_bytes", "utilization", "temperature", "power", "lost")
@@ -259,7 +271,7 @@ class LeaseInfo(_message.Message):
     def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., holder: _Optional[str] = ..., state: _Optional[_Union[LeaseState, str]] = ..., shares: _Optional[_Iterable[_Union[Share, _Mapping]]] = ..., measured: _Optional[_Iterable[_Union[Share, _Mapping]]] = ..., running: _Optional[int] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., pinned: _Optional[bool] = ...) -> None: ...
 
 class Wish(_message.Message):
-    __slots__ = ("name", "priority", "position", "eta", "since", "waiting", "reason")
+    __slots__ = ("name", "priority", "position", "eta", "since", "waiting", "reason", "others")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
@@ -267,6 +279,7 @@ class Wish(_message.Message):
     SINCE_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    OTHERS_FIELD_NUMBER: _ClassVar[int]
     name: str
     priority: _frame_pb2.Priority
     position: int
@@ -274,7 +287,8 @@ class Wish(_message.Message):
     since: _timestamp_pb2.Timestamp
     waiting: int
     reason: str
-    def __init__(self, name: _Optional[str] = ..., priority: _Optional[_Union[_frame_pb2.Priority, str]] = ..., position: _Optional[int] = ..., eta: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., waiting: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+    others: bool
+    def __init__(self, name: _Optional[str] = ..., priority: _Optional[_Union[_frame_pb2.Priority, str]] = ..., position: _Optional[int] = ..., eta: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., waiting: _Optional[int] = ..., reason: _Optional[str] = ..., others: _Optional[bool] = ...) -> None: ...
 
 class Decision(_message.Message):
     __slots__ = ("at", "what", "name", "reason", "shares", "rule")
