@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import Context
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -147,9 +147,10 @@ class ModelProcess:
     async def _over(self, driver: Driver) -> None:
         """Return when an unloading has come to its end, or its watcher has, or nobody can end the process."""
         finished = asyncio.ensure_future(driver.finished.wait())
+        either: list[asyncio.Future[Any]] = [finished, driver.failure]
         limit = driver.supervision.drain + KILL_SECONDS + GIVE_UP_SECONDS
         try:
-            done, _ = await asyncio.wait([finished, driver.failure], timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(either, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
         finally:
             finished.cancel()
         if finished not in done:
