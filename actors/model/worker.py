@@ -30,6 +30,7 @@ from host.log import configure
 from host.member import Member
 from host.settings import Settings, load
 from host.watchdog import Pulse
+from troupe.family.v1 import TrialService
 from troupe.rpc.v1 import Progress
 
 Tell = Callable[[Report], None]
@@ -109,12 +110,17 @@ async def serve(member: Member, work: Work, tell: Tell, stop: asyncio.Event) -> 
             member.heart.pulse = engine.pulse
             with refusing(tell):
                 offered = offers(engine, work.adapters)
-            member.metrics.queue_depth(lambda: engine.waiting, work.name)
+
+            def waiting() -> int:
+                return engine.waiting
+
+            member.metrics.queue_depth(waiting, work.name)
             async with Attendance(member, work.family, work.name, offered, work.drain_seconds):
+                served = member.server
                 await member.ready()
                 takes = measured(before, *getattr(engine, "memory", tuple)())
                 tell(Report.ready(takes))
-                memory.loaded(lambda: member.server.active_calls, lambda: engine.waiting, takes)
+                memory.loaded(lambda: served.active_calls - served.active_of(TrialService.INFO), waiting, takes)
                 await _until_stopped(engine, stop)
                 await member.drain(work.drain_seconds)
         finally:
@@ -210,6 +216,8 @@ async def run(settings: Settings, work: Work, tell: Tell) -> int:
             await serve(member, work, tell, stop)
     except RpcError as problem:
         print(problem, file=sys.stderr)
+        if problem.code is Code.UNAVAILABLE:  # anything else was told as what it cannot do
+            tell(Report.loading(Progress(state=Progress.STATE_LOADING, note=problem.message)))
         return 1
     finally:
         parent.cancel()

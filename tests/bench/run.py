@@ -7,8 +7,8 @@ import asyncio
 import importlib
 import sys
 
-QUICK = ("token_path", "audio", "connections", "resume", "cancel", "blobs", "stage", "memory")
-LONG = ("proxies", "engine", "going_on", "soak")
+QUICK = ("token_path", "audio", "connections", "resume", "cancel", "blobs", "stage", "memory", "leases")
+LONG = ("targets", "proxies", "engine", "going_on", "soak")
 
 
 def main(names: list[str]) -> int:
