@@ -96,7 +96,7 @@ async def serve(member: Member, work: Work, tell: Tell, stop: asyncio.Event) -> 
     try:
         with refusing(tell):
             granted = await unless(stop, memory.take())
-            engine = await unless(stop, work.open_engine(loading.progress)) if granted else None
+            engine = await unless(stop, _opened(work, loading, memory)) if granted else None
         if engine is None:
             return
         try:
@@ -109,7 +109,7 @@ async def serve(member: Member, work: Work, tell: Tell, stop: asyncio.Event) -> 
                 takes = measured(before, *getattr(engine, "memory", tuple)())
                 tell(Report.ready(takes))
                 memory.loaded(lambda: member.server.active_calls, lambda: engine.waiting, takes)
-                await _until_stopped(engine, stop)
+                await _until_stopped(engine, stop, memory)
                 await member.drain(work.drain_seconds)
         finally:
             await engine.close()
@@ -123,11 +123,18 @@ def _leave(why: RpcError, tell: Tell, stop: asyncio.Event) -> None:
         stop.set()
 
 
-async def _until_stopped(engine: WorkingEngine, stop: asyncio.Event) -> None:
+async def _opened(work: Work, loading: "Loading", memory: Memory) -> WorkingEngine:
+    try:
+        return await work.open_engine(loading.progress)
+    except RpcError as problem:
+        raise memory.ran_out(problem) from problem
+
+
+async def _until_stopped(engine: WorkingEngine, stop: asyncio.Event, memory: Memory) -> None:
     engine.failure.add_done_callback(lambda _: stop.set())
     await stop.wait()
     if engine.failure.done():
-        raise engine.failure.result()
+        raise memory.ran_out(engine.failure.result())
 
 
 @contextlib.contextmanager
