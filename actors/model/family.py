@@ -10,6 +10,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 import structlog
 
+from actors.model.callers import Callers
 from actors.model.digests import Digests, Files, stamps
 from actors.model.names import Names
 from actors.model.refusals import load_failed, of_model, unloaded
@@ -158,6 +159,7 @@ class Family(FamilyService, Generic[Known]):
         self._look_began = 0.0
         self._late = ""
         self._known = asyncio.Event()
+        self._callers = Callers(preload)
 
     def routes(self, service: ServiceInfo) -> list[str]:
         """FamilyService is served under the family's name."""
@@ -192,7 +194,7 @@ class Family(FamilyService, Generic[Known]):
             await asyncio.wait([self._look_task])
         if self._digests is not None:
             await self._digests.__aexit__()
-        await asyncio.gather(*(life.stop() for _, life in self._lives.values()))
+        await asyncio.gather(self._callers.ended(), *(life.stop() for _, life in self._lives.values()))
 
     async def list_models(self, request: ListModelsRequest, ctx: Context) -> ListModelsResponse:
         """See the contract."""
@@ -216,15 +218,19 @@ class Family(FamilyService, Generic[Known]):
         )
 
     async def start_model(self, request: StartModelRequest, ctx: Context) -> AsyncIterator[StartModelResponse]:
-        """See the contract. Callers that ask for the same model share one loading; it goes on if they leave."""
+        """See the contract. Callers that ask for the same model share one loading; it goes on if they leave.
+
+        Where it still waits for memory when the last of them leaves, it is given up.
+        """
         entry = await self._find(request.model)
         if entry.error:
             raise load_failed(entry.name, entry.error)
         life = self._life(entry)
         await life.start()
-        async for _ in life.changes():
-            if not life.settled:
-                yield StartModelResponse(progress=_progress(entry.name, life))
+        with self._callers.one(entry.name, life):
+            async for _ in life.changes():
+                if not life.settled:
+                    yield StartModelResponse(progress=_progress(entry.name, life))
         if life.state != ModelState.MODEL_STATE_READY:
             raise of_model(entry.name, life.error or unloaded(entry.name))
         await self._named(entry.name)

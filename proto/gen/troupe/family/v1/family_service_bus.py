@@ -54,8 +54,9 @@ class FamilyService(Protocol):
 
     def start_model(self, request: StartModelRequest, ctx: Context) -> AsyncIterator[StartModelResponse]:
         """StartModel has a model served and tells how that goes; it ends when the model answers under its names. Starting what is
-        started does nothing. It goes on if the caller leaves. Fails with MODEL_NOT_FOUND, MODEL_LOAD_FAILED, MODEL_UNLOADED, and
-        with whatever else its family refuses it for, for example INSUFFICIENT_MEMORY.
+        started does nothing. It goes on if the caller leaves, unless it only waits for memory and nobody else asks for it. Fails
+        with MODEL_NOT_FOUND, MODEL_LOAD_FAILED, MODEL_UNLOADED, and with whatever else its family refuses it for, for example
+        INSUFFICIENT_MEMORY.
         """
         raise RpcError.unimplemented('troupe.family.v1.FamilyService/StartModel')
 
@@ -111,8 +112,9 @@ class FamilyServiceClient:
 
     def start_model(self, request: StartModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> StreamCall[StartModelResponse]:
         """StartModel has a model served and tells how that goes; it ends when the model answers under its names. Starting what is
-        started does nothing. It goes on if the caller leaves. Fails with MODEL_NOT_FOUND, MODEL_LOAD_FAILED, MODEL_UNLOADED, and
-        with whatever else its family refuses it for, for example INSUFFICIENT_MEMORY.
+        started does nothing. It goes on if the caller leaves, unless it only waits for memory and nobody else asks for it. Fails
+        with MODEL_NOT_FOUND, MODEL_LOAD_FAILED, MODEL_UNLOADED, and with whatever else its family refuses it for, for example
+        INSUFFICIENT_MEMORY.
         """
         return self._caller.server_stream(FamilyService.INFO.methods['StartModel'], request, timeout, metadata)
 
