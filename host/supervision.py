@@ -15,7 +15,8 @@ Things that happen go in with the time, what to do comes out. The rules, with th
 6. A watcher whose own clock stood still, or who does not hear itself, accuses nobody: all start anew.
 7. Where a start may be in vain (`must_serve`), a process that ends before it has ever served has failed at once; so has
    one that says it cannot serve, and one that does not serve in its time (`start_within`). Time in which it says that
-   it waits for others is not counted; from when it says that it begins, it has all of its time.
+   it waits for others is not counted; from when it says that it begins, it has all of its time. Who was ended from
+   outside (rule 3) is tried once more: that may have had nothing to do with it, but memory runs out again, too.
 8. Whose part is not installed (`absent`) is not started, and nobody waits for it, until somebody asks for it by name.
 """
 
@@ -83,6 +84,8 @@ class Child:
     serve_by: float = math.inf
     served: bool = False
     """Once, in any of its lives."""
+    spared: bool = False
+    """It was ended from outside before it ever served, and was tried once more."""
     doomed: str = ""
     """Why another start would not help."""
     killed: str = ""
@@ -279,7 +282,8 @@ class Supervision:
     def exited(self, name: str, why: str, now: float, *, struck: bool = False) -> list[Effect]:
         """A process has ended. struck: by a signal that others send, and not by a fault of its own."""
         child = self.children[name]
-        struck = (child.halted or (struck and not child.killed)) and _steady(child, now)
+        outside = child.halted or (struck and not child.killed)
+        struck = outside and _steady(child, now)
         child.last_exit = f"killed: {child.killed}" if child.killed else why
         child.pid, child.process, child.killed, child.halted, child.trouble = 0, "", "", False, ""
         child.kill_at = child.watchdog = None
@@ -287,8 +291,10 @@ class Supervision:
             return [*self._enter(child, State.STOPPED, now), *self._stop_next(now)]
         spent, factor = (child.struck, STRUCK_FACTOR) if struck else (child.ended, 1)
         pause = self._budget.pause(spent, now, factor)
-        if pause is None or child.doomed or (self._must_serve and not child.served):  # 3, 7
+        in_vain = self._must_serve and not child.served and (child.spared or not outside)
+        if pause is None or child.doomed or in_vain:  # 3, 7
             return [*self._enter(child, State.FAILED, now), GiveUp(name)]
+        child.spared = not child.served
         child.start_at = now + pause  # 2
         return self._enter(child, State.BACKING_OFF, now)
 
@@ -321,7 +327,7 @@ class Supervision:
             return []
         child.ended.clear()
         child.struck.clear()
-        child.doomed = child.part = ""
+        child.doomed, child.part, child.spared = "", "", False
         return self._spawn(child, now)
 
     def stop(self, now: float) -> list[Effect]:

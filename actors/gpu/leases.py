@@ -97,9 +97,9 @@ class Leases:
         """It is not revoked for others."""
         return self._pins.get(lease.name, lease.work.pinned)
 
-    def pinned_names(self) -> list[str]:
-        """Of all that is pinned and has memory."""
-        return sorted({lease.name for lease in self.all.values() if self.pinned(lease)})
+    def all_pinned(self) -> list[Lease]:
+        """All that is pinned and has memory."""
+        return [lease for lease in self.all.values() if self.pinned(lease)]
 
     # ---- memory
 

@@ -1,7 +1,8 @@
 """Why a want gets nothing, in a sentence that says what would help."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
+from actors.gpu.lease import Lease, charged
 from actors.gpu.ledger import Ledger, Need
 from actors.gpu.sentences import joined, size
 from actors.gpu.sizes import Sizes
@@ -35,15 +36,20 @@ def never(want: Want, need: Need, ledger: Ledger, sizes: Sizes) -> Refused:
     return Refused(want.id, INSUFFICIENT_MEMORY, message, needed, available, fit)
 
 
-def for_now(want: Want, need: Need, ledger: Ledger, pinned: Iterable[str]) -> Refused:
+def for_now(want: Want, need: Need, ledger: Ledger, pinned: Sequence[Lease]) -> Refused:
     """It would fit, and has waited as long as its class may for others and pins to leave."""
     needed = max(need.sizes.values())
-    available = max(0, max(ledger.room({}).values(), default=0))
-    names = joined(pinned)
-    pins = f" Pinned: {names}." if names else ""
+    kept = charged(pinned)
+    rooms = [
+        device.limit - device.others - kept.get(name, 0) for name, device in ledger.devices.items() if not device.lost
+    ]
+    available = max(0, max(rooms, default=0))
+    names = joined(sorted({lease.name for lease in pinned}))
+    keeping = f"what others use and what is pinned ({names}) leave" if names else "what others use leaves"
+    remedy = "; `troupe models unpin NAME` lets one go" if names else ""
     message = (
-        f"{want.work.name} needs {size(needed)}, and what others use leaves {size(available)}.{pins} It has waited as "
-        f"long as it may; try again in {REFUSED_AGAIN_SECONDS:g} s."
+        f"{want.work.name} needs {size(needed)}, and {keeping} {size(available)}{remedy}. It has waited as long as it "
+        f"may; try again in {REFUSED_AGAIN_SECONDS:g} s."
     )
     return Refused(want.id, INSUFFICIENT_MEMORY, message, needed, available, retry_after=REFUSED_AGAIN_SECONDS)
 

@@ -47,7 +47,7 @@ class Refusing:
                 self._refused(refusal.never(want, need, self._ledger, self._sizes), entry.name, "1")
             elif over:  # 14
                 self._wants.remove(want.id)
-                refused = refusal.for_now(want, need, self._ledger, self._leases.pinned_names())
+                refused = refusal.for_now(want, need, self._ledger, self._leases.all_pinned())
                 self._refused(refused, entry.name, "14")
 
     def quarantined(self, entry: Entry | None, now: float) -> None:

@@ -312,7 +312,7 @@ class Scheduler:
                 self._follow(step, now)
                 steps.setdefault(unit.entry.name, step)
         order = [entry for entry in order if entry.waiting]
-        self._telling.stand(order, steps)
+        self._telling.stand(order, steps, self._leases.all_pinned())
         self._effects.add(*self._telling.news(order, now))
         dues = [planner.due, self._wants.next_change(now), *(entry.bound_at for entry in order)]
         self._plan_due = min((due for due in dues if due is not None and due > now), default=None)

@@ -26,7 +26,6 @@ from actors.llama.engine_limits import (
 from actors.llama.file_sampling import sampling_of
 from actors.llama.grammar import Grammar
 from actors.llama.sampling import Candidates, Sampler
-from actors.llama.sequence import RunningJob
 from actors.llama.sequence import Sequence as Choice
 from actors.llama.settings import LlamaSettings
 from actors.llama.slots import Slot, SlotTable
@@ -38,6 +37,7 @@ from actors.model.grammar.constraints import OBEYS, compile_constraint
 from actors.model.interface import Embedding, EngineInfo, Event, Job, SamplingSettings
 from actors.model.memory import first_accelerated, later_bytes
 from actors.model.refusals import context_exceeded
+from actors.model.running import RunningJob
 from actors.model.stream import EventStream, Outbox
 from bus import Code, RpcError, invalid
 from bus.errors import interrupted
@@ -191,7 +191,7 @@ class LlamaEngine:
     @property
     def waiting(self) -> int:
         """Answers that wait for a slot."""
-        return len(self._stepper.line.sequences)
+        return len(self._stepper.line.waiting)
 
     def tokenize(self, text: str, *, control: bool, begin: bool = False) -> list[int]:
         """See `interface.Engine`."""
@@ -207,8 +207,8 @@ class LlamaEngine:
         grammar = self._grammar(job)
         stream: EventStream[Event] = EventStream(self._stepper.wake)
         open_choices = [number for number in range(job.choices) if not (job.said and job.said[number].ended)]
-        running = RunningJob(job, stream, key, grammar, unfinished=len(open_choices))
-        choices = [Choice(running, number, self._sampler(running, number)) for number in open_choices]
+        running = RunningJob(job, stream, key, held=grammar, unfinished=len(open_choices))
+        choices = [Choice(running, number, self._sampler(job, grammar, number)) for number in open_choices]
         self._post(lambda: self._stepper.accept(running, choices))
         self._unfinished.append(stream)
         return stream
@@ -278,9 +278,8 @@ class LlamaEngine:
     def _forget(self, slot: Slot) -> None:
         self._context.cut(slot.index, 0)
 
-    def _sampler(self, running: RunningJob, choice: int) -> Sampler:
-        gate = running.grammar.gate() if running.grammar is not None else None
-        job = running.job
+    def _sampler(self, job: Job, grammar: Grammar | None, choice: int) -> Sampler:
+        gate = grammar.gate() if grammar is not None else None
         return Sampler(job.sampling, self._vocabulary, self._candidates, gate, choice=choice, prompt=job.prompt)
 
     async def _ask(self, question: Callable[[], Answer]) -> Answer:

@@ -89,10 +89,11 @@ class _Making:
         """What came of it. Raises RpcError, OSError."""
         header = read_header(self._source)
         made = self._folder / MADE
-        self._check_room(0 if made.exists() else result_bytes(header, self._kind))
+        size = 0 if made.exists() else result_bytes(header, self._kind)
+        self._check_room(size)
         start_library()
         compared = not header.embeds_only
-        rows = self._asked() if compared else 0
+        rows = self._asked(size) if compared else 0
         if not made.exists():
             self._write(header, made)
         result = QuantizedModel(size_bytes=made.stat().st_size)
@@ -101,11 +102,11 @@ class _Making:
         result.sha256 = _digest(made)
         return result
 
-    def _asked(self) -> int:
-        """Keep the source's logits in a file; how many rows those are."""
+    def _asked(self, later: int) -> int:
+        """Keep the source's logits in a file; how many rows those are. later: bytes that will be written besides."""
         with Evaluated(self._source, self._order.threads) as model, self._logits.open("wb") as file:
             tokens = model.tokens(self._order.text)
-            self._check_room(4 * model.vocabulary.size * len(tokens))
+            self._check_room(4 * model.vocabulary.size * len(tokens) + later)
             done = 0
             for rows, _ in model.predictions(tokens):
                 file.write(rows.astype(np.float32).tobytes())

@@ -10,19 +10,17 @@ import time
 from actors.llama.adapters import AdapterShelf
 from actors.llama.binding import Batch, NativeContext, NativeModel
 from actors.llama.embedding import Embedder
-from actors.llama.line import WaitingLine
 from actors.llama.schedule import AdapterRotation, PrefillBudget, Row, RowGrouping, plan
-from actors.llama.sequence import RunningJob, Sequence
+from actors.llama.sequence import Sequence
 from actors.llama.settings import LlamaSettings
 from actors.llama.slots import Placement, SlotTable
-from actors.llama.taking_up import is_over, said_again
 from actors.llama.vocabulary import Vocabulary
-from actors.model.interface import Ended, EndReason, Event, Prefilling, Tokens, TokenScore
+from actors.model.answering import Answering
+from actors.model.interface import Prefilling, TokenScore
 from actors.model.logprobs import score
-from actors.model.stepping import Stepping
+from actors.model.running import RunningJob, WaitingLine
 from actors.model.stream import Outbox
 from bus import Code, RpcError
-from bus.errors import cancelled
 
 PATIENCE = 4
 """A prompt's computation may take so many times what its length lets expect."""
@@ -30,7 +28,7 @@ FIRST_SECONDS = 60.0
 """Where nothing lets expect anything yet: the first computation may have to read the whole file from the disk."""
 
 
-class Stepper(Stepping):
+class Stepper(Answering[Sequence, Sequence]):
     """Carries out jobs on one context."""
 
     def __init__(
@@ -43,12 +41,11 @@ class Stepper(Stepping):
         settings: LlamaSettings,
         outbox: Outbox,
     ) -> None:
-        super().__init__(FIRST_SECONDS)
+        super().__init__(vocabulary, embedder, WaitingLine(settings.slots, outbox), outbox, FIRST_SECONDS)
         self._vocabulary = vocabulary
         self._context = context
         self._table = table
         self._embedder = embedder
-        self._outbox = outbox
         # llama.cpp takes no batch that is larger than its cache.
         size = min(settings.batch, table.capacity)
         self._batch = Batch(size)
@@ -56,16 +53,8 @@ class Stepper(Stepping):
         self._rotation = AdapterRotation(settings.adapter_run)
         self._grouping = RowGrouping(may_part=not model.offloaded)
         self._ahead = settings.answer_reserve
-        self._placed: list[Sequence] = []
         self.shelf = AdapterShelf(model, context, settings.adapter_limit)
-        self.line = WaitingLine(settings.slots, outbox)
-        self.steps = 0
         self.prompt_tokens = 0
-
-    @property
-    def running(self) -> int:
-        """Sequences that have a slot."""
-        return len(self._placed)
 
     # ---- on the engine's thread
 
@@ -82,59 +71,22 @@ class Stepper(Stepping):
             self.steps += 1
         self._outbox.flush()
         self._rounds += 1
-        return bool(self._placed or self.line.sequences or self._embedder.busy or self._inbox)
+        return bool(self._placed or self.line.waiting or self._embedder.busy or self._inbox)
 
-    def accept(self, running: RunningJob, sequences: list[Sequence]) -> None:
-        """Put a job into the line."""
-        if running.adapter not in self.shelf:
-            problem = RpcError(
-                Code.UNAVAILABLE, "The adapter was unloaded meanwhile; repeat the call.", retry_after=0.1
-            )
-            self.line.add(running, sequences)
-            self._fail(running, problem)
-            return
-        self.shelf.touch(running.adapter)
-        going_on = self._taken_up(running, sequences) if running.job.said else sequences
-        if going_on:
-            running.first = going_on[0]
-            self.line.add(running, going_on)
+    # ---- placing
 
-    def _taken_up(self, running: RunningJob, sequences: list[Sequence]) -> list[Sequence]:
-        """Say again what was said before, and end what that has brought to its end; the sequences that are left."""
-        try:
-            for tokens in said_again(running, sequences, self._vocabulary):
-                self._emit(running, tokens)
-        except RpcError as problem:
-            self.line.add(running, sequences)
-            self._fail(running, problem)
-            return []
-        for sequence in filter(is_over, sequences):
-            self._finish(sequence, EndReason.LENGTH)
-        if not sequences:
-            self._complete(running)
-        return [sequence for sequence in sequences if not is_over(sequence)]
+    def _has_adapter(self, key: str) -> bool:
+        if key not in self.shelf:
+            return False
+        self.shelf.touch(key)
+        return True
 
-    def adapters_in_use(self) -> set[str]:
-        """Keys of adapters that waiting or placed sequences need."""
-        return {sequence.adapter for sequence in [*self._placed, *self.line.sequences]}
-
-    def fail_all(self, problem: RpcError) -> None:
-        """End every job with an error, and take no more."""
-        self._end_posting()
-        for running in {sequence.running for sequence in [*self._placed, *self.line.sequences]}:
-            self._fail(running, problem)
-        self._embedder.fail(problem, self._outbox)
-        self._outbox.flush()
-
-    # ---- cancelling and placing
-
-    def _drop_cancelled(self) -> None:
-        given_up = {sequence.running for sequence in self._placed if sequence.running.stream.cancelled}
-        for running in given_up | self.line.cancelled():
-            self._fail(running, cancelled())
+    def _queue(self, running: RunningJob, answers: list[Sequence]) -> None:
+        answers[0].share(answers)
+        self.line.add(answers)
 
     def _admit(self) -> None:
-        while (sequence := self.line.head()) is not None:
+        while (sequence := self.line.head) is not None and sequence.ready:
             placement = self._table.place(sequence.tokens, sequence.adapter, sequence.reserve(self._ahead))
             if placement is None:
                 break
@@ -256,7 +208,8 @@ class Stepper(Stepping):
         except RpcError as problem:
             self._fail(sequence.running, problem)
             return
-        self._take_token(sequence, token, scores)
+        sequence.prefilled = True
+        self._say(sequence, token, scores)
 
     def _choose(self, sequence: Sequence, place: int) -> tuple[int, tuple[TokenScore, ...]]:
         token = sequence.sampler.choose(self._context, place)
@@ -265,67 +218,13 @@ class Stepper(Stepping):
             return token, ()
         return token, (score(self._context.logits(place), token, alternatives, self._vocabulary.piece),)
 
-    def _take_token(self, sequence: Sequence, token: int, scores: tuple[TokenScore, ...]) -> None:
-        running, job = sequence.running, sequence.running.job
-        sequence.prefilled = True
-        if not running.first_token:
-            running.first_token = time.perf_counter()
-        if token in self._vocabulary.ends and not job.ignore_end:
-            self._finish(sequence, EndReason.STOP)
-            return
-        sequence.append(token)
-        running.completion_tokens += 1
-        shown = sequence.text.feed(self._vocabulary.visible(token, job.markers))
-        self._emit(running, Tokens(sequence.choice, shown, 1, scores, (token,)))
-        if sequence.text.stopped:
-            self._finish(sequence, EndReason.STOP)
-        elif sequence.length >= sequence.limit:
-            self._finish(sequence, EndReason.LENGTH)
-
     # ---- ending
-
-    def _finish(self, sequence: Sequence, reason: EndReason) -> None:
-        running = sequence.running
-        rest = sequence.text.flush()
-        if rest:
-            self._emit(running, Tokens(sequence.choice, rest, 0))
-        stop = sequence.text.stopped
-        self._emit(running, Ended(sequence.choice, EndReason.STOP if stop else reason, stop))
-        self._leave(sequence)
-        sequence.sampler.close()
-        running.unfinished -= 1
-        if not running.unfinished:
-            self._complete(running)
-
-    def _complete(self, running: RunningJob) -> None:
-        now = time.perf_counter()
-        if running.admitted:
-            self.line.note_duration(now - running.admitted)
-        self._emit(running, running.cost(now))
-        self._close(running, None)
-
-    def _fail(self, running: RunningJob, problem: RpcError) -> None:
-        for sequence in [placed for placed in self._placed if placed.running is running]:
-            self._leave(sequence)
-            sequence.sampler.close()
-        for sequence in self.line.remove(running):
-            sequence.sampler.close()
-        self._close(running, problem)
-
-    def _close(self, running: RunningJob, problem: RpcError | None) -> None:
-        if running.grammar is not None:
-            running.grammar.close()
-            running.grammar = None
-        self._outbox.add(lambda: running.stream.end(problem))
 
     def _leave(self, sequence: Sequence) -> None:
         if sequence.slot is not None:
             self._placed.remove(sequence)
             self._table.release(sequence.slot)
             sequence.slot = None
-
-    def _emit(self, running: RunningJob, event: Event) -> None:
-        self._outbox.add(lambda: running.stream.push(event))
 
 
 def _place(row: Row[Sequence]) -> int:

@@ -82,6 +82,7 @@ class ModelProcess:
         self._driver: Driver | None = None
         self._leave: Callable[[], None] = lambda: None
         self._refusal: RpcError | None = None
+        self._last_word: Progress | None = None
         self._departure: RpcError | None = None
         self._departing: asyncio.Task[None] | None = None
 
@@ -159,6 +160,7 @@ class ModelProcess:
     # ---- what happens
 
     async def _launch(self, name: str, instance: str) -> Process:
+        self._last_word = None
         return _Reporting(await self._launcher.launch(name, self.path, instance), self._take_report)
 
     def _take_report(self, report: Report) -> None:
@@ -177,6 +179,7 @@ class ModelProcess:
         elif report.state == "leaving":
             self._depart(driver, report.why)
         elif self.state == ModelState.MODEL_STATE_LOADING:
+            self._last_word = report.how
             self._take_progress(driver.supervision, report.how)
 
     def _take_progress(self, supervision: Supervision, progress: Progress) -> None:
@@ -231,8 +234,17 @@ class ModelProcess:
         if child.doomed:
             return f"{self.name} was not loaded within {self._settings.load_seconds:g} s."
         if not child.served:
-            return f"{self.path.name} cannot be loaded: {child.last_exit} while the model was read."
+            return f"{self.path.name} cannot be loaded: {child.last_exit}{self._where()}."
         return f"{self.name} keeps ending ({child.last_exit}); load it again when the cause is mended."
+
+    def _where(self) -> str:
+        """How far a load had come that has failed, by what its process said last."""
+        word = self._last_word
+        if word is None:
+            return " before it said anything; its log may say more"
+        if word.note:
+            return f". It had said last: {word.note.rstrip('.')}"
+        return f" while the model was read, at {word.fraction:.0%}"
 
     def _broke(self, failure: "asyncio.Future[None]") -> None:
         """This itself has failed: a model that nobody watches is not served as if it were."""

@@ -207,6 +207,8 @@ async def run(settings: Settings, work: Work, tell: Tell) -> int:
             await serve(member, work, tell, stop)
     except RpcError as problem:
         print(problem, file=sys.stderr)
+        if problem.code is Code.UNAVAILABLE:  # anything else was told as what it cannot do
+            tell(Report.loading(Progress(state=Progress.STATE_LOADING, note=problem.message)))
         return 1
     finally:
         parent.cancel()

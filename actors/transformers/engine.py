@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 from actors.model.grammar.constraints import OBEYS
 from actors.model.interface import Embedding, EngineInfo, Event, Job
 from actors.model.refusals import context_exceeded
+from actors.model.running import RunningJob
 from actors.model.stream import EventStream, Outbox
 from actors.transformers.embedding import Embedder, EmbeddingWork
 from actors.transformers.limits import cache_tokens, context_tokens
 from actors.transformers.loading import Loaded, load, without_memory
 from actors.transformers.network import Network, adapter_key
-from actors.transformers.sequence import RunningJob
 from actors.transformers.sequence import Sequence as Choice
 from actors.transformers.settings import TransformersSettings
 from actors.transformers.stepper import Stepper
@@ -122,7 +122,7 @@ class TransformersEngine:
     @property
     def waiting(self) -> int:
         """Groups of answers that wait for a slot."""
-        return len(self._stepper.line.groups)
+        return len(self._stepper.line.waiting)
 
     def tokenize(self, text: str, *, control: bool, begin: bool = False) -> list[int]:
         """See `interface.Engine`."""

@@ -12,20 +12,18 @@ from collections import deque
 import torch
 from transformers.cache_utils import DynamicCache
 
-from actors.model.interface import Ended, EndReason, Event, Prefilling, Tokens
+from actors.model.answering import Answering
+from actors.model.interface import Prefilling
 from actors.model.logprobs import score
-from actors.model.stepping import Stepping
+from actors.model.running import RunningJob, WaitingLine
 from actors.model.stream import Outbox
-from actors.model.text import TextStream
 from actors.transformers.embedding import Embedder
-from actors.transformers.line import WaitingLine
 from actors.transformers.network import Network
 from actors.transformers.rows import Rows
 from actors.transformers.sampling import Logits
-from actors.transformers.sequence import Group, RunningJob, Sequence
+from actors.transformers.sequence import Group, Sequence
 from actors.transformers.vocabulary import Vocabulary
-from bus import Code, RpcError
-from bus.errors import cancelled
+from bus import RpcError
 
 PATIENCE_SECONDS = 60.0
 """For a step that reads a part of a prompt, an adapter or texts to embed; those of single tokens are all alike."""
@@ -34,7 +32,7 @@ AHEAD = 32
 """Tokens that an answer must have room for when it is placed, so that it is not put back at once."""
 
 
-class Stepper(Stepping):
+class Stepper(Answering[Sequence, Group]):
     """Carries out jobs on one network.
 
     slots: answers at the same time. batch: tokens of a prompt in a step. capacity: tokens in all caches together, the
@@ -52,24 +50,15 @@ class Stepper(Stepping):
         batch: int,
         capacity: int,
     ) -> None:
-        super().__init__(PATIENCE_SECONDS)
+        super().__init__(vocabulary, embedder, WaitingLine(slots, outbox), outbox, PATIENCE_SECONDS)
         self._network = network
         self._vocabulary = vocabulary
         self._embedder = embedder
-        self._outbox = outbox
         self._slots = slots
         self._batch = batch
         self._capacity = capacity
         self._reading: deque[tuple[Group, DynamicCache]] = deque()
         self._rows: dict[str, Rows] = {}
-        self._placed: list[Sequence] = []
-        self.line = WaitingLine(slots, outbox)
-        self.steps = 0
-
-    @property
-    def running(self) -> int:
-        """Answers that have a slot."""
-        return len(self._placed)
 
     # ---- on the engine's thread
 
@@ -91,71 +80,29 @@ class Stepper(Stepping):
             self.steps += 1
         self._outbox.flush()
         self._rounds += 1
-        return bool(self._placed or self.line.groups or self._embedder.busy or self._inbox)
-
-    def accept(self, running: RunningJob, sequences: list[Sequence]) -> None:
-        """Put a job into the line. What was said before is said again first."""
-        if running.adapter not in self._network:
-            message = "The adapter was unloaded meanwhile; repeat the call."
-            self._close(running, RpcError(Code.UNAVAILABLE, message, retry_after=0.1))
-            return
-        self._network.touch(running.adapter)
-        try:
-            self._say_again(running, sequences)
-        except RpcError as problem:
-            self._close(running, problem)
-            return
-        for sequence in [each for each in sequences if running.job.said and each.is_over]:
-            self._finish(sequence, EndReason.LENGTH)
-        left = [each for each in sequences if not (running.job.said and each.is_over)]
-        if not sequences:
-            self._complete(running)
-        for group in self._grouped(running, left):
-            self.line.add(group)
-
-    def adapters_in_use(self) -> set[str]:
-        """Keys of adapters that waiting or placed answers need."""
-        waiting = {group.running.adapter for group in self.line.groups}
-        return waiting | {sequence.running.adapter for sequence in self._placed}
+        return bool(self._placed or self.line.waiting or self._embedder.busy or self._inbox)
 
     def fail_all(self, problem: RpcError) -> None:
         """End every job with an error, and take no more."""
-        self._end_posting()
-        for running in self._jobs():
-            self._fail(running, problem)
-        self._embedder.fail(problem, self._outbox)
-        self._outbox.flush()
+        super().fail_all(problem)
         self._rows.clear()
 
     # ---- placing
 
-    def _grouped(self, running: RunningJob, sequences: list[Sequence]) -> list[Group]:
+    def _has_adapter(self, key: str) -> bool:
+        if key not in self._network:
+            return False
+        self._network.touch(key)
+        return True
+
+    def _queue(self, running: RunningJob, answers: list[Sequence]) -> None:
         """Choices that begin alike are read once, as many as may run together."""
         alike = 1 if running.job.said else max(1, min(self._slots, self._capacity // (len(running.job.prompt) + 1)))
-        return [Group(sequences[place : place + alike]) for place in range(0, len(sequences), alike)]
-
-    def _say_again(self, running: RunningJob, sequences: list[Sequence]) -> None:
-        still_open = {sequence.choice: sequence for sequence in sequences}
-        for number, said in enumerate(running.job.said):
-            sequence = still_open.get(number)
-            text = sequence.text if sequence is not None else TextStream(running.job.stop)
-            for token in said.ids:
-                if sequence is not None:
-                    sequence.sampler.accept(token)
-                running.completion_tokens += 1
-                shown = text.feed(self._vocabulary.visible(token, running.job.markers))
-                self._emit(running, Tokens(number, shown, 1, ids=(token,), again=True))
-
-    def _jobs(self) -> set[RunningJob]:
-        return {each.running for each in self._placed} | {group.running for group in self.line.groups}
-
-    def _drop_cancelled(self) -> None:
-        for running in [each for each in self._jobs() if each.stream.cancelled]:
-            self._fail(running, cancelled())
+        self.line.add(Group(answers[place : place + alike]) for place in range(0, len(answers), alike))
 
     def _admit(self) -> None:
-        while self.line.groups and self._has_room(next(iter(self.line.groups))):
-            group = self.line.pop()
+        while (group := self.line.head) is not None and self._has_room(group):
+            self.line.pop()
             self._placed += group.sequences
             self._reading.append((group, DynamicCache()))
             running = group.running
@@ -226,57 +173,18 @@ class Stepper(Stepping):
         except RpcError as problem:
             self._fail(running, problem)
             return False
-        if not running.first_token:
-            running.first_token = time.perf_counter()
-        if token in self._vocabulary.ends and not job.ignore_end:
-            self._finish(sequence, EndReason.STOP)
-            return False
         found = () if job.alternatives is None else (score(logits, token, job.alternatives, self._vocabulary.piece),)
-        sequence.tokens.append(token)
-        running.completion_tokens += 1
-        shown = sequence.text.feed(self._vocabulary.visible(token, job.markers))
-        self._emit(running, Tokens(sequence.choice, shown, 1, found, (token,)))
-        if sequence.is_over:
-            self._finish(sequence, EndReason.LENGTH)
-        return not sequence.is_over
+        return self._say(sequence, token, found)
 
     # ---- ending
 
-    def _finish(self, sequence: Sequence, reason: EndReason) -> None:
-        running = sequence.running
-        rest = sequence.text.flush()
-        if rest:
-            self._emit(running, Tokens(sequence.choice, rest, 0))
-        stop = sequence.text.stopped
-        self._emit(running, Ended(sequence.choice, EndReason.STOP if stop else reason, stop))
-        self._leave(sequence)
-        running.unfinished -= 1
-        if not running.unfinished:
-            self._complete(running)
-
-    def _complete(self, running: RunningJob) -> None:
-        now = time.perf_counter()
-        if running.admitted:
-            self.line.note_duration(now - running.admitted)
-        self._emit(running, running.cost(now))
-        self._close(running, None)
-
     def _fail(self, running: RunningJob, problem: RpcError) -> None:
-        for sequence in [each for each in self._placed if each.running is running]:
-            self._leave(sequence)
+        super()._fail(running, problem)
         self._reading = deque(each for each in self._reading if each[0].running is not running)
-        self.line.remove(running)
-        self._close(running, problem)
 
-    def _leave(self, sequence: Sequence) -> None:
-        if sequence in self._placed:
-            self._placed.remove(sequence)
-        rows = self._rows.get(sequence.running.adapter)
+    def _leave(self, answer: Sequence) -> None:
+        if answer in self._placed:
+            self._placed.remove(answer)
+        rows = self._rows.get(answer.running.adapter)
         if rows is not None:
-            rows.leave(sequence)
-
-    def _close(self, running: RunningJob, problem: RpcError | None) -> None:
-        self._outbox.add(lambda: running.stream.end(problem))
-
-    def _emit(self, running: RunningJob, event: Event) -> None:
-        self._outbox.add(lambda: running.stream.push(event))
+            rows.leave(answer)

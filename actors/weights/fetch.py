@@ -9,6 +9,7 @@ from typing import Protocol
 
 import structlog
 
+from actors.weights.download import became_full, is_midway
 from bus import Code, RpcError
 from bus.context import duration
 from troupe.rpc.v1 import Progress
@@ -157,6 +158,8 @@ class Fetch:
             self.problem = _of_disk(title, problem)
         finally:
             self._kept_going = False
+        if self.problem is not None and is_midway(self.problem):
+            await self.bringer.forget()  # a full disk is everybody's trouble
         if self.problem is not None:
             log.warning("weights.failed", model=title, error=self.error)
         else:
@@ -171,8 +174,7 @@ class Fetch:
 
 def _of_disk(title: str, problem: OSError) -> RpcError:
     if problem.errno in (errno.ENOSPC, errno.EDQUOT):
-        message = f"{title} cannot be written: the disk is full. What has come is kept; make room and ask again."
-        return RpcError(Code.RESOURCE_EXHAUSTED, message, reason="DISK_FULL")
+        return became_full(title)
     where = problem.filename or "the folder of models"
     message = f"{title} cannot be written to {where}: {problem.strerror}."
     return RpcError(Code.FAILED_PRECONDITION, message, reason="WEIGHTS_UNWRITABLE")

