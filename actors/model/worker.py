@@ -132,6 +132,12 @@ async def _opened(home: Path, work: Work, loading: "Loading", memory: Memory) ->
         raise memory.ran_out(problem) from problem
 
 
+def _leave(why: RpcError, tell: Tell, stop: asyncio.Event) -> None:
+    if not stop.is_set():
+        tell(Report.leaving(why))
+        stop.set()
+
+
 async def _until_stopped(engine: WorkingEngine, stop: asyncio.Event, memory: Memory) -> None:
     engine.failure.add_done_callback(lambda _: stop.set())
     await stop.wait()
