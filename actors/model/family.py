@@ -47,8 +47,10 @@ NAMING_SECONDS = 5.0
 """How long a model that serves may take to follow a change of its names."""
 LOOK_SECONDS = 1.5
 """How long a look at what there is may take; less than the front of all models waits for a list."""
-FIRST_LOOK_SECONDS = 10.0
-"""The same at the start, when every file is read."""
+HANG_SECONDS = 15.0
+"""A look that lasts longer hangs. A healthy disk of a machine under load may need some seconds for a large folder."""
+FIRST_LOOK_SECONDS = HANG_SECONDS
+"""How long the first look may take, when every file is read."""
 SHOWN = 5
 """Names that an error about an unknown one tells."""
 
@@ -167,6 +169,7 @@ class Family(FamilyService, Generic[Known]):
 
     def trouble(self) -> str:
         """What is not right with the family though it serves, in sentences; empty: nothing."""
+        self._check_hangs()
         lives = [life.trouble() for _, life in self._lives.values() if hasattr(life, "trouble")]
         return " ".join(filter(None, [self._late, *lives]))
 
@@ -294,8 +297,9 @@ class Family(FamilyService, Generic[Known]):
     async def _look(self, *, anew: bool = True, within: float | None = None) -> None:
         """See what there is; with `anew`, describe also what has not changed.
 
-        A disk or mount may hang. Then what was known stays and `trouble` tells, until that one look has ended: no
-        thread more is spent on it. Returns within `within` seconds, LOOK_SECONDS unless given.
+        A disk may be slow, and a mount may hang. Then what was known stays until that one look has ended: no thread
+        more is spent on it. After HANG_SECONDS `trouble` tells, too. Returns within `within` seconds, LOOK_SECONDS
+        unless given.
         """
         if self._late:
             return
@@ -320,10 +324,14 @@ class Family(FamilyService, Generic[Known]):
         self._known.set()
         self._watchers.tell()
 
+    def _looks(self) -> bool:
+        """A look is under way."""
+        return self._look_task is not None and not self._look_task.done()
+
     def _check_hangs(self) -> None:
-        """Not where only the turn did not come in time, since many looked."""
+        """Not where it is only slow, nor where the turn did not come in time, since many looked."""
         lasts = asyncio.get_running_loop().time() - self._look_began
-        if self._look_task is not None and not self._look_task.done() and lasts > LOOK_SECONDS / 2:
+        if self._looks() and lasts >= HANG_SECONDS and not self._late:
             place = getattr(self._shelf, "place", "") or "The place of its models"
             self._late = f"{place} does not answer, so that what is new among the models is not seen."
             log.warning("models.hang", family=self.family, place=place)
@@ -339,14 +347,15 @@ class Family(FamilyService, Generic[Known]):
 
     async def _find(self, name: str) -> Known:
         await self._look(anew=False)
-        if name not in self._entries and (self._late or not self._known.is_set()):
+        if name not in self._entries and (self._looks() or not self._known.is_set()):
             raise self._unknown()
         if name not in self._entries:
             raise not_found("model", name, list(self._entries), "MODEL_NOT_FOUND")
         return self._entries[name]
 
     def _unknown(self) -> RpcError:
-        why = self._late or "It has not seen yet which models it has."
+        slow = "It is still looking at what there is." if self._known.is_set() else ""
+        why = self._late or slow or "It has not seen yet which models it has."
         message = f"The family {self.family} cannot tell this now: {why} Try again in a moment."
         metadata = {"family": self.family}
         return RpcError(Code.UNAVAILABLE, message, reason="FAMILY_UNAVAILABLE", metadata=metadata, retry_after=1.0)

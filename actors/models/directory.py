@@ -270,12 +270,20 @@ class Directory:
         if silent or not self._families:
             raise family_starting(silent[0] if silent else "")
 
+    def _alike(self, name: str, listed: Iterable[Model]) -> list[str]:
+        """Names of models and aliases that look most like one that there is not."""
+        called: dict[str, list[str]] = {alias: [alias] for alias in self._aliases}
+        for model in listed:
+            called.setdefault(_asked_for(model.qualified_name, self._families), []).append(model.name)
+        asked = _asked_for(name, self._families)
+        family = "" if asked == name else name.partition("/")[0]
+        found = [sorted(called[each], key=lambda told: _family_in(told) != family) for each in nearest(asked, called)]
+        return list(dict.fromkeys(told for each in found for told in each))[:SHOWN]
+
     def _not_found(self, name: str) -> RpcError:
-        called = {model.qualified_name: model.name for model in self.listed()}
-        known = called.values()
-        alike = nearest(name, {*called, *known})
-        close = [each for each in alike if called.get(each, each) == each or called[each] not in alike]
-        some = sorted(known)[:SHOWN]
+        listed = self.listed()
+        close = self._alike(name, listed)
+        some = sorted(model.name for model in listed)[:SHOWN]
         others = f"Those there are: {', '.join(some)}." if some else "There is no model at all."
         hint = f"Did you mean {' or '.join(close)}?" if close else others
         return RpcError(
@@ -285,6 +293,17 @@ class Directory:
             metadata={"name": name[:200], "nearest": ",".join(close)},
             field="model",
         )
+
+
+def _asked_for(name: str, families: Iterable[str]) -> str:
+    """The part of a name that tells models apart: without the family's, which all of its models have."""
+    family, slash, rest = name.partition("/")
+    return rest if slash and family in families else name
+
+
+def _family_in(name: str) -> str:
+    """The family that a full name begins with; empty: it is no full name."""
+    return name.rpartition("/")[0]
 
 
 def family_unavailable(family: str, why: str) -> RpcError:

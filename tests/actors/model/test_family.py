@@ -61,6 +61,7 @@ class StoneShelf:
 def shelf(monkeypatch: pytest.MonkeyPatch) -> Iterator[StoneShelf]:
     monkeypatch.setattr(family, "FIRST_LOOK_SECONDS", 0.1)
     monkeypatch.setattr(family, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(family, "HANG_SECONDS", 0.1)
     shelf = StoneShelf()
     yield shelf
     shelf.disk.set()
@@ -111,6 +112,27 @@ async def test_a_disk_that_hangs_leaves_what_was_known_and_is_told_with_its_plac
             while actor.trouble():
                 await asyncio.sleep(0)
         assert [model.name for model in (await stones.list_models(LIST)).models] == ["granite", "marble"]
+
+
+async def test_a_disk_that_is_slow_is_not_called_hanging_and_a_model_it_may_have_is_not_denied(
+    shelf: StoneShelf, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(family, "HANG_SECONDS", 3600.0)
+    transport, stones = client
+    async with Family("stones", shelf) as actor:
+        await served(actor, transport)
+        shelf.disk.clear()
+        shelf.names.append("marble")
+        for _ in range(2):
+            assert [model.name for model in (await stones.list_models(LIST)).models] == ["granite"]
+        assert (actor.trouble(), shelf.looks) == ("", 2)
+        with pytest.raises(RpcError, match="still looking") as refusal:
+            await stones.describe_model(DescribeModelRequest(family="stones", model="marble"))
+        assert (refusal.value.reason, refusal.value.retry_after) == ("FAMILY_UNAVAILABLE", 1.0)
+        shelf.disk.set()
+        async with asyncio.timeout(5):
+            while len((await stones.list_models(LIST)).models) == 1:
+                await asyncio.sleep(0)
 
 
 async def test_a_family_that_never_saw_its_models_says_so_and_not_that_there_are_none(

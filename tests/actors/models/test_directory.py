@@ -122,6 +122,18 @@ def test_each_model_that_resembles_an_unknown_name_is_told_once(directory: Direc
     assert len({(family, model.name) for family, model in found}) == len(told)
 
 
+def test_a_familys_name_is_no_likeness_and_aliases_are_among_the_nearest(directory: Directory) -> None:
+    directory.replace("llama", models("gus", "sma", "bea"))
+    directory.rename({"gpt-4o": "gus"})
+    with pytest.raises(RpcError, match="Those there are") as refusal:
+        directory.find("llama/xyz")
+    assert refusal.value.metadata["nearest"] == ""
+    for name in ("llama/gpt-4o", "llama/gpt4o", "gpt-4"):
+        with pytest.raises(RpcError) as refusal:
+            directory.find(name)
+        assert refusal.value.metadata["nearest"] == "gpt-4o"
+
+
 def test_a_model_that_does_not_offer_the_service_is_refused_with_those_that_do(directory: Directory) -> None:
     family, model = directory.find("small")
     directory.check_offers(family, model, "")
