@@ -44,6 +44,8 @@ WATCH_SECONDS = 0.2
 """Between two answers of one Watch; what happens meanwhile is joined."""
 
 MAX_NAME = 200
+MAX_MACHINES = 100
+"""Of one bus that are told."""
 
 log = structlog.get_logger(__name__)
 
@@ -185,7 +187,9 @@ class GpuActor(GpuService):
                 changed = asyncio.ensure_future(self._stage.changed())
                 try:
                     decisions, number = self._record.after(number)
-                    yield picture(self._snapshot(), self._stage.clock(), self._measuring.readings, decisions)
+                    shown = picture(self._snapshot(), self._stage.clock(), self._measuring.readings, decisions)
+                    shown.machines.extend(self._machines())
+                    yield shown
                     if request.once:
                         return
                     await asyncio.sleep(WATCH_SECONDS)
@@ -195,6 +199,10 @@ class GpuActor(GpuService):
             raise _restarts()
         finally:
             self._watchers -= 1
+
+    def _machines(self) -> list[str]:
+        heard = self._member.presence.routes(GpuService.INFO.name)
+        return sorted({self._settings.machine, *heard})[:MAX_MACHINES]
 
     def _snapshot(self) -> Snapshot:
         return self._scheduler.snapshot(self._stage.clock())
