@@ -9,10 +9,12 @@ from contextlib import aclosing
 
 import msgspec
 
+from actors.model.stage_watch import machine_of
 from actors.models.absent import family_of_file, lacking_families, of_absent
 from actors.models.away import of_family
 from actors.models.coming import reworded, weights_of
 from actors.models.directory import Directory
+from actors.models.fitting import Fitting
 from actors.models.following import Following
 from actors.models.loading import DESCRIBE_SECONDS, Loading
 from actors.models.naming import Naming
@@ -100,8 +102,9 @@ class ModelsActor(ModelService):
         self._loading: Loading
         names = self._hub_settings.models
         chosen = names.aliases.get(names.default, names.default)
-        self._directory = Directory(settings.families, _defaults(chosen), names.aliases)
+        self._directory = Directory(settings.families, _defaults(chosen), names.aliases, chosen)
         self._starting = Starting(self._directory, self._presence)
+        self._fitting = Fitting(self._directory, channel, self._presence, machine_of(self._hub_settings))
         tables = table or store_of(transport).table
         self._following = Following(self._directory, channel, self._presence, self._followed)
         self._given = Naming(self._directory, tables, channel, self._presence, self._following.tell_names)
@@ -115,9 +118,11 @@ class ModelsActor(ModelService):
         self._following.start(self._settings.families)
         await asyncio.sleep(self._patience)
         await self._following.refresh()
+        self._fitting.start()
 
     async def stop(self) -> None:
         """Follow nobody any more."""
+        await self._fitting.stop()
         await self._given.__aexit__()
         await self._following.stop()
         await self._presence.stop()
