@@ -116,6 +116,14 @@ class Server:
         """The same of calls under these routes."""
         return sum(len(binding.calls) for binding in self._bindings if binding.route in routes)
 
+    def active_of(self, service: ServiceInfo, routes: Collection[str] | None = None) -> int:
+        """The same of calls of a service, under these routes if they are given."""
+        return sum(
+            len(binding.calls)
+            for binding in self._bindings
+            if binding.service.name == service.name and (routes is None or binding.route in routes)
+        )
+
     def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Hear whenever a call has begun or is over; must not block. What is returned ends it."""
         self._listeners.append(listener)

@@ -50,6 +50,7 @@ def details(model: "Model") -> list[tuple[str, str]]:
     pairs = [
         ("name", model.name),
         ("state", f"{state_of(model)}, the default" if model.default else state_of(model)),
+        ("health", health_of(model)),
         ("error", model.error),
         ("description", model.description),
         ("note", model.note),
@@ -74,14 +75,46 @@ def details(model: "Model") -> list[tuple[str, str]]:
         ("services", ", ".join(model.services)),
         ("modified", time_text(model.modified.ToNanoseconds() / 1e9) if model.HasField("modified") else ""),
         ("digest", model.digest),
+        ("measured", figures_of(model)),
     ]
     return [(name, value) for name, value in pairs if value]
 
 
-def state_of(model: "Model") -> str:
-    """A model's state as one word; one that served and is loaded again, because it ended or hung, is "restarting"."""
-    from troupe.model.v1 import ModelState
+def figures_of(model: "Model") -> str:
+    """How fast it is, in a few words; `troupe models show` has the table."""
+    if not model.HasField("figures"):
+        return ""
+    said, found = [], model.figures
+    if found.HasField("first_token"):
+        said.append(f"first token in {found.first_token.ToNanoseconds() / 1e9:.2f} s")
+    if found.tokens_per_second:
+        said.append(f"{found.tokens_per_second:,.0f} tokens/s")
+    if found.host_bytes or found.accelerator_bytes:
+        said.append(size_text(found.host_bytes + found.accelerator_bytes))
+    return f"{', '.join(said)}, with {found.context_tokens:,} tokens of context and {found.slots} at a time"
 
+
+def health_of(model: "Model") -> str:
+    """What came of its last check."""
+    from troupe.model.v1 import HealthState, ModelState
+
+    if not model.HasField("health"):
+        return "not checked yet" if model.state == ModelState.MODEL_STATE_READY else ""
+    at = time_text(model.health.checked.ToNanoseconds() / 1e9)
+    if model.health.state == HealthState.HEALTH_STATE_FAILING:
+        return f"failing, {at}: {model.health.error}"
+    return f"healthy, {at}: answered in {model.health.latency.ToNanoseconds() / 1e9:.2f} s"
+
+
+def state_of(model: "Model") -> str:
+    """A model's state as one word, two where it serves and does not work.
+
+    One that served and is loaded again, because it ended or hung, is "restarting".
+    """
+    from troupe.model.v1 import HealthState, ModelState
+
+    if model.state == ModelState.MODEL_STATE_READY and model.health.state == HealthState.HEALTH_STATE_FAILING:
+        return "ready, failing"
     if model.state == ModelState.MODEL_STATE_LOADING and model.error:
         return "restarting"
     return ModelState.Name(model.state).removeprefix("MODEL_STATE_").lower()

@@ -9,15 +9,16 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cli import connection, models_change, models_pull, models_quantize, weights_text
+from cli import connection, models_change, models_profile, models_pull, models_quantize, weights_text
 from cli.completion import completing, model_names
 from cli.failure import OK
 from cli.model_text import details, print_json, progress_text, reasons, row, state_of
+from cli.models_profile import figures_table, numbers, proposal_text
 from cli.plain_text import clean, columns
 from cli.weights_text import known_weights, missing
 
 if TYPE_CHECKING:
-    from troupe.model.v1 import Model
+    from troupe.model.v1 import GetModelResponse
     from troupe_client import Hub
 
 
@@ -47,6 +48,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--rollback", nargs="?", const=0, type=int, metavar="VERSION", help="let it mean what it meant")
     remove = _add(actions, "remove", "remove its files for good", model=True)
     remove.add_argument("--force", action="store_true", help="also if it is loaded, pinned or has aliases")
+    profile = _add(actions, "profile", "measure how fast it is and what it takes, as a job", model=True)
+    profile.add_argument(
+        "--contexts", type=numbers, default=(), metavar="N,N", help="tokens of one call, each to be tried"
+    )
+    profile.add_argument("--slots", type=numbers, default=(), metavar="N,N", help="calls at a time, each to be tried")
+    others = profile.add_argument(
+        "--quantizations", nargs="+", default=(), metavar="NAME", help="others of it, measured too"
+    )
+    completing(others, model_names)
+    profile.add_argument("--detach", action="store_true", help="print the job's id and leave")
     _add(actions, "pin", "keep its memory from being given to others", model=True)
     _add(actions, "unpin", "take that back", model=True)
 
@@ -91,6 +102,7 @@ async def _run(args: argparse.Namespace) -> None:
         "alias": models_change.alias,
         "quantize": models_quantize.quantize,
         "pin": models_change.pin,
+        "profile": models_profile.profile,
         "remove": models_change.remove,
         "unpin": models_change.unpin,
     }
@@ -120,7 +132,8 @@ async def _list(hub: "Hub", args: argparse.Namespace) -> None:
 
 async def _show(hub: "Hub", args: argparse.Namespace) -> None:
     weights = next((each for each in await known_weights(hub) if each.name == args.name), None)
-    model = await _model(hub, args.name, needed=weights is None)
+    found = await _model(hub, args.name, needed=weights is None)
+    model = found.model if found is not None else None
     if args.json:
         if (known := model or weights) is not None:
             print_json(known)
@@ -129,15 +142,18 @@ async def _show(hub: "Hub", args: argparse.Namespace) -> None:
     pairs += weights_text.details(weights) if weights else []
     for line in columns([pair for pair in pairs if pair[1]]):
         print(clean(line))
+    if found is not None and found.HasField("profile"):
+        for line in ["", *figures_table(found.profile), *proposal_text(found.profile)]:
+            print(clean(line))
 
 
-async def _model(hub: "Hub", name: str, *, needed: bool) -> "Model | None":
-    """The model of this name; None where there is none and it is not needed. Raises RpcError."""
+async def _model(hub: "Hub", name: str, *, needed: bool) -> "GetModelResponse | None":
+    """What is told of the model of this name; None where there is none and it is not needed. Raises RpcError."""
     from bus import RpcError
     from troupe.model.v1 import GetModelRequest
 
     try:
-        return (await hub.models.get_model(GetModelRequest(name=name))).model
+        return await hub.models.get_model(GetModelRequest(name=name))
     except RpcError as error:
         if needed or error.reason != "MODEL_NOT_FOUND":
             raise

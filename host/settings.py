@@ -154,6 +154,12 @@ class ModelSettings(Struct, frozen=True, kw_only=True):
     aliases: dict[str, str] = field(default_factory=dict)
     """Other names of models: {"gpt-4o": "troupe-tiny"}. An alias of an alias is none."""
 
+    health_seconds: Annotated[float, Meta(ge=0, le=86_400)] = 300.0
+    """How often a loaded model that has nothing to do is asked for a few tokens; 0: never."""
+
+    health_within_seconds: Annotated[float, Meta(gt=0, le=3600)] = 60.0
+    """One that has not answered by then does not work."""
+
     def __post_init__(self) -> None:
         for alias, name in self.aliases.items():
             if not alias or not name:

@@ -8,7 +8,8 @@ Things that happen go in with the time, what to do comes out. The rules, with th
 3. More restarts within the window than the budget allows, and it has failed: it is left alone, and that is told once.
    What has served for a while and is then ended from outside (a kill, a stop) spends another budget, a far larger one:
    that says nothing of whether it can serve. Its pauses grow all the same.
-4. A process that hangs is killed; what then happens is rule 2. Who hangs is told by host/watchdog.py.
+4. A process that hangs is killed; what then happens is rule 2. Who hangs is told by host/watchdog.py. So is one that
+   serves and does not do what it should (`accuse`).
 5. Stopping goes group by group: the doors first, so that nothing new comes in, then the actors. Whoever has not ended
    when its time is over is killed; what has not served yet has no calls to end, and none of that time. Nothing is
    started any more.
@@ -278,6 +279,11 @@ class Supervision:
     def cannot(self, name: str, why: str) -> None:
         """A process says that it cannot serve, and why; it is about to end."""
         self.children[name].doomed = why
+
+    def accuse(self, name: str, why: str) -> list[Effect]:
+        """Somebody has seen that a process which serves does not do what it should: as bad as one that hangs."""
+        child = self.children[name]
+        return self._kill(child, why) if child.state is State.SERVING else []  # 4
 
     def exited(self, name: str, why: str, now: float, *, struck: bool = False) -> list[Effect]:
         """A process has ended. struck: by a signal that others send, and not by a fault of its own."""

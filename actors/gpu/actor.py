@@ -20,7 +20,7 @@ from actors.gpu.record import Record
 from actors.gpu.scheduler import Scheduler
 from actors.gpu.settings import GpuSettings
 from actors.gpu.snapshot import Snapshot
-from actors.gpu.spelling import progress, refusal, share_messages, work_of
+from actors.gpu.spelling import progress, refusal, share_messages, size_messages, work_of
 from actors.gpu.stage import Stage
 from actors.gpu.stage_metrics import StageMetrics
 from actors.gpu.tenure import Tenures
@@ -36,6 +36,9 @@ from troupe.gpu.v1 import (
     LeaseResponse,
     PinRequest,
     PinResponse,
+    Recalled,
+    RecallRequest,
+    RecallResponse,
     WatchRequest,
     WatchResponse,
 )
@@ -44,6 +47,8 @@ WATCH_SECONDS = 0.2
 """Between two answers of one Watch; what happens meanwhile is joined."""
 
 MAX_NAME = 200
+MAX_KEYS = 100
+"""Of work, whose sizes are asked for at once."""
 
 log = structlog.get_logger(__name__)
 
@@ -173,6 +178,14 @@ class GpuActor(GpuService):
             raise invalid(f"name is 1 to {MAX_NAME} characters long.", "name")
         self._stage.tell(Pinned(request.name, request.pinned))
         return PinResponse()
+
+    async def recall(self, request: RecallRequest, ctx: Context) -> RecallResponse:
+        """See the contract."""
+        self._check_open()
+        if len(request.keys) > MAX_KEYS:
+            raise invalid(f"keys are {len(request.keys)}; at most {MAX_KEYS} can be asked for.", "keys")
+        sizes = [size_messages(self._book.recalled(key)) for key in request.keys]
+        return RecallResponse(recalled=[Recalled(sizes=each) for each in sizes])
 
     async def watch(self, request: WatchRequest, ctx: Context) -> AsyncIterator[WatchResponse]:
         """See the contract."""

@@ -75,6 +75,10 @@ class Book:
         """What work took, by its key."""
         return {key: sizes_of(record.sizes) for key, record in self._measured.items()}
 
+    def recalled(self, key: str) -> Mapping[Kind, int]:
+        """What work of this key took; empty: it was not measured."""
+        return sizes_of(self._measured[key].sizes) if key in self._measured else {}
+
     async def granted(self, lease: str, record: LeaseRecord) -> None:
         """Returned, it lasts: only now may the holder be told. Raises RpcError STORE_UNAVAILABLE."""
         await self._leases.put(lease, record)

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from actors.model.family import not_found
 from actors.model.gguf_file import PART, parts, read_header
 from actors.model.gguf_header import ModelHeader
 from actors.model.interface import Engine
+from actors.model.overrides import Overrides
 from bus import RpcError
 from troupe.chat.v1 import ChatService
 from troupe.embedding.v1 import EmbeddingService
@@ -46,7 +47,7 @@ class Entry:
     """A model that may be loaded. Exactly one of `header` and `error` is set.
 
     path: its file, or the first of several. modified_ns: when the last one of its files was changed. files: how many of
-    them there are.
+    them there are. overrides: settings under which it is to run instead of the family's.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Entry:
     header: ModelHeader | None
     error: str = ""
     files: int = 1
+    overrides: Overrides = field(default_factory=Overrides)
 
     @property
     def services(self) -> list[str]:

@@ -7,6 +7,7 @@ from actors.llama.settings import LlamaSettings, physical_cores
 from actors.model.gguf_header import ModelHeader
 from actors.model.memory import Context, Loading, vocabulary_size
 from actors.model.needs import Choice
+from actors.model.overrides import Overrides
 
 CONTEXT_DEFAULT = 8192
 """Tokens of context where neither settings nor model ask for less."""
@@ -101,6 +102,13 @@ def replaced(settings: LlamaSettings, now: Choice, other: Choice) -> LlamaSettin
     if other.slots < now.slots and not settings.cache_tokens:
         cache = other.context * min(2, other.slots)
     return replace(settings, context=other.context, slots=other.slots, gpu_layers=other.layers, cache_tokens=cache)
+
+
+def overridden(settings: LlamaSettings, overrides: Overrides) -> LlamaSettings:
+    """The settings, and what one process has of its own."""
+    if not overrides:
+        return settings
+    return replace(settings, context=overrides.context or settings.context, slots=overrides.slots or settings.slots)
 
 
 def contexts(header: ModelHeader, settings: LlamaSettings, *, accelerated: bool) -> list[Context]:

@@ -10,15 +10,17 @@ from pathlib import Path
 from actors.llama.binding import start_library
 from actors.llama.catalog import FAMILY, AdapterFolders, adapter_folders
 from actors.llama.engine import LlamaEngine
+from actors.llama.engine_limits import overridden
 from actors.llama.settings import LlamaSettings
 from actors.model.gguf_file import parts
+from actors.model.overrides import parted
 from actors.model.worker import Work, main
 from host.settings import Settings
 
 
 def work(settings: Settings, name: str, path: Path) -> Work:
     """What this process is for. Raises SettingsError."""
-    own = settings.actor(FAMILY, LlamaSettings)
+    own = overridden(settings.actor(FAMILY, LlamaSettings), parted(name)[1])
     return Work(
         family=FAMILY,
         name=name,

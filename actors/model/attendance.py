@@ -10,11 +10,12 @@ import structlog
 from actors.model.interface import Engine
 from actors.model.names import qualified
 from actors.model.service import AdapterSource, ServedModel
+from actors.model.trial import Trial
 from bus import RpcError, ServiceInfo
 from host.member import Member
 from troupe.chat.v1 import ChatService
 from troupe.embedding.v1 import EmbeddingService
-from troupe.family.v1 import AttendModelRequest, FamilyServiceClient
+from troupe.family.v1 import AttendModelRequest, FamilyServiceClient, TrialService
 
 FIRST_SECONDS = 3.0
 """How long the family may take to say the first names; without it, a model serves under both of its own."""
@@ -48,7 +49,15 @@ class Attendance:
         self._offers = offers
         self._grace = grace
         self._client = FamilyServiceClient(member.channel)
+        self._full = qualified(family, model)
+        served = {service.name: actor for actor, service in offers}
+        self._trial = Trial(served, lambda: self.active() > 0)
         self._following: asyncio.Task[None] | None = None
+
+    def active(self) -> int:
+        """Calls of others that are served under these names; that it is tried is no use of it."""
+        server = self._member.server
+        return server.active_under(self.names) - server.active_of(TrialService.INFO, self.names)
 
     async def __aenter__(self) -> Self:
         try:
@@ -57,6 +66,7 @@ class Attendance:
             log.warning("model.unattended", model=self._model, family=self._family, error=problem.message)
             names = (qualified(self._family, self._model), self._model)
         await self._serve(names)
+        await self._member.serve(self._trial, TrialService.INFO, route=self._full)
         self._following = asyncio.create_task(self._follow(), name=f"names of {self._model}")
         return self
 
@@ -64,6 +74,8 @@ class Attendance:
         if self._following is not None:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
+        with suppress(RpcError):  # as `_left`; what is tried is given up
+            await self._member.withdraw(TrialService.INFO, self._full, 0)
         await self._serve(())
 
     async def _follow(self) -> None:

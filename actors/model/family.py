@@ -5,14 +5,18 @@ What differs between families is a `Shelf`: which models there are, what they ne
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import structlog
 
+from actors.model.aside import Aside
 from actors.model.digests import Digests, Files, stamps
+from actors.model.health import HealthWatch
 from actors.model.names import Names
-from actors.model.refusals import load_failed, of_model, unloaded
+from actors.model.overrides import Overrides, overrides_of, parted, unsupported
+from actors.model.refusals import load_failed, of_model, unhealthy, unloaded
 from actors.model.stage_watch import machine_of
 from actors.model.watchers import Watchers
 from bus import Code, Context, RpcError, ServiceInfo, nearest
@@ -53,6 +57,9 @@ FIRST_LOOK_SECONDS = HANG_SECONDS
 SHOWN = 5
 """Names that an error about an unknown one tells."""
 
+AILING = (ModelState.MODEL_STATE_LOADING, ModelState.MODEL_STATE_FAILED)
+"""States in which what was found of a model's health is still told."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -72,8 +79,9 @@ class Life(Protocol):
     """What serves one model, from start to stop and again.
 
     It may have a `trouble`, a function: what the family is to tell of it, as a sentence; empty: nothing. And
-    `measured`, a troupe.family.v1.Measured or None: what it takes. And a true `replicates`: it may be several processes
-    that share the calls.
+    `measured`, a troupe.family.v1.Measured or None: what it takes. And `unwell(error, last)`: it serves and does not do
+    what it should; it is started again, or with `last` left as failed, with this error. And a true `replicates`: it may
+    be several processes that share the calls.
     """
 
     @property
@@ -118,7 +126,9 @@ class Shelf(Protocol[Known]):
     `check_removable(entry)`, which raises RpcError MODEL_NOT_REMOVABLE for what is not the hub's to remove, and with it
     `remove(entry) -> int`, called in a thread: removes the model's files for good and returns their bytes. It may have
     `prepare_quantization(entry, quantization, new_name)`, called in a thread: answers as PrepareQuantization does.
-    It may have `files(entry)`, called in a thread: the paths of the model's weights, whose hash is then told.
+    It may have `files(entry)`, called in a thread: the paths of the model's weights, whose hash is then told. It may
+    have `varied(entry, overrides)`: the entry of the same model under other settings, by the name that `overrides`
+    gives it; raises RpcError INVALID_ARGUMENT where the model cannot run so.
     """
 
     def entries(self) -> Mapping[str, Known]:
@@ -138,7 +148,8 @@ class Family(FamilyService, Generic[Known]):
     """Serves FamilyService for a shelf.
 
     An async context: entering begins to load what `preload` names, leaving ends what serves. member: this process on
-    the bus; without it the hashes of files are not told, and its models take the memory of whoever asks.
+    the bus; without it the hashes of files are not told, what is loaded is not tried, and its models take the memory of
+    whoever asks.
     """
 
     def __init__(
@@ -154,7 +165,9 @@ class Family(FamilyService, Generic[Known]):
         self._names = Names(family)
         self._watchers = Watchers(self._seen)
         self._files: dict[str, Files] = {}
+        self._aside = Aside(self._changed)
         self._digests = Digests(member.store.table, self._watchers.tell) if member is not None else None
+        self._health = HealthWatch(member, family, self._watchers.tell, self._unwell) if member is not None else None
         self._looking = asyncio.Lock()
         self._look_task: asyncio.Task[None] | None = None
         self._look_began = 0.0
@@ -169,11 +182,14 @@ class Family(FamilyService, Generic[Known]):
         """What is not right with the family though it serves, in sentences; empty: nothing."""
         self._check_hangs()
         lives = [life.trouble() for _, life in self._lives.values() if hasattr(life, "trouble")]
-        return " ".join(filter(None, [self._late, *lives]))
+        unwell = self._health.trouble() if self._health is not None else ""
+        return " ".join(filter(None, [self._late, unwell, *lives]))
 
     async def __aenter__(self) -> Self:
         if self._digests is not None:
             await self._digests.__aenter__()
+        if self._health is not None:
+            await self._health.__aenter__()
         await self._look(within=FIRST_LOOK_SECONDS)
         for name in self._preload:
             try:
@@ -186,6 +202,7 @@ class Family(FamilyService, Generic[Known]):
         """End the calls that would last for ever: who watches, and processes that ask for their names."""
         self._watchers.close()
         self._names.close()
+        self._aside.leave()
         self._known.set()
 
     async def __aexit__(self, *_: object) -> None:
@@ -193,8 +210,11 @@ class Family(FamilyService, Generic[Known]):
         if self._look_task is not None:
             self._look_task.cancel()
             await asyncio.wait([self._look_task])
+        if self._health is not None:
+            await self._health.__aexit__()
         if self._digests is not None:
             await self._digests.__aexit__()
+        await self._aside.close()
         await asyncio.gather(*(life.stop() for _, life in self._lives.values()))
 
     async def list_models(self, request: ListModelsRequest, ctx: Context) -> ListModelsResponse:
@@ -206,15 +226,14 @@ class Family(FamilyService, Generic[Known]):
 
     async def describe_model(self, request: DescribeModelRequest, ctx: Context) -> DescribeModelResponse:
         """See the contract."""
-        entry = await self._find(request.model)
+        entry = await self._find(request.model, beside=True)
         needs = await asyncio.to_thread(self._shelf.needs, entry)
-        life = self._lives.get(entry.name)
-        taken = getattr(life[1], "measured", None) if life is not None else None
+        life = self._lives[entry.name][1] if entry.name in self._lives else self._aside.lives.get(entry.name)
         return DescribeModelResponse(
-            model=self._model(entry.name),
+            model=self._model(parted(entry.name)[0]),
             needs=needs,
-            measured=taken,
-            replicates=life is not None and getattr(life[1], "replicates", False),
+            measured=getattr(life, "measured", None),
+            replicates=getattr(life, "replicates", False),
             machine=self._machine,
         )
 
@@ -223,6 +242,15 @@ class Family(FamilyService, Generic[Known]):
         entry = await self._find(request.model)
         if entry.error:
             raise load_failed(entry.name, entry.error)
+        if request.HasField("overrides"):
+            varied = self._varied(entry, overrides_of(request.overrides).named(entry.name))
+            shown = await asyncio.to_thread(self._shelf.describe, varied)
+            shown.state = ModelState.MODEL_STATE_READY
+            life = self._shelf.life(varied)
+            async with aclosing(self._aside.hold(varied.name, life, _progress, shown)) as held:
+                async for response in held:
+                    yield response
+            return
         life = self._life(entry)
         await life.start()
         async for _ in life.changes():
@@ -339,13 +367,23 @@ class Family(FamilyService, Generic[Known]):
         files: Callable[[Known], Sequence[Path]] | None = getattr(self._shelf, "files", None)
         return entries, models, {name: stamps(files(entry)) for name, entry in entries.items()} if files else {}
 
-    async def _find(self, name: str) -> Known:
+    async def _find(self, name: str, *, beside: bool = False) -> Known:
+        """The model of this name; with `beside`, also a process's under other settings."""
         await self._look(anew=False)
         if name not in self._entries and (self._looks() or not self._known.is_set()):
             raise self._unknown()
+        if beside and name not in self._entries and parted(name)[0] in self._entries:
+            return self._varied(self._entries[parted(name)[0]], name)
         if name not in self._entries:
             raise not_found("model", name, list(self._entries), "MODEL_NOT_FOUND")
         return self._entries[name]
+
+    def _varied(self, entry: Known, name: str) -> Known:
+        """The model under the settings that a name tells. Raises OVERRIDES_UNSUPPORTED, INVALID_ARGUMENT."""
+        varied: Callable[[Known, Overrides], Known] | None = getattr(self._shelf, "varied", None)
+        if varied is None:
+            raise unsupported(self.family)
+        return varied(entry, parted(name)[1])
 
     def _unknown(self) -> RpcError:
         slow = "It is still looking at what there is." if self._known.is_set() else ""
@@ -365,6 +403,8 @@ class Family(FamilyService, Generic[Known]):
         if self._digests is not None:
             model.digest = self._digests.of(self._files.get(name, ()))
         model.state = ModelState.MODEL_STATE_FAILED if model.error else ModelState.MODEL_STATE_AVAILABLE
+        if self._health is not None and (health := self._health.of(name)) is not None:
+            model.health.CopyFrom(health)
         if name in self._lives:
             life = self._lives[name][1]
             model.state = life.state
@@ -387,7 +427,17 @@ class Family(FamilyService, Generic[Known]):
     def _changed(self, name: str, life: Life) -> None:
         if life.state in (ModelState.MODEL_STATE_AVAILABLE, ModelState.MODEL_STATE_FAILED):
             self._names.forget(name)
+        if self._health is not None:
+            states = {name: life.state for name, (_, life) in self._lives.items()}
+            serving = [name for name, state in states.items() if state == ModelState.MODEL_STATE_READY]
+            others = [name for name, state in states.items() if state in AILING]
+            self._health.serving(serving, others)
         self._watchers.tell()
+
+    def _unwell(self, name: str, why: str, last: bool) -> None:
+        unwell: Callable[..., None] | None = getattr(self._lives[name][1], "unwell", None)
+        if unwell is not None:
+            unwell(unhealthy(name, why), last=last)
 
     async def _named(self, name: str) -> None:
         try:

@@ -66,6 +66,7 @@ class HostedModel:
         self._grace = grace
         self._work = work_of(family, name, needs) if needs is not None else None
         self._departure: RpcError | None = None
+        self._fault: RpcError | None = None
         self._changed = asyncio.Event()
         self._turn = asyncio.Lock()
         self._leave = asyncio.Event()
@@ -79,11 +80,11 @@ class HostedModel:
     async def start(self) -> None:
         """See `Life`. An unloading that is under way is awaited first."""
         async with self._turn:
-            if self._task is not None and self._departure is not None:
+            if self._task is not None and (self._departure or self._fault) is not None:
                 await asyncio.gather(self._task, return_exceptions=True)
             if self._task is None or self._task.done():
                 self._leave.clear()
-                self._departure = None
+                self._departure = self._fault = None
                 self._set(ModelState.MODEL_STATE_LOADING)
                 # In a context of its own: it belongs to the model, not to the call that asked for it first.
                 self._task = asyncio.create_task(self._run(), name=f"model {self.name}", context=Context())
@@ -108,6 +109,13 @@ class HostedModel:
                 await asyncio.gather(task, return_exceptions=True)
             self._set(ModelState.MODEL_STATE_AVAILABLE)
 
+    def unwell(self, error: RpcError, *, last: bool) -> None:
+        """See `Life`. It is closed and has failed: the next call for it opens it anew."""
+        if self.state == ModelState.MODEL_STATE_READY and self._departure is None:
+            log.warning("model.unwell", model=self.name, error=error.message)
+            self._fault = error
+            self._leave.set()
+
     async def _run(self) -> None:
         memory: Memory | None = None
         if self._work is not None:
@@ -123,6 +131,8 @@ class HostedModel:
                 await memory.give_back()
         if self._departure is not None:
             self._set(ModelState.MODEL_STATE_AVAILABLE, self._departure)
+        elif self._fault is not None:
+            self._set(ModelState.MODEL_STATE_FAILED, self._fault)
 
     async def _serve(self, memory: Memory | None) -> None:
         engine = await unless(self._leave, self._open(self._loaded))
@@ -133,7 +143,7 @@ class HostedModel:
             async with Attendance(self._member, self._family, self.name, offered, self._grace) as attendance:
                 self._set(ModelState.MODEL_STATE_READY)
                 if memory is not None:
-                    memory.loaded(lambda: self._member.server.active_under(attendance.names))
+                    memory.loaded(attendance.active)
                 await self._leave.wait()
                 if self._departure is not None:
                     self._set(ModelState.MODEL_STATE_DRAINING, self._departure)

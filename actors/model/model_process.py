@@ -119,6 +119,16 @@ class ModelProcess:
                 await self._over(self._driver)
             self._set(ModelState.MODEL_STATE_AVAILABLE)
 
+    def unwell(self, error: RpcError, *, last: bool) -> None:
+        """See `Life`. It is killed and started again as one that hangs; `last`: it is left as failed."""
+        driver = self._driver
+        if driver is None or self.state != ModelState.MODEL_STATE_READY:
+            return
+        if last:
+            self._refusal = error
+            driver.supervision.cannot(self.name, error.message)
+        driver.do(driver.supervision.accuse(self.name, error.message))
+
     async def _begin(self) -> None:
         settings, self._refusal, self._departure = self._settings, None, None
         supervision = Supervision(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from actors.model.gguf_header import ModelHeader, Tensor
 from actors.model.memory import Estimate, Loading, estimate
+from actors.model.overrides import parted
 from troupe.family.v1 import Needs, Way
 from troupe.gpu.v1 import DeviceKind, Size, Variant, Work
 
@@ -64,7 +65,9 @@ def work_of(family: str, name: str, needs: Needs) -> Work:
     ways = list(needs.ways) or [_plain(needs)]
     variants = [Variant(sizes=_sizes(way), spread=way.spread, note=way.note) for way in ways if _size(way) > 0]
     key = needs.key or f"{family}/{name}/{needs.weights_bytes}/{needs.cache_bytes}/{needs.accelerator}"
-    return Work(name=f"{family}/{name}", variants=variants[:WAYS_LIMIT], key=key[-512:])
+    # What runs beside the model, to be measured, gives way to anybody.
+    beside = parted(name)[0] != name
+    return Work(name=f"{family}/{name}", variants=variants[:WAYS_LIMIT], key=key[-512:], preemptible=beside)
 
 
 def _plain(needs: Needs) -> Way:

@@ -45,6 +45,12 @@ def lost(name: str, how: str) -> RpcError:
     return RpcError(Code.UNAVAILABLE, how, reason="ENGINE_LOST", metadata={"model": name}, retry_after=1.0)
 
 
+def unhealthy(name: str, why: str) -> RpcError:
+    """A model is loaded and does not do what it should. `why` is a sentence."""
+    message = f"{name} is loaded and does not work: {why}"
+    return RpcError(Code.FAILED_PRECONDITION, message, reason="MODEL_UNHEALTHY", metadata={"model": name})
+
+
 def of_model(name: str, error: RpcError) -> RpcError:
     """What a model's life refuses as one more caller hears it: the same, with the model's name."""
     told = RpcError.from_status(error.to_status())

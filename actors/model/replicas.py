@@ -85,6 +85,11 @@ class ReplicatedModel:
         if self.state not in (ModelState.MODEL_STATE_READY, ModelState.MODEL_STATE_LOADING):
             await self._all[0].start()
 
+    def unwell(self, error: RpcError, *, last: bool) -> None:
+        """See `Life`. Which of several it was is not known, so all that serve are started again."""
+        for each in list(self._all):
+            each.unwell(error, last=last)
+
     async def changes(self) -> AsyncIterator[None]:
         """See `Life`. Changes may be joined."""
         yield

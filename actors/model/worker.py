@@ -30,6 +30,7 @@ from host.log import configure
 from host.member import Member
 from host.settings import Settings, load
 from host.watchdog import Pulse
+from troupe.family.v1 import TrialService
 from troupe.rpc.v1 import Progress
 
 Tell = Callable[[Report], None]
@@ -109,12 +110,17 @@ async def serve(member: Member, work: Work, tell: Tell, stop: asyncio.Event) -> 
             member.heart.pulse = engine.pulse
             with refusing(tell):
                 offered = offers(engine, work.adapters)
-            member.metrics.queue_depth(lambda: engine.waiting, work.name)
+
+            def waiting() -> int:
+                return engine.waiting
+
+            member.metrics.queue_depth(waiting, work.name)
             async with Attendance(member, work.family, work.name, offered, work.drain_seconds):
+                served = member.server
                 await member.ready()
                 takes = measured(before, *getattr(engine, "memory", tuple)())
                 tell(Report.ready(takes))
-                memory.loaded(lambda: member.server.active_calls, lambda: engine.waiting, takes)
+                memory.loaded(lambda: served.active_calls - served.active_of(TrialService.INFO), waiting, takes)
                 await _until_stopped(engine, stop)
                 await member.drain(work.drain_seconds)
         finally:

@@ -14,11 +14,15 @@ from actors.models.absent import family_of_file, lacking_families, of_absent
 from actors.models.away import of_family
 from actors.models.coming import reworded, weights_of
 from actors.models.directory import Directory
+from actors.models.figures import FiguresBook
 from actors.models.fitting import Fitting
 from actors.models.following import Following
 from actors.models.loading import DESCRIBE_SECONDS, Loading
 from actors.models.naming import Naming
 from actors.models.planning import check_names, plan_of
+from actors.models.profile_plan import check_request
+from actors.models.profiling import Profiling
+from actors.models.proposal import propose
 from actors.models.quantizing import Quantizing
 from actors.models.starting import Starting
 from actors.models.suitability import check_method
@@ -40,11 +44,14 @@ from troupe.model.v1 import (
     LoadModelRequest,
     LoadModelResponse,
     Model,
+    ModelProfile,
     ModelService,
     PinModelRequest,
     PinModelResponse,
     PlanModelsRequest,
     PlanModelsResponse,
+    ProfileModelRequest,
+    ProfileModelResponse,
     QuantizeModelRequest,
     QuantizeModelResponse,
     RemoveAliasRequest,
@@ -90,8 +97,8 @@ class ModelsActor(ModelService):
     ) -> None:
         """hub_settings: whose [models] says the default and the aliases that stay.
 
-        table: where other names and pins are kept; the transport's bus, unless given. jobs: where models are quantized;
-        without, none are. patience: seconds until all were heard.
+        table: where other names, pins and figures are kept; the transport's bus, unless given. jobs: where models are
+        quantized and measured; without, none are. patience: seconds until all were heard.
         """
         self._patience = patience
         self._settings = settings
@@ -106,6 +113,9 @@ class ModelsActor(ModelService):
         self._starting = Starting(self._directory, self._presence)
         self._fitting = Fitting(self._directory, channel, self._presence, machine_of(self._hub_settings))
         tables = table or store_of(transport).table
+        self._figures = FiguresBook(tables)
+        self._jobs = jobs
+        self._profiling: Profiling | None = None
         self._following = Following(self._directory, channel, self._presence, self._followed)
         self._given = Naming(self._directory, tables, channel, self._presence, self._following.tell_names)
         self._quantizing = Quantizing(jobs, channel)
@@ -114,15 +124,22 @@ class ModelsActor(ModelService):
         """Find the families; those that answer are known when this returns."""
         self._loading = Loading(self._channel, self._hub_settings, self._presence, self._noted)
         await self._given.__aenter__()
+        await self._figures.__aenter__()
         await self._presence.start()
         self._following.start(self._settings.families)
         await asyncio.sleep(self._patience)
         await self._following.refresh()
         self._fitting.start()
+        if self._jobs is not None:
+            profiling = Profiling(self._jobs, self._channel, self._find, self._loading, self._figures)
+            self._profiling = await profiling.__aenter__()
 
     async def stop(self) -> None:
         """Follow nobody any more."""
+        if self._profiling is not None:
+            await self._profiling.__aexit__()
         await self._fitting.stop()
+        await self._figures.__aexit__()
         await self._given.__aexit__()
         await self._following.stop()
         await self._presence.stop()
@@ -136,12 +153,15 @@ class ModelsActor(ModelService):
     async def list_models(self, request: ListModelsRequest, ctx: Context) -> ListModelsResponse:
         """See the contract."""
         await self._following.refresh()
-        return ListModelsResponse(models=self._directory.listed(request.service))
+        return ListModelsResponse(models=map(self._figures.put_on, self._directory.listed(request.service)))
 
     async def get_model(self, request: GetModelRequest, ctx: Context) -> GetModelResponse:
         """See the contract."""
         await self._following.refresh()
-        return GetModelResponse(model=self._directory.shown(*self._found(request.name)))
+        shown = self._figures.put_on(self._directory.shown(*self._found(request.name)))
+        found = self._figures.of(shown)
+        profile = ModelProfile(figures=found, proposal=propose(found)) if found else None
+        return GetModelResponse(model=shown, profile=profile)
 
     async def load_model(self, request: LoadModelRequest, ctx: Context) -> AsyncIterator[LoadModelResponse]:
         """See the contract."""
@@ -176,8 +196,19 @@ class ModelsActor(ModelService):
                 answer = await self._client.describe_model(asked, timeout=DESCRIBE_SECONDS)
             except RpcError as error:
                 raise of_family(family, error) from error
-            plans.append(plan_of(self._directory.shown(family, model), answer))
+            plan = plan_of(self._directory.shown(family, model), answer)
+            if not plan.measured_host_bytes:
+                await self._loading.recall(plan, family, model.name, answer)
+            plans.append(plan)
         return PlanModelsResponse(plans=plans)
+
+    async def profile_model(self, request: ProfileModelRequest, ctx: Context) -> AsyncIterator[ProfileModelResponse]:
+        """See the contract."""
+        check_request(request)
+        if self._profiling is None:
+            raise RpcError.unimplemented("troupe.model.v1.ModelService/ProfileModel")
+        async for response in self._profiling.asked(request, ctx.behalf):
+            yield response
 
     # ---- other names, and pins
 

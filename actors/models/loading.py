@@ -7,6 +7,7 @@ from actors.model.needs import work_of
 from actors.model.stage_watch import StageWatch, machine_of
 from actors.models.away import is_gone, of_family
 from actors.models.placing import Placing
+from actors.models.planning import recalled
 from actors.models.reminding import reminded
 from bus import Code, RpcError
 from bus.channel import Channel
@@ -14,7 +15,7 @@ from host.liveness import Presence
 from host.settings import Settings
 from troupe.family import v1 as families
 from troupe.gpu.v1 import GpuService, GpuServiceClient, Work
-from troupe.model.v1 import LoadModelResponse, Model, ModelState
+from troupe.model.v1 import LoadModelResponse, Model, ModelPlan, ModelState
 from troupe.rpc.v1 import Progress
 
 DESCRIBE_SECONDS = 30.0
@@ -25,7 +26,10 @@ MAX_MACHINES = 100
 
 
 class Loading:
-    """Made while its process begins to listen. noted: what a family says of a model, as callers are to see it."""
+    """Made while its process begins to listen. noted: what a family says of a model, as callers are to see it.
+
+    machine: this hub's.
+    """
 
     def __init__(
         self, channel: Channel, settings: Settings, presence: Presence, noted: Callable[[str, Model], Model]
@@ -35,8 +39,8 @@ class Loading:
         self._settings = settings
         self._presence = presence
         self._noted = noted
-        self._machine = machine_of(settings)
-        self._stages = {self._machine: StageWatch(settings, presence, self._machine)}
+        self.machine = machine_of(settings)
+        self._stages = {self.machine: StageWatch(settings, presence, self.machine)}
 
     async def load(self, family: str, model: Model) -> AsyncGenerator[LoadModelResponse, None]:
         """Until it serves. Raises RpcError as stage and family refuse it.
@@ -67,7 +71,7 @@ class Loading:
         """
         if model.state == ModelState.MODEL_STATE_READY:
             return None
-        if not self._presence.routes(GpuService.INFO.name) and not await self._has_stage(self._machine):
+        if not self._presence.routes(GpuService.INFO.name) and not await self.has_stage(self.machine):
             return None
         try:
             request = families.DescribeModelRequest(family=family, model=model.name)
@@ -76,12 +80,19 @@ class Loading:
             if error.code is Code.DEADLINE_EXCEEDED or is_gone(error):
                 return None  # `_start` waits for the family and says so; then the model's process asks for the place
             raise
-        machine = answer.machine or self._machine
-        if not answer.needs.weights_bytes or not await self._has_stage(machine):
+        machine = answer.machine or self.machine
+        if not answer.needs.weights_bytes or not await self.has_stage(machine):
             return None
         return machine, work_of(family, model.name, answer.needs)
 
-    async def _has_stage(self, machine: str) -> bool:
+    async def recall(self, plan: ModelPlan, family: str, model: str, answer: families.DescribeModelResponse) -> None:
+        """Put into a plan what the stage of its machine remembers of a model."""
+        machine = answer.machine or self.machine
+        if await self.has_stage(machine):
+            await recalled(plan, work_of(family, model, answer.needs).key, self._gpu, machine)
+
+    async def has_stage(self, machine: str) -> bool:
+        """Whether memory is to be asked for on a machine."""
         if machine not in self._stages and len(self._stages) < MAX_MACHINES:
             self._stages[machine] = StageWatch(self._settings, self._presence, machine)
         return machine in self._stages and await self._stages[machine].has_stage()

@@ -10,6 +10,7 @@ from pathlib import Path
 from actors.model.card import describe, read_origin
 from actors.model.family import not_found
 from actors.model.interface import Engine
+from actors.model.overrides import Overrides
 from actors.transformers.folder import Facts, Source, is_model, read_facts, read_json, stamp
 from actors.transformers.limits import context_tokens
 from actors.transformers.safetensors_file import Tensor, read_tensors
@@ -46,6 +47,8 @@ class Entry:
     stamp: tuple[tuple[str, int, int], ...]
     facts: Facts | None = field(compare=False)
     error: str = ""
+    overrides: Overrides = field(default_factory=Overrides)
+    """Settings under which it is to run instead of the family's."""
 
     @property
     def services(self) -> list[str]:

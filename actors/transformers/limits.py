@@ -1,9 +1,13 @@
 """What a model may use and will take, from its files and the settings; known without loading it."""
 
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from msgspec.structs import replace
+
+from actors.model.overrides import Overrides
 from actors.transformers.folder import Facts
 from actors.transformers.settings import TransformersSettings
 
@@ -27,6 +31,23 @@ def context_tokens(facts: Facts, settings: TransformersSettings) -> int:
 def cache_tokens(context: int, settings: TransformersSettings) -> int:
     """Tokens that all calls together may hold: at least one call's context."""
     return max(settings.cache_tokens or 2 * context, context)
+
+
+@cache
+def engine() -> str:
+    """The libraries and their versions."""
+    found = []
+    for name in ("torch", "transformers"):
+        with suppress(PackageNotFoundError):
+            found.append(f"{name} {version(name)}")
+    return ", ".join(found)
+
+
+def overridden(settings: TransformersSettings, overrides: Overrides) -> TransformersSettings:
+    """The settings, and what one process has of its own."""
+    if not overrides:
+        return settings
+    return replace(settings, context=overrides.context or settings.context, slots=overrides.slots or settings.slots)
 
 
 @cache

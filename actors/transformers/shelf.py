@@ -1,16 +1,27 @@
 """What the transformers family is to the room that families share: folders, and a process for each that is loaded."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from actors.model.device_names import card, processor
 from actors.model.family import Life
 from actors.model.launcher import Launcher
 from actors.model.model_process import ModelProcess
+from actors.model.overrides import Overrides, check_trained
 from actors.model.process_watch import ProcessWatch
 from actors.model.replicas import ReplicatedModel
 from actors.transformers.catalog import Catalog, Entry, adapter_folders, model_folders
 from actors.transformers.folder import Source
-from actors.transformers.limits import accelerated, cache_bytes, weights_bytes, working_bytes
+from actors.transformers.limits import (
+    accelerated,
+    cache_bytes,
+    context_tokens,
+    engine,
+    overridden,
+    weights_bytes,
+    working_bytes,
+)
 from actors.transformers.settings import TransformersSettings
 from troupe.family.v1 import Needs
 from troupe.model.v1 import Model
@@ -38,18 +49,29 @@ class TransformersShelf:
 
     def describe(self, entry: Entry) -> Model:
         """See `Shelf`."""
-        return self._catalog.describe(entry, self._settings)
+        return self._catalog.describe(entry, overridden(self._settings, entry.overrides))
 
     def needs(self, entry: Entry) -> Needs:
         """See `Shelf`."""
-        if entry.facts is None:
+        facts, settings = entry.facts, overridden(self._settings, entry.overrides)
+        if facts is None:
             return Needs()
         return Needs(
-            weights_bytes=weights_bytes(entry.facts, self._settings),
-            cache_bytes=cache_bytes(entry.facts, self._settings),
-            working_bytes=working_bytes(entry.facts, self._settings),
-            accelerator=accelerated(self._settings),
+            weights_bytes=weights_bytes(facts, settings),
+            cache_bytes=cache_bytes(facts, settings),
+            working_bytes=working_bytes(facts, settings),
+            accelerator=accelerated(settings),
+            engine=engine(),
+            device=card() if accelerated(settings) else processor(),
+            context_tokens=context_tokens(facts, settings),
+            slots=settings.slots,
+            trained_context_tokens=facts.context_tokens,
         )
+
+    def varied(self, entry: Entry, overrides: Overrides) -> Entry:
+        """See `Shelf`."""
+        check_trained(overrides, entry.facts.context_tokens if entry.facts is not None else 0)
+        return replace(entry, name=overrides.named(entry.name), overrides=overrides)
 
     def files(self, entry: Entry) -> Sequence[Path]:
         """See `Shelf`."""

@@ -8,16 +8,18 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+from actors.model.overrides import parted
 from actors.model.worker import Work, WorkingEngine, main
 from actors.transformers.catalog import FAMILY, AdapterFolders, adapter_folders
 from actors.transformers.folder import Source
+from actors.transformers.limits import overridden
 from actors.transformers.settings import TransformersSettings
 from host.settings import Settings
 
 
 def work(settings: Settings, name: str, path: Path) -> Work:
     """What this process is for. Raises SettingsError."""
-    own = settings.actor(FAMILY, TransformersSettings)
+    own = overridden(settings.actor(FAMILY, TransformersSettings), parted(name)[1])
 
     async def open_engine(progress: Callable[[float], None]) -> WorkingEngine:
         opening = await asyncio.to_thread(_engine)  # importing PyTorch takes seconds, and the process beats meanwhile

@@ -14,6 +14,7 @@ def services() -> "dict[str, ServiceInfo]":
     from troupe.echo.v1.echo_service_bus import EchoService
     from troupe.embedding.v1.embedding_service_bus import EmbeddingService
     from troupe.family.v1.family_service_bus import FamilyService
+    from troupe.family.v1.family_service_bus import TrialService
     from troupe.gpu.v1.gpu_service_bus import GpuService
     from troupe.health.v1.health_service_bus import HealthService
     from troupe.job.v1.job_service_bus import JobService
@@ -27,6 +28,7 @@ def services() -> "dict[str, ServiceInfo]":
         'troupe.echo.v1.EchoService': EchoService.INFO,
         'troupe.embedding.v1.EmbeddingService': EmbeddingService.INFO,
         'troupe.family.v1.FamilyService': FamilyService.INFO,
+        'troupe.family.v1.TrialService': TrialService.INFO,
         'troupe.gpu.v1.GpuService': GpuService.INFO,
         'troupe.health.v1.HealthService': HealthService.INFO,
         'troupe.job.v1.JobService': JobService.INFO,

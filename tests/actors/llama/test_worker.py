@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import psutil
@@ -15,6 +15,7 @@ import pytest
 
 from actors.llama.actor import LlamaActor
 from actors.llama.settings import LlamaSettings
+from actors.model import checks
 from actors.model.launcher import Subprocess, SubprocessLauncher
 from actors.models.actor import ModelsActor, ModelsSettings
 from bus import RpcError, subjects
@@ -24,9 +25,11 @@ from host.member import Member
 from host.metrics import gather
 from host.settings import load
 from troupe.chat.v1 import ChatServiceClient, CompleteRequest
-from troupe.family.v1 import FamilyService
+from troupe.family.v1 import FamilyService, FamilyServiceClient, WatchModelsRequest
 from troupe.model.v1 import (
     GetModelRequest,
+    Health,
+    HealthState,
     LoadModelRequest,
     ModelService,
     ModelServiceClient,
@@ -114,6 +117,25 @@ async def test_a_model_that_was_unloaded_is_gone_until_the_next_call_for_it(hub:
     assert told.model.state == ModelState.MODEL_STATE_AVAILABLE
     assert await hub.complete("fixture")
     assert len(hub.launcher.processes) == 2
+
+
+async def test_a_loaded_model_is_tried_and_found_healthy(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "FIRST_SECONDS", 0.0)
+    await hub.load("fixture")
+    client, found = FamilyServiceClient(hub.member.channel), list[Health]()
+    async with asyncio.timeout(30), aclosing(client.watch_models(WatchModelsRequest(family="llama"))) as changes:
+        async for change in changes:
+            found = [model.health for model in change.models if model.HasField("health")]
+            if found:
+                break
+    assert [health.state for health in found] == [HealthState.HEALTH_STATE_HEALTHY]
+    assert found[0].latency.ToNanoseconds() > 0
+
+
+async def test_a_model_whose_name_has_a_dot_is_loaded_as_any_other(hub: Hub) -> None:
+    shutil.copy(hub.home / "models" / "fixture.gguf", hub.home / "models" / "fixture.v1@x.gguf")
+    assert await hub.load("fixture.v1@x") == ModelState.MODEL_STATE_READY
+    assert await hub.complete("fixture.v1@x")
 
 
 async def test_a_killed_process_is_started_again_and_serves(hub: Hub) -> None:

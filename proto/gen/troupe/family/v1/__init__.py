@@ -3,6 +3,8 @@
 from .family_records_pb2 import FileDigest as FileDigest
 from .family_service_bus import FamilyService as FamilyService
 from .family_service_bus import FamilyServiceClient as FamilyServiceClient
+from .family_service_bus import TrialService as TrialService
+from .family_service_bus import TrialServiceClient as TrialServiceClient
 from .family_service_pb2 import AttendModelRequest as AttendModelRequest
 from .family_service_pb2 import AttendModelResponse as AttendModelResponse
 from .family_service_pb2 import Buffer as Buffer
@@ -15,6 +17,7 @@ from .family_service_pb2 import NameModelsRequest as NameModelsRequest
 from .family_service_pb2 import NameModelsResponse as NameModelsResponse
 from .family_service_pb2 import Needs as Needs
 from .family_service_pb2 import OtherNames as OtherNames
+from .family_service_pb2 import Overrides as Overrides
 from .family_service_pb2 import PrepareQuantizationRequest as PrepareQuantizationRequest
 from .family_service_pb2 import PrepareQuantizationResponse as PrepareQuantizationResponse
 from .family_service_pb2 import RemoveModelRequest as RemoveModelRequest
@@ -23,6 +26,8 @@ from .family_service_pb2 import StartModelRequest as StartModelRequest
 from .family_service_pb2 import StartModelResponse as StartModelResponse
 from .family_service_pb2 import StopModelRequest as StopModelRequest
 from .family_service_pb2 import StopModelResponse as StopModelResponse
+from .family_service_pb2 import TryModelRequest as TryModelRequest
+from .family_service_pb2 import TryModelResponse as TryModelResponse
 from .family_service_pb2 import WatchModelsRequest as WatchModelsRequest
 from .family_service_pb2 import WatchModelsResponse as WatchModelsResponse
 from .family_service_pb2 import Way as Way

@@ -20,6 +20,8 @@ from troupe.family.v1.family_service_pb2 import StartModelRequest
 from troupe.family.v1.family_service_pb2 import StartModelResponse
 from troupe.family.v1.family_service_pb2 import StopModelRequest
 from troupe.family.v1.family_service_pb2 import StopModelResponse
+from troupe.family.v1.family_service_pb2 import TryModelRequest
+from troupe.family.v1.family_service_pb2 import TryModelResponse
 from troupe.family.v1.family_service_pb2 import WatchModelsRequest
 from troupe.family.v1.family_service_pb2 import WatchModelsResponse
 
@@ -55,7 +57,10 @@ class FamilyService(Protocol):
     def start_model(self, request: StartModelRequest, ctx: Context) -> AsyncIterator[StartModelResponse]:
         """StartModel has a model served and tells how that goes; it ends when the model answers under its names. Starting what is
         started does nothing. It goes on if the caller leaves. Fails with MODEL_NOT_FOUND, MODEL_LOAD_FAILED, MODEL_UNLOADED, and
-        with whatever else its family refuses it for, for example INSUFFICIENT_MEMORY.
+        with whatever else its family refuses it for, for example INSUFFICIENT_MEMORY. With `overrides` another process of the
+        model is started beside its own, under these settings and under the name "model@context=N,slots=M", which no list shows;
+        then the call lasts until its caller leaves, and that process with it. A family that cannot do so says
+        OVERRIDES_UNSUPPORTED (UNIMPLEMENTED), and OVERRIDES_IN_USE (UNAVAILABLE) while another call holds the same one.
         """
         raise RpcError.unimplemented('troupe.family.v1.FamilyService/StartModel')
 
@@ -112,7 +117,10 @@ class FamilyServiceClient:
     def start_model(self, request: StartModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> StreamCall[StartModelResponse]:
         """StartModel has a model served and tells how that goes; it ends when the model answers under its names. Starting what is
         started does nothing. It goes on if the caller leaves. Fails with MODEL_NOT_FOUND, MODEL_LOAD_FAILED, MODEL_UNLOADED, and
-        with whatever else its family refuses it for, for example INSUFFICIENT_MEMORY.
+        with whatever else its family refuses it for, for example INSUFFICIENT_MEMORY. With `overrides` another process of the
+        model is started beside its own, under these settings and under the name "model@context=N,slots=M", which no list shows;
+        then the call lasts until its caller leaves, and that process with it. A family that cannot do so says
+        OVERRIDES_UNSUPPORTED (UNIMPLEMENTED), and OVERRIDES_IN_USE (UNAVAILABLE) while another call holds the same one.
         """
         return self._caller.server_stream(FamilyService.INFO.methods['StartModel'], request, timeout, metadata)
 
@@ -148,3 +156,33 @@ class FamilyServiceClient:
         the ones under which it should.
         """
         return self._caller.unary(FamilyService.INFO.methods['AttendModel'], request, timeout, metadata)
+
+
+class TrialService(Protocol):
+    """TrialService is served by whatever serves a model, under the model's full name, for its family: it lets the model do a
+    little, to see whether it does. Its calls are no use of the model, for nobody is waiting for them.
+    """
+
+    INFO: ClassVar[ServiceInfo] = ServiceInfo(
+        'troupe.family.v1.TrialService',
+        [
+            MethodInfo('TryModel', 'try_model', 'troupe.family.v1.TrialService', TryModelRequest, TryModelResponse, False, False, Policy(route_by='model', idempotent=True)),
+        ],
+    )
+
+    async def try_model(self, request: TryModelRequest, ctx: Context) -> TryModelResponse:
+        """TryModel has the model generate a few tokens, or embed a text, if nothing else runs in it."""
+        raise RpcError.unimplemented('troupe.family.v1.TrialService/TryModel')
+
+
+class TrialServiceClient:
+    """TrialService is served by whatever serves a model, under the model's full name, for its family: it lets the model do a
+    little, to see whether it does. Its calls are no use of the model, for nobody is waiting for them.
+    """
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    def try_model(self, request: TryModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[TryModelResponse]:
+        """TryModel has the model generate a few tokens, or embed a text, if nothing else runs in it."""
+        return self._caller.unary(TrialService.INFO.methods['TryModel'], request, timeout, metadata)

@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from troupe.model.v1 import model_service_pb2 as troupe_dot_model_dot_v1_dot_model__service__pb2
 from troupe.rpc.v1 import frame_pb2 as troupe_dot_rpc_dot_v1_dot_frame__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%troupe/family/v1/family_service.proto\x12\x10troupe.family.v1\x1a#troupe/model/v1/model_service.proto\x1a\x19troupe/rpc/v1/frame.proto\"\x89\x03\n\x05Needs\x12#\n\rweights_bytes\x18\x01 \x01(\x04R\x0cweightsBytes\x12\x1f\n\x0b\x63\x61\x63he_bytes\x18\x02 \x01(\x04R\ncacheBytes\x12#\n\rworking_bytes\x18\x03 \x01(\x04R\x0cworkingBytes\x12 \n\x0b\x61\x63\x63\x65lerator\x18\x04 \x01(\x08R\x0b\x61\x63\x63\x65lerator\x12\x1f\n\x0bstate_bytes\x18\x05 \x01(\x04R\nstateBytes\x12#\n\rprocess_bytes\x18\x06 \x01(\x04R\x0cprocessBytes\x12\x1f\n\x0blater_bytes\x18\x07 \x01(\x04R\nlaterBytes\x12)\n\x04ways\x18\x08 \x03(\x0b\x32\x15.troupe.family.v1.WayR\x04ways\x12\x10\n\x03key\x18\t \x01(\tR\x03key\x12\x1f\n\x0blayer_bytes\x18\n \x03(\x04R\nlayerBytes\x12\x16\n\x06\x65ngine\x18\x0b \x01(\tR\x06\x65ngine\x12\x16\n\x06\x64\x65vice\x18\x0c \x01(\tR\x06\x64\x65vice\"\xa0\x01\n\x03Way\x12+\n\x11\x61\x63\x63\x65lerator_bytes\x18\x01 \x01(\x04R\x10\x61\x63\x63\x65leratorBytes\x12\x1d\n\nhost_bytes\x18\x02 \x01(\x04R\thostBytes\x12\x16\n\x06spread\x18\x03 \x01(\x08R\x06spread\x12\x12\n\x04note\x18\x04 \x01(\tR\x04note\x12!\n\x0c\x61nother_file\x18\x05 \x01(\x08R\x0b\x61notherFile\"\xac\x02\n\x08Measured\x12#\n\rprocess_bytes\x18\x01 \x01(\x04R\x0cprocessBytes\x12%\n\x0eresident_bytes\x18\x02 \x01(\x04R\rresidentBytes\x12-\n\x12proportional_bytes\x18\x03 \x01(\x04R\x11proportionalBytes\x12%\n\x0ereserved_bytes\x18\x04 \x01(\x04R\rreservedBytes\x12\x1d\n\nhost_bytes\x18\x05 \x01(\x04R\thostBytes\x12+\n\x11\x61\x63\x63\x65lerator_bytes\x18\x06 \x01(\x04R\x10\x61\x63\x63\x65leratorBytes\x12\x32\n\x07\x62uffers\x18\x07 \x03(\x0b\x32\x18.troupe.family.v1.BufferR\x07\x62uffers\"\\\n\x06\x42uffer\x12\x12\n\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n\x05place\x18\x02 \x01(\tR\x05place\x12\x14\n\x05\x62ytes\x18\x03 \x01(\x04R\x05\x62ytes\x12\x12\n\x04host\x18\x04 \x01(\x08R\x04host\"+\n\x11ListModelsRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\"D\n\x12ListModelsResponse\x12.\n\x06models\x18\x01 \x03(\x0b\x32\x16.troupe.model.v1.ModelR\x06models\"D\n\x14\x44\x65scribeModelRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\"\xe6\x01\n\x15\x44\x65scribeModelResponse\x12,\n\x05model\x18\x01 \x01(\x0b\x32\x16.troupe.model.v1.ModelR\x05model\x12-\n\x05needs\x18\x02 \x01(\x0b\x32\x17.troupe.family.v1.NeedsR\x05needs\x12\x36\n\x08measured\x18\x03 \x01(\x0b\x32\x1a.troupe.family.v1.MeasuredR\x08measured\x12\x1e\n\nreplicates\x18\x04 \x01(\x08R\nreplicates\x12\x18\n\x07machine\x18\x05 \x01(\tR\x07machine\"A\n\x11StartModelRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\"w\n\x12StartModelResponse\x12,\n\x05model\x18\x01 \x01(\x0b\x32\x16.troupe.model.v1.ModelR\x05model\x12\x33\n\x08progress\x18\x0f \x01(\x0b\x32\x17.troupe.rpc.v1.ProgressR\x08progress\"@\n\x10StopModelRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\"\x13\n\x11StopModelResponse\"B\n\x12RemoveModelRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\"+\n\x13RemoveModelResponse\x12\x14\n\x05\x62ytes\x18\x01 \x01(\x04R\x05\x62ytes\"\x89\x01\n\x1aPrepareQuantizationRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\x12\"\n\x0cquantization\x18\x03 \x01(\tR\x0cquantization\x12\x19\n\x08new_name\x18\x04 \x01(\tR\x07newName\"\xab\x01\n\x1bPrepareQuantizationResponse\x12\x12\n\x04lane\x18\x01 \x01(\tR\x04lane\x12\"\n\x0cquantization\x18\x02 \x01(\tR\x0cquantization\x12\x19\n\x08new_name\x18\x03 \x01(\tR\x07newName\x12\x1d\n\nsize_bytes\x18\x04 \x01(\x04R\tsizeBytes\x12\x1a\n\x08warnings\x18\x05 \x03(\tR\x08warnings\",\n\x12WatchModelsRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\"\xaa\x01\n\x13WatchModelsResponse\x12\x14\n\x05whole\x18\x01 \x01(\x08R\x05whole\x12.\n\x06models\x18\x02 \x03(\x0b\x32\x16.troupe.model.v1.ModelR\x06models\x12\x18\n\x07removed\x18\x03 \x03(\tR\x07removed\x12\x33\n\x08progress\x18\x0f \x01(\x0b\x32\x17.troupe.rpc.v1.ProgressR\x08progress\"8\n\nOtherNames\x12\x14\n\x05model\x18\x01 \x01(\tR\x05model\x12\x14\n\x05names\x18\x02 \x03(\tR\x05names\"}\n\x11NameModelsRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\x12\x1a\n\x08withheld\x18\x02 \x03(\tR\x08withheld\x12\x34\n\x06others\x18\x03 \x03(\x0b\x32\x1c.troupe.family.v1.OtherNamesR\x06others\"\x14\n\x12NameModelsResponse\"X\n\x12\x41ttendModelRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\x12\x14\n\x05names\x18\x03 \x03(\tR\x05names\"+\n\x13\x41ttendModelResponse\x12\x14\n\x05names\x18\x01 \x03(\tR\x05names2\xed\x07\n\rFamilyService\x12g\n\nListModels\x12#.troupe.family.v1.ListModelsRequest\x1a$.troupe.family.v1.ListModelsResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x12p\n\rDescribeModel\x12&.troupe.family.v1.DescribeModelRequest\x1a\'.troupe.family.v1.DescribeModelResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x12i\n\nStartModel\x12#.troupe.family.v1.StartModelRequest\x1a$.troupe.family.v1.StartModelResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x30\x01\x12\x64\n\tStopModel\x12\".troupe.family.v1.StopModelRequest\x1a#.troupe.family.v1.StopModelResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x12l\n\x0bWatchModels\x12$.troupe.family.v1.WatchModelsRequest\x1a%.troupe.family.v1.WatchModelsResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x30\x01\x12g\n\nNameModels\x12#.troupe.family.v1.NameModelsRequest\x1a$.troupe.family.v1.NameModelsResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x12h\n\x0bRemoveModel\x12$.troupe.family.v1.RemoveModelRequest\x1a%.troupe.family.v1.RemoveModelResponse\"\x0c\xa2\xbb\x18\x08\n\x06\x66\x61mily\x12\x82\x01\n\x13PrepareQuantization\x12,.troupe.family.v1.PrepareQuantizationRequest\x1a-.troupe.family.v1.PrepareQuantizationResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x12j\n\x0b\x41ttendModel\x12$.troupe.family.v1.AttendModelRequest\x1a%.troupe.family.v1.AttendModelResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%troupe/family/v1/family_service.proto\x12\x10troupe.family.v1\x1a\x1egoogle/protobuf/duration.proto\x1a#troupe/model/v1/model_service.proto\x1a\x19troupe/rpc/v1/frame.proto\"Z\n\x0fTryModelRequest\x12\x14\n\x05model\x18\x01 \x01(\tR\x05model\x12\x31\n\x06within\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x06within\"q\n\x10TryModelResponse\x12\x12\n\x04\x62usy\x18\x01 \x01(\x08R\x04\x62usy\x12\x33\n\x07latency\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07latency\x12\x14\n\x05\x65rror\x18\x03 \x01(\tR\x05\x65rror\"\xfc\x03\n\x05Needs\x12#\n\rweights_bytes\x18\x01 \x01(\x04R\x0cweightsBytes\x12\x1f\n\x0b\x63\x61\x63he_bytes\x18\x02 \x01(\x04R\ncacheBytes\x12#\n\rworking_bytes\x18\x03 \x01(\x04R\x0cworkingBytes\x12 \n\x0b\x61\x63\x63\x65lerator\x18\x04 \x01(\x08R\x0b\x61\x63\x63\x65lerator\x12\x1f\n\x0bstate_bytes\x18\x05 \x01(\x04R\nstateBytes\x12#\n\rprocess_bytes\x18\x06 \x01(\x04R\x0cprocessBytes\x12\x1f\n\x0blater_bytes\x18\x07 \x01(\x04R\nlaterBytes\x12)\n\x04ways\x18\x08 \x03(\x0b\x32\x15.troupe.family.v1.WayR\x04ways\x12\x10\n\x03key\x18\t \x01(\tR\x03key\x12\x1f\n\x0blayer_bytes\x18\n \x03(\x04R\nlayerBytes\x12\x16\n\x06\x65ngine\x18\x0b \x01(\tR\x06\x65ngine\x12\x16\n\x06\x64\x65vice\x18\x0c \x01(\tR\x06\x64\x65vice\x12%\n\x0e\x63ontext_tokens\x18\r \x01(\rR\rcontextTokens\x12\x14\n\x05slots\x18\x0e \x01(\rR\x05slots\x12\x34\n\x16trained_context_tokens\x18\x0f \x01(\rR\x14trainedContextTokens\"\xa0\x01\n\x03Way\x12+\n\x11\x61\x63\x63\x65lerator_bytes\x18\x01 \x01(\x04R\x10\x61\x63\x63\x65leratorBytes\x12\x1d\n\nhost_bytes\x18\x02 \x01(\x04R\thostBytes\x12\x16\n\x06spread\x18\x03 \x01(\x08R\x06spread\x12\x12\n\x04note\x18\x04 \x01(\tR\x04note\x12!\n\x0c\x61nother_file\x18\x05 \x01(\x08R\x0b\x61notherFile\"\xac\x02\n\x08Measured\x12#\n\rprocess_bytes\x18\x01 \x01(\x04R\x0cprocessBytes\x12%\n\x0eresident_bytes\x18\x02 \x01(\x04R\rresidentBytes\x12-\n\x12proportional_bytes\x18\x03 \x01(\x04R\x11proportionalBytes\x12%\n\x0ereserved_bytes\x18\x04 \x01(\x04R\rreservedBytes\x12\x1d\n\nhost_bytes\x18\x05 \x01(\x04R\thostBytes\x12+\n\x11\x61\x63\x63\x65lerator_bytes\x18\x06 \x01(\x04R\x10\x61\x63\x63\x65leratorBytes\x12\x32\n\x07\x62uffers\x18\x07 \x03(\x0b\x32\x18.troupe.family.v1.BufferR\x07\x62uffers\"\\\n\x06\x42uffer\x12\x12\n\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n\x05place\x18\x02 \x01(\tR\x05place\x12\x14\n\x05\x62ytes\x18\x03 \x01(\x04R\x05\x62ytes\x12\x12\n\x04host\x18\x04 \x01(\x08R\x04host\"+\n\x11ListModelsRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\"D\n\x12ListModelsResponse\x12.\n\x06models\x18\x01 \x03(\x0b\x32\x16.troupe.model.v1.ModelR\x06models\"D\n\x14\x44\x65scribeModelRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\"\xe6\x01\n\x15\x44\x65scribeModelResponse\x12,\n\x05model\x18\x01 \x01(\x0b\x32\x16.troupe.model.v1.ModelR\x05model\x12-\n\x05needs\x18\x02 \x01(\x0b\x32\x17.troupe.family.v1.NeedsR\x05needs\x12\x36\n\x08measured\x18\x03 \x01(\x0b\x32\x1a.troupe.family.v1.MeasuredR\x08measured\x12\x1e\n\nreplicates\x18\x04 \x01(\x08R\nreplicates\x12\x18\n\x07machine\x18\x05 \x01(\tR\x07machine\"|\n\x11StartModelRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\x12\x39\n\toverrides\x18\x03 \x01(\x0b\x32\x1b.troupe.family.v1.OverridesR\toverrides\"H\n\tOverrides\x12%\n\x0e\x63ontext_tokens\x18\x01 \x01(\rR\rcontextTokens\x12\x14\n\x05slots\x18\x02 \x01(\rR\x05slots\"w\n\x12StartModelResponse\x12,\n\x05model\x18\x01 \x01(\x0b\x32\x16.troupe.model.v1.ModelR\x05model\x12\x33\n\x08progress\x18\x0f \x01(\x0b\x32\x17.troupe.rpc.v1.ProgressR\x08progress\"@\n\x10StopModelRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\"\x13\n\x11StopModelResponse\"B\n\x12RemoveModelRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\"+\n\x13RemoveModelResponse\x12\x14\n\x05\x62ytes\x18\x01 \x01(\x04R\x05\x62ytes\"\x89\x01\n\x1aPrepareQuantizationRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\x12\"\n\x0cquantization\x18\x03 \x01(\tR\x0cquantization\x12\x19\n\x08new_name\x18\x04 \x01(\tR\x07newName\"\xab\x01\n\x1bPrepareQuantizationResponse\x12\x12\n\x04lane\x18\x01 \x01(\tR\x04lane\x12\"\n\x0cquantization\x18\x02 \x01(\tR\x0cquantization\x12\x19\n\x08new_name\x18\x03 \x01(\tR\x07newName\x12\x1d\n\nsize_bytes\x18\x04 \x01(\x04R\tsizeBytes\x12\x1a\n\x08warnings\x18\x05 \x03(\tR\x08warnings\",\n\x12WatchModelsRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\"\xaa\x01\n\x13WatchModelsResponse\x12\x14\n\x05whole\x18\x01 \x01(\x08R\x05whole\x12.\n\x06models\x18\x02 \x03(\x0b\x32\x16.troupe.model.v1.ModelR\x06models\x12\x18\n\x07removed\x18\x03 \x03(\tR\x07removed\x12\x33\n\x08progress\x18\x0f \x01(\x0b\x32\x17.troupe.rpc.v1.ProgressR\x08progress\"8\n\nOtherNames\x12\x14\n\x05model\x18\x01 \x01(\tR\x05model\x12\x14\n\x05names\x18\x02 \x03(\tR\x05names\"}\n\x11NameModelsRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\x12\x1a\n\x08withheld\x18\x02 \x03(\tR\x08withheld\x12\x34\n\x06others\x18\x03 \x03(\x0b\x32\x1c.troupe.family.v1.OtherNamesR\x06others\"\x14\n\x12NameModelsResponse\"X\n\x12\x41ttendModelRequest\x12\x16\n\x06\x66\x61mily\x18\x01 \x01(\tR\x06\x66\x61mily\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\x12\x14\n\x05names\x18\x03 \x03(\tR\x05names\"+\n\x13\x41ttendModelResponse\x12\x14\n\x05names\x18\x01 \x03(\tR\x05names2\xed\x07\n\rFamilyService\x12g\n\nListModels\x12#.troupe.family.v1.ListModelsRequest\x1a$.troupe.family.v1.ListModelsResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x12p\n\rDescribeModel\x12&.troupe.family.v1.DescribeModelRequest\x1a\'.troupe.family.v1.DescribeModelResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x12i\n\nStartModel\x12#.troupe.family.v1.StartModelRequest\x1a$.troupe.family.v1.StartModelResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x30\x01\x12\x64\n\tStopModel\x12\".troupe.family.v1.StopModelRequest\x1a#.troupe.family.v1.StopModelResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x12l\n\x0bWatchModels\x12$.troupe.family.v1.WatchModelsRequest\x1a%.troupe.family.v1.WatchModelsResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x30\x01\x12g\n\nNameModels\x12#.troupe.family.v1.NameModelsRequest\x1a$.troupe.family.v1.NameModelsResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x12h\n\x0bRemoveModel\x12$.troupe.family.v1.RemoveModelRequest\x1a%.troupe.family.v1.RemoveModelResponse\"\x0c\xa2\xbb\x18\x08\n\x06\x66\x61mily\x12\x82\x01\n\x13PrepareQuantization\x12,.troupe.family.v1.PrepareQuantizationRequest\x1a-.troupe.family.v1.PrepareQuantizationResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x12j\n\x0b\x41ttendModel\x12$.troupe.family.v1.AttendModelRequest\x1a%.troupe.family.v1.AttendModelResponse\"\x0e\xa2\xbb\x18\n\n\x06\x66\x61mily \x01\x32p\n\x0cTrialService\x12`\n\x08TryModel\x12!.troupe.family.v1.TryModelRequest\x1a\".troupe.family.v1.TryModelResponse\"\r\xa2\xbb\x18\t\n\x05model \x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,52 +52,62 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FAMILYSERVICE'].methods_by_name['PrepareQuantization']._serialized_options = b'\242\273\030\n\n\006family \001'
   _globals['_FAMILYSERVICE'].methods_by_name['AttendModel']._loaded_options = None
   _globals['_FAMILYSERVICE'].methods_by_name['AttendModel']._serialized_options = b'\242\273\030\n\n\006family \001'
-  _globals['_NEEDS']._serialized_start=124
-  _globals['_NEEDS']._serialized_end=517
-  _globals['_WAY']._serialized_start=520
-  _globals['_WAY']._serialized_end=680
-  _globals['_MEASURED']._serialized_start=683
-  _globals['_MEASURED']._serialized_end=983
-  _globals['_BUFFER']._serialized_start=985
-  _globals['_BUFFER']._serialized_end=1077
-  _globals['_LISTMODELSREQUEST']._serialized_start=1079
-  _globals['_LISTMODELSREQUEST']._serialized_end=1122
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1124
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1192
-  _globals['_DESCRIBEMODELREQUEST']._serialized_start=1194
-  _globals['_DESCRIBEMODELREQUEST']._serialized_end=1262
-  _globals['_DESCRIBEMODELRESPONSE']._serialized_start=1265
-  _globals['_DESCRIBEMODELRESPONSE']._serialized_end=1495
-  _globals['_STARTMODELREQUEST']._serialized_start=1497
-  _globals['_STARTMODELREQUEST']._serialized_end=1562
-  _globals['_STARTMODELRESPONSE']._serialized_start=1564
-  _globals['_STARTMODELRESPONSE']._serialized_end=1683
-  _globals['_STOPMODELREQUEST']._serialized_start=1685
-  _globals['_STOPMODELREQUEST']._serialized_end=1749
-  _globals['_STOPMODELRESPONSE']._serialized_start=1751
-  _globals['_STOPMODELRESPONSE']._serialized_end=1770
-  _globals['_REMOVEMODELREQUEST']._serialized_start=1772
-  _globals['_REMOVEMODELREQUEST']._serialized_end=1838
-  _globals['_REMOVEMODELRESPONSE']._serialized_start=1840
-  _globals['_REMOVEMODELRESPONSE']._serialized_end=1883
-  _globals['_PREPAREQUANTIZATIONREQUEST']._serialized_start=1886
-  _globals['_PREPAREQUANTIZATIONREQUEST']._serialized_end=2023
-  _globals['_PREPAREQUANTIZATIONRESPONSE']._serialized_start=2026
-  _globals['_PREPAREQUANTIZATIONRESPONSE']._serialized_end=2197
-  _globals['_WATCHMODELSREQUEST']._serialized_start=2199
-  _globals['_WATCHMODELSREQUEST']._serialized_end=2243
-  _globals['_WATCHMODELSRESPONSE']._serialized_start=2246
-  _globals['_WATCHMODELSRESPONSE']._serialized_end=2416
-  _globals['_OTHERNAMES']._serialized_start=2418
-  _globals['_OTHERNAMES']._serialized_end=2474
-  _globals['_NAMEMODELSREQUEST']._serialized_start=2476
-  _globals['_NAMEMODELSREQUEST']._serialized_end=2601
-  _globals['_NAMEMODELSRESPONSE']._serialized_start=2603
-  _globals['_NAMEMODELSRESPONSE']._serialized_end=2623
-  _globals['_ATTENDMODELREQUEST']._serialized_start=2625
-  _globals['_ATTENDMODELREQUEST']._serialized_end=2713
-  _globals['_ATTENDMODELRESPONSE']._serialized_start=2715
-  _globals['_ATTENDMODELRESPONSE']._serialized_end=2758
-  _globals['_FAMILYSERVICE']._serialized_start=2761
-  _globals['_FAMILYSERVICE']._serialized_end=3766
+  _globals['_TRIALSERVICE'].methods_by_name['TryModel']._loaded_options = None
+  _globals['_TRIALSERVICE'].methods_by_name['TryModel']._serialized_options = b'\242\273\030\t\n\005model \001'
+  _globals['_TRYMODELREQUEST']._serialized_start=155
+  _globals['_TRYMODELREQUEST']._serialized_end=245
+  _globals['_TRYMODELRESPONSE']._serialized_start=247
+  _globals['_TRYMODELRESPONSE']._serialized_end=360
+  _globals['_NEEDS']._serialized_start=363
+  _globals['_NEEDS']._serialized_end=871
+  _globals['_WAY']._serialized_start=874
+  _globals['_WAY']._serialized_end=1034
+  _globals['_MEASURED']._serialized_start=1037
+  _globals['_MEASURED']._serialized_end=1337
+  _globals['_BUFFER']._serialized_start=1339
+  _globals['_BUFFER']._serialized_end=1431
+  _globals['_LISTMODELSREQUEST']._serialized_start=1433
+  _globals['_LISTMODELSREQUEST']._serialized_end=1476
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1478
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1546
+  _globals['_DESCRIBEMODELREQUEST']._serialized_start=1548
+  _globals['_DESCRIBEMODELREQUEST']._serialized_end=1616
+  _globals['_DESCRIBEMODELRESPONSE']._serialized_start=1619
+  _globals['_DESCRIBEMODELRESPONSE']._serialized_end=1849
+  _globals['_STARTMODELREQUEST']._serialized_start=1851
+  _globals['_STARTMODELREQUEST']._serialized_end=1975
+  _globals['_OVERRIDES']._serialized_start=1977
+  _globals['_OVERRIDES']._serialized_end=2049
+  _globals['_STARTMODELRESPONSE']._serialized_start=2051
+  _globals['_STARTMODELRESPONSE']._serialized_end=2170
+  _globals['_STOPMODELREQUEST']._serialized_start=2172
+  _globals['_STOPMODELREQUEST']._serialized_end=2236
+  _globals['_STOPMODELRESPONSE']._serialized_start=2238
+  _globals['_STOPMODELRESPONSE']._serialized_end=2257
+  _globals['_REMOVEMODELREQUEST']._serialized_start=2259
+  _globals['_REMOVEMODELREQUEST']._serialized_end=2325
+  _globals['_REMOVEMODELRESPONSE']._serialized_start=2327
+  _globals['_REMOVEMODELRESPONSE']._serialized_end=2370
+  _globals['_PREPAREQUANTIZATIONREQUEST']._serialized_start=2373
+  _globals['_PREPAREQUANTIZATIONREQUEST']._serialized_end=2510
+  _globals['_PREPAREQUANTIZATIONRESPONSE']._serialized_start=2513
+  _globals['_PREPAREQUANTIZATIONRESPONSE']._serialized_end=2684
+  _globals['_WATCHMODELSREQUEST']._serialized_start=2686
+  _globals['_WATCHMODELSREQUEST']._serialized_end=2730
+  _globals['_WATCHMODELSRESPONSE']._serialized_start=2733
+  _globals['_WATCHMODELSRESPONSE']._serialized_end=2903
+  _globals['_OTHERNAMES']._serialized_start=2905
+  _globals['_OTHERNAMES']._serialized_end=2961
+  _globals['_NAMEMODELSREQUEST']._serialized_start=2963
+  _globals['_NAMEMODELSREQUEST']._serialized_end=3088
+  _globals['_NAMEMODELSRESPONSE']._serialized_start=3090
+  _globals['_NAMEMODELSRESPONSE']._serialized_end=3110
+  _globals['_ATTENDMODELREQUEST']._serialized_start=3112
+  _globals['_ATTENDMODELREQUEST']._serialized_end=3200
+  _globals['_ATTENDMODELRESPONSE']._serialized_start=3202
+  _globals['_ATTENDMODELRESPONSE']._serialized_end=3245
+  _globals['_FAMILYSERVICE']._serialized_start=3248
+  _globals['_FAMILYSERVICE']._serialized_end=4253
+  _globals['_TRIALSERVICE']._serialized_start=4255
+  _globals['_TRIALSERVICE']._serialized_end=4367
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,6 @@
+import datetime
+
+from google.protobuf import duration_pb2 as _duration_pb2
 from troupe.model.v1 import model_service_pb2 as _model_service_pb2
 from troupe.rpc.v1 import frame_pb2 as _frame_pb2
 from google.protobuf.internal import containers as _containers
@@ -8,8 +11,26 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class TryModelRequest(_message.Message):
+    __slots__ = ("model", "within")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    WITHIN_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    within: _duration_pb2.Duration
+    def __init__(self, model: _Optional[str] = ..., within: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class TryModelResponse(_message.Message):
+    __slots__ = ("busy", "latency", "error")
+    BUSY_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    busy: bool
+    latency: _duration_pb2.Duration
+    error: str
+    def __init__(self, busy: _Optional[bool] = ..., latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., error: _Optional[str] = ...) -> None: ...
+
 class Needs(_message.Message):
-    __slots__ = ("weights_bytes", "cache_bytes", "working_bytes", "accelerator", "state_bytes", "process_bytes", "later_bytes", "ways", "key", "layer_bytes", "engine", "device")
+    __slots__ = ("weights_bytes", "cache_bytes", "working_bytes", "accelerator", "state_bytes", "process_bytes", "later_bytes", "ways", "key", "layer_bytes", "engine", "device", "context_tokens", "slots", "trained_context_tokens")
     WEIGHTS_BYTES_FIELD_NUMBER: _ClassVar[int]
     CACHE_BYTES_FIELD_NUMBER: _ClassVar[int]
     WORKING_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -22,6 +43,9 @@ class Needs(_message.Message):
     LAYER_BYTES_FIELD_NUMBER: _ClassVar[int]
     ENGINE_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    TRAINED_CONTEXT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     weights_bytes: int
     cache_bytes: int
     working_bytes: int
@@ -34,7 +58,10 @@ class Needs(_message.Message):
     layer_bytes: _containers.RepeatedScalarFieldContainer[int]
     engine: str
     device: str
-    def __init__(self, weights_bytes: _Optional[int] = ..., cache_bytes: _Optional[int] = ..., working_bytes: _Optional[int] = ..., accelerator: _Optional[bool] = ..., state_bytes: _Optional[int] = ..., process_bytes: _Optional[int] = ..., later_bytes: _Optional[int] = ..., ways: _Optional[_Iterable[_Union[Way, _Mapping]]] = ..., key: _Optional[str] = ..., layer_bytes: _Optional[_Iterable[int]] = ..., engine: _Optional[str] = ..., device: _Optional[str] = ...) -> None: ...
+    context_tokens: int
+    slots: int
+    trained_context_tokens: int
+    def __init__(self, weights_bytes: _Optional[int] = ..., cache_bytes: _Optional[int] = ..., working_bytes: _Optional[int] = ..., accelerator: _Optional[bool] = ..., state_bytes: _Optional[int] = ..., process_bytes: _Optional[int] = ..., later_bytes: _Optional[int] = ..., ways: _Optional[_Iterable[_Union[Way, _Mapping]]] = ..., key: _Optional[str] = ..., layer_bytes: _Optional[_Iterable[int]] = ..., engine: _Optional[str] = ..., device: _Optional[str] = ..., context_tokens: _Optional[int] = ..., slots: _Optional[int] = ..., trained_context_tokens: _Optional[int] = ...) -> None: ...
 
 class Way(_message.Message):
     __slots__ = ("accelerator_bytes", "host_bytes", "spread", "note", "another_file")
@@ -115,12 +142,22 @@ class DescribeModelResponse(_message.Message):
     def __init__(self, model: _Optional[_Union[_model_service_pb2.Model, _Mapping]] = ..., needs: _Optional[_Union[Needs, _Mapping]] = ..., measured: _Optional[_Union[Measured, _Mapping]] = ..., replicates: _Optional[bool] = ..., machine: _Optional[str] = ...) -> None: ...
 
 class StartModelRequest(_message.Message):
-    __slots__ = ("family", "model")
+    __slots__ = ("family", "model", "overrides")
     FAMILY_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    OVERRIDES_FIELD_NUMBER: _ClassVar[int]
     family: str
     model: str
-    def __init__(self, family: _Optional[str] = ..., model: _Optional[str] = ...) -> None: ...
+    overrides: Overrides
+    def __init__(self, family: _Optional[str] = ..., model: _Optional[str] = ..., overrides: _Optional[_Union[Overrides, _Mapping]] = ...) -> None: ...
+
+class Overrides(_message.Message):
+    __slots__ = ("context_tokens", "slots")
+    CONTEXT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    context_tokens: int
+    slots: int
+    def __init__(self, context_tokens: _Optional[int] = ..., slots: _Optional[int] = ...) -> None: ...
 
 class StartModelResponse(_message.Message):
     __slots__ = ("model", "progress")

@@ -21,6 +21,9 @@ from .gpu_service_pb2 import Loaded as Loaded
 from .gpu_service_pb2 import OutOfMemory as OutOfMemory
 from .gpu_service_pb2 import PinRequest as PinRequest
 from .gpu_service_pb2 import PinResponse as PinResponse
+from .gpu_service_pb2 import RecallRequest as RecallRequest
+from .gpu_service_pb2 import RecallResponse as RecallResponse
+from .gpu_service_pb2 import Recalled as Recalled
 from .gpu_service_pb2 import Revoke as Revoke
 from .gpu_service_pb2 import Share as Share
 from .gpu_service_pb2 import Size as Size

@@ -10,6 +10,8 @@ from troupe.gpu.v1.gpu_service_pb2 import LeaseRequest
 from troupe.gpu.v1.gpu_service_pb2 import LeaseResponse
 from troupe.gpu.v1.gpu_service_pb2 import PinRequest
 from troupe.gpu.v1.gpu_service_pb2 import PinResponse
+from troupe.gpu.v1.gpu_service_pb2 import RecallRequest
+from troupe.gpu.v1.gpu_service_pb2 import RecallResponse
 from troupe.gpu.v1.gpu_service_pb2 import WatchRequest
 from troupe.gpu.v1.gpu_service_pb2 import WatchResponse
 
@@ -25,6 +27,7 @@ class GpuService(Protocol):
             MethodInfo('Demand', 'demand', 'troupe.gpu.v1.GpuService', DemandRequest, DemandResponse, False, True, Policy(route_by='machine', idempotent=True, ends_with_caller=True)),
             MethodInfo('Lease', 'lease', 'troupe.gpu.v1.GpuService', LeaseRequest, LeaseResponse, True, True, Policy(route_by='machine', ends_with_caller=True)),
             MethodInfo('Pin', 'pin', 'troupe.gpu.v1.GpuService', PinRequest, PinResponse, False, False, Policy(route_by='machine', idempotent=True)),
+            MethodInfo('Recall', 'recall', 'troupe.gpu.v1.GpuService', RecallRequest, RecallResponse, False, False, Policy(route_by='machine', idempotent=True)),
             MethodInfo('Watch', 'watch', 'troupe.gpu.v1.GpuService', WatchRequest, WatchResponse, False, True, Policy(route_by='machine', public=True, scope='stage', idempotent=True)),
         ],
     )
@@ -47,6 +50,10 @@ class GpuService(Protocol):
         ends; work that says `pinned` itself stays so.
         """
         raise RpcError.unimplemented('troupe.gpu.v1.GpuService/Pin')
+
+    async def recall(self, request: RecallRequest, ctx: Context) -> RecallResponse:
+        """Recall answers with what work took when it was measured last."""
+        raise RpcError.unimplemented('troupe.gpu.v1.GpuService/Recall')
 
     def watch(self, request: WatchRequest, ctx: Context) -> AsyncIterator[WatchResponse]:
         """Watch answers with everything there is: devices, leases, who waits; then with what changes, and each decision with its
@@ -81,6 +88,10 @@ class GpuServiceClient:
         ends; work that says `pinned` itself stays so.
         """
         return self._caller.unary(GpuService.INFO.methods['Pin'], request, timeout, metadata)
+
+    def recall(self, request: RecallRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[RecallResponse]:
+        """Recall answers with what work took when it was measured last."""
+        return self._caller.unary(GpuService.INFO.methods['Recall'], request, timeout, metadata)
 
     def watch(self, request: WatchRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> StreamCall[WatchResponse]:
         """Watch answers with everything there is: devices, leases, who waits; then with what changes, and each decision with its

@@ -320,6 +320,26 @@ class PinResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class RecallRequest(_message.Message):
+    __slots__ = ("machine", "keys")
+    MACHINE_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    machine: str
+    keys: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, machine: _Optional[str] = ..., keys: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class RecallResponse(_message.Message):
+    __slots__ = ("recalled",)
+    RECALLED_FIELD_NUMBER: _ClassVar[int]
+    recalled: _containers.RepeatedCompositeFieldContainer[Recalled]
+    def __init__(self, recalled: _Optional[_Iterable[_Union[Recalled, _Mapping]]] = ...) -> None: ...
+
+class Recalled(_message.Message):
+    __slots__ = ("sizes",)
+    SIZES_FIELD_NUMBER: _ClassVar[int]
+    sizes: _containers.RepeatedCompositeFieldContainer[Size]
+    def __init__(self, sizes: _Optional[_Iterable[_Union[Size, _Mapping]]] = ...) -> None: ...
+
 class WatchRequest(_message.Message):
     __slots__ = ("machine", "once")
     MACHINE_FIELD_NUMBER: _ClassVar[int]

@@ -16,6 +16,8 @@ from troupe.model.v1.model_service_pb2 import PinModelRequest
 from troupe.model.v1.model_service_pb2 import PinModelResponse
 from troupe.model.v1.model_service_pb2 import PlanModelsRequest
 from troupe.model.v1.model_service_pb2 import PlanModelsResponse
+from troupe.model.v1.model_service_pb2 import ProfileModelRequest
+from troupe.model.v1.model_service_pb2 import ProfileModelResponse
 from troupe.model.v1.model_service_pb2 import QuantizeModelRequest
 from troupe.model.v1.model_service_pb2 import QuantizeModelResponse
 from troupe.model.v1.model_service_pb2 import RemoveAliasRequest
@@ -53,6 +55,7 @@ class ModelService(Protocol):
             MethodInfo('UnpinModel', 'unpin_model', 'troupe.model.v1.ModelService', UnpinModelRequest, UnpinModelResponse, False, False, Policy(public=True, scope='models', idempotent=True)),
             MethodInfo('RemoveModel', 'remove_model', 'troupe.model.v1.ModelService', RemoveModelRequest, RemoveModelResponse, False, False, Policy(public=True, scope='models')),
             MethodInfo('UnloadModel', 'unload_model', 'troupe.model.v1.ModelService', UnloadModelRequest, UnloadModelResponse, False, False, Policy(public=True, scope='models', idempotent=True)),
+            MethodInfo('ProfileModel', 'profile_model', 'troupe.model.v1.ModelService', ProfileModelRequest, ProfileModelResponse, False, True, Policy(public=True, scope='models')),
             MethodInfo('PlanModels', 'plan_models', 'troupe.model.v1.ModelService', PlanModelsRequest, PlanModelsResponse, False, False, Policy(public=True, scope='models', idempotent=True)),
             MethodInfo('QuantizeModel', 'quantize_model', 'troupe.model.v1.ModelService', QuantizeModelRequest, QuantizeModelResponse, False, True, Policy(public=True, scope='models')),
         ],
@@ -120,6 +123,16 @@ class ModelService(Protocol):
     async def unload_model(self, request: UnloadModelRequest, ctx: Context) -> UnloadModelResponse:
         """UnloadModel lets the model finish its calls and ends its process."""
         raise RpcError.unimplemented('troupe.model.v1.ModelService/UnloadModel')
+
+    def profile_model(self, request: ProfileModelRequest, ctx: Context) -> AsyncIterator[ProfileModelResponse]:
+        """ProfileModel measures a model: the time to the first token, tokens in a second and memory, over contexts, calls at a
+        time and, if they are named, other quantizations of it. Each is loaded as a process of its own beside the model's, which
+        stays as it is, where the stage has room for it; it is batch work and gives way to anybody. It is a job: it goes on if
+        the caller leaves, and its job can be paused and cancelled (troupe.job.v1). The figures are kept, by the hash of the
+        file. Fails with MODEL_NOT_FOUND, FAMILY_UNAVAILABLE, OVERRIDES_UNSUPPORTED, and NOT_THE_SAME_MODEL
+        (INVALID_ARGUMENT) for others that are no quantization of it.
+        """
+        raise RpcError.unimplemented('troupe.model.v1.ModelService/ProfileModel')
 
     async def plan_models(self, request: PlanModelsRequest, ctx: Context) -> PlanModelsResponse:
         """PlanModels answers with what models take of memory, and with what less they would do; nothing is loaded. Fails with
@@ -213,6 +226,16 @@ class ModelServiceClient:
     def unload_model(self, request: UnloadModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[UnloadModelResponse]:
         """UnloadModel lets the model finish its calls and ends its process."""
         return self._caller.unary(ModelService.INFO.methods['UnloadModel'], request, timeout, metadata)
+
+    def profile_model(self, request: ProfileModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> StreamCall[ProfileModelResponse]:
+        """ProfileModel measures a model: the time to the first token, tokens in a second and memory, over contexts, calls at a
+        time and, if they are named, other quantizations of it. Each is loaded as a process of its own beside the model's, which
+        stays as it is, where the stage has room for it; it is batch work and gives way to anybody. It is a job: it goes on if
+        the caller leaves, and its job can be paused and cancelled (troupe.job.v1). The figures are kept, by the hash of the
+        file. Fails with MODEL_NOT_FOUND, FAMILY_UNAVAILABLE, OVERRIDES_UNSUPPORTED, and NOT_THE_SAME_MODEL
+        (INVALID_ARGUMENT) for others that are no quantization of it.
+        """
+        return self._caller.server_stream(ModelService.INFO.methods['ProfileModel'], request, timeout, metadata)
 
     def plan_models(self, request: PlanModelsRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> UnaryCall[PlanModelsResponse]:
         """PlanModels answers with what models take of memory, and with what less they would do; nothing is loaded. Fails with

@@ -117,7 +117,7 @@ class Health(_message.Message):
     def __init__(self, state: _Optional[_Union[HealthState, str]] = ..., checked: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., error: _Optional[str] = ...) -> None: ...
 
 class Figures(_message.Message):
-    __slots__ = ("context_tokens", "slots", "quantization", "engine", "device", "measured", "load", "first_token", "first_token_busy", "prompt_tokens_per_second", "tokens_per_second", "total_tokens_per_second", "host_bytes", "accelerator_bytes", "model", "disturbed")
+    __slots__ = ("context_tokens", "slots", "quantization", "engine", "device", "measured", "load", "first_token", "first_token_busy", "prompt_tokens_per_second", "tokens_per_second", "total_tokens_per_second", "host_bytes", "accelerator_bytes", "model", "disturbed", "error")
     CONTEXT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     SLOTS_FIELD_NUMBER: _ClassVar[int]
     QUANTIZATION_FIELD_NUMBER: _ClassVar[int]
@@ -134,6 +134,7 @@ class Figures(_message.Message):
     ACCELERATOR_BYTES_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     DISTURBED_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
     context_tokens: int
     slots: int
     quantization: str
@@ -150,7 +151,8 @@ class Figures(_message.Message):
     accelerator_bytes: int
     model: str
     disturbed: bool
-    def __init__(self, context_tokens: _Optional[int] = ..., slots: _Optional[int] = ..., quantization: _Optional[str] = ..., engine: _Optional[str] = ..., device: _Optional[str] = ..., measured: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., load: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., first_token: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., first_token_busy: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., prompt_tokens_per_second: _Optional[float] = ..., tokens_per_second: _Optional[float] = ..., total_tokens_per_second: _Optional[float] = ..., host_bytes: _Optional[int] = ..., accelerator_bytes: _Optional[int] = ..., model: _Optional[str] = ..., disturbed: _Optional[bool] = ...) -> None: ...
+    error: str
+    def __init__(self, context_tokens: _Optional[int] = ..., slots: _Optional[int] = ..., quantization: _Optional[str] = ..., engine: _Optional[str] = ..., device: _Optional[str] = ..., measured: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., load: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., first_token: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., first_token_busy: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., prompt_tokens_per_second: _Optional[float] = ..., tokens_per_second: _Optional[float] = ..., total_tokens_per_second: _Optional[float] = ..., host_bytes: _Optional[int] = ..., accelerator_bytes: _Optional[int] = ..., model: _Optional[str] = ..., disturbed: _Optional[bool] = ..., error: _Optional[str] = ...) -> None: ...
 
 class ListModelsRequest(_message.Message):
     __slots__ = ("service",)
@@ -171,10 +173,56 @@ class GetModelRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class GetModelResponse(_message.Message):
-    __slots__ = ("model",)
+    __slots__ = ("model", "profile")
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_FIELD_NUMBER: _ClassVar[int]
     model: Model
-    def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
+    profile: ModelProfile
+    def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ..., profile: _Optional[_Union[ModelProfile, _Mapping]] = ...) -> None: ...
+
+class ProfileModelRequest(_message.Message):
+    __slots__ = ("name", "contexts", "slots", "others", "detached")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CONTEXTS_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    OTHERS_FIELD_NUMBER: _ClassVar[int]
+    DETACHED_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    contexts: _containers.RepeatedScalarFieldContainer[int]
+    slots: _containers.RepeatedScalarFieldContainer[int]
+    others: _containers.RepeatedScalarFieldContainer[str]
+    detached: bool
+    def __init__(self, name: _Optional[str] = ..., contexts: _Optional[_Iterable[int]] = ..., slots: _Optional[_Iterable[int]] = ..., others: _Optional[_Iterable[str]] = ..., detached: _Optional[bool] = ...) -> None: ...
+
+class ProfileModelResponse(_message.Message):
+    __slots__ = ("job_id", "profile", "progress")
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    profile: ModelProfile
+    progress: _frame_pb2.Progress
+    def __init__(self, job_id: _Optional[str] = ..., profile: _Optional[_Union[ModelProfile, _Mapping]] = ..., progress: _Optional[_Union[_frame_pb2.Progress, _Mapping]] = ...) -> None: ...
+
+class ModelProfile(_message.Message):
+    __slots__ = ("figures", "proposal")
+    FIGURES_FIELD_NUMBER: _ClassVar[int]
+    PROPOSAL_FIELD_NUMBER: _ClassVar[int]
+    figures: _containers.RepeatedCompositeFieldContainer[Figures]
+    proposal: Proposal
+    def __init__(self, figures: _Optional[_Iterable[_Union[Figures, _Mapping]]] = ..., proposal: _Optional[_Union[Proposal, _Mapping]] = ...) -> None: ...
+
+class Proposal(_message.Message):
+    __slots__ = ("model", "context_tokens", "slots", "reasons")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    context_tokens: int
+    slots: int
+    reasons: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, model: _Optional[str] = ..., context_tokens: _Optional[int] = ..., slots: _Optional[int] = ..., reasons: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class LoadModelRequest(_message.Message):
     __slots__ = ("name", "method")
