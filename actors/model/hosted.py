@@ -63,7 +63,7 @@ class HostedModel:
         self._family = family
         self._open = open_engine
         self._adapters = adapters or NoAdapters()
-        self._grace = grace
+        self._grace = self._seconds = grace
         self._work = work_of(family, name, needs) if needs is not None else None
         self._departure: RpcError | None = None
         self._fault: RpcError | None = None
@@ -85,6 +85,7 @@ class HostedModel:
             if self._task is None or self._task.done():
                 self._leave.clear()
                 self._departure = self._fault = None
+                self._seconds = self._grace
                 self._set(ModelState.MODEL_STATE_LOADING)
                 # In a context of its own: it belongs to the model, not to the call that asked for it first.
                 self._task = asyncio.create_task(self._run(), name=f"model {self.name}", context=Context())
@@ -140,7 +141,7 @@ class HostedModel:
             return
         try:
             offered = offers(engine, self._adapters)
-            async with Attendance(self._member, self._family, self.name, offered, self._grace) as attendance:
+            async with Attendance(self._member, self._family, self.name, offered, lambda: self._seconds) as attendance:
                 self._set(ModelState.MODEL_STATE_READY)
                 if memory is not None:
                     memory.loaded(attendance.active)
@@ -150,11 +151,12 @@ class HostedModel:
         finally:
             await engine.close()
 
-    def _depart(self, why: RpcError) -> None:
-        """Its memory has to be given back."""
+    def _depart(self, why: RpcError, within: float) -> None:
+        """Its memory has to be given back within so many seconds; 0: not told."""
         if not self._leave.is_set():
             log.info("model.leaves", model=self.name, reason=why.reason, why=why.message)
             self._departure = why
+            self._seconds = within or self._grace
             self._leave.set()
 
     def _loaded(self, told: float | Progress) -> None:

@@ -19,8 +19,9 @@ ASK_SECONDS = 30.0
 
 
 class Memory:
-    """tell: hears what is waited for. leave: hears, perhaps twice, that the model has to end and why.
+    """tell: hears what is waited for.
 
+    leave: hears, perhaps twice, that the model has to end, why, and after how many seconds it is killed.
     work: what is asked for; None: what the family says that its model needs. welcome: hears that another process of
     this model may be started.
     """
@@ -31,7 +32,7 @@ class Memory:
         family: str,
         name: str,
         tell: Callable[[Progress], None],
-        leave: Callable[[RpcError], None],
+        leave: Callable[[RpcError, float], None],
         work: Work | None = None,
         welcome: Callable[[], None] = lambda: None,
     ) -> None:
@@ -105,7 +106,7 @@ class Memory:
         self._stack.callback(self._member.server.listen(used))
 
     def _revoked(self, revoke: Revoke) -> None:
-        self._leave(revoked(self._name, revoke.reason))
+        self._leave(revoked(self._name, revoke.reason), revoke.within.ToTimedelta().total_seconds())
 
     async def give_back(self) -> None:
         """Everything has been freed."""

@@ -136,6 +136,13 @@ def test_tokens_and_bytes_are_each_others_inverse(model: NativeModel) -> None:
     model.close()
 
 
+def test_the_tokens_that_end_a_text_are_all_that_the_library_has(model: NativeModel) -> None:
+    vocabulary = Vocabulary(model)
+    every = {token for token in range(vocabulary.size) if llama.llama_vocab_is_eog(vocabulary.handle, token)}
+    assert every and vocabulary.ends == every
+    model.close()
+
+
 def test_control_tokens_come_only_where_they_are_allowed(model: NativeModel) -> None:
     vocabulary = Vocabulary(model)
     assert vocabulary.tokenize("<|im_end|>", control=True) == [vocabulary.controls["<|im_end|>"]]
