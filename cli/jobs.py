@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from cli import connection
 from cli.completion import ask_hub, completing
 from cli.failure import FAILED, OK, CommandError
+from cli.job_following import watched
 from cli.job_text import SHORT, details, event_line, head, row, state_of
 from cli.model_text import print_json
 from cli.plain_text import clean, columns
@@ -148,16 +149,14 @@ async def _asked(hub: "Hub", job_id: str, action: str) -> "Job":
 
 async def _follow(hub: "Hub", job_id: str, args: argparse.Namespace) -> int:
     """Write each event once, also those that came before."""
-    from troupe.job.v1 import JobState, WatchJobRequest
+    from troupe.job.v1 import JobState
 
     state = JobState.JOB_STATE_UNSPECIFIED
-    async for response in hub.jobs.watch_job(WatchJobRequest(id=job_id)):
-        if not response.HasField("job"):
-            continue
-        state = response.job.state
+    async for job in watched(hub, job_id):
+        state = job.state
         if args.json:
-            print_json(response.job)
+            print_json(job)
             continue
-        for event in response.job.events:
+        for event in job.events:
             print(clean(event_line(event)), flush=True)
     return OK if state == JobState.JOB_STATE_SUCCEEDED else FAILED

@@ -1,23 +1,17 @@
 """`troupe models pull`: brings a model, and follows its job over the end of whoever does it."""
 
 import argparse
-import asyncio
 import sys
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
+from cli.job_following import outcome
 from cli.model_text import print_json, progress_text
 from cli.plain_text import clean
 
 if TYPE_CHECKING:
-    from troupe.job.v1 import Job
-    from troupe.weights.v1 import PulledModel, PullModelRequest, PullModelResponse
+    from troupe.weights.v1 import PullModelRequest, PullModelResponse
     from troupe_client import Hub
-
-TRIES = 30
-"""Calls about a job that may break one after the other without a word of it, until the last one's error is told."""
-AGAIN_SECONDS = 1.0
-"""Between two of them, where the error does not say."""
 
 
 async def pull(hub: "Hub", args: argparse.Namespace) -> None:
@@ -45,6 +39,7 @@ async def told(hub: "Hub", request: "PullModelRequest") -> AsyncIterator["PullMo
     Raises RpcError: what the hub refuses, the job's own error, CANCELLED (JOB_CANCELLED).
     """
     from bus import Code, RpcError
+    from troupe.weights.v1 import PulledModel, PullModelResponse
 
     job_id = ""
     try:
@@ -55,53 +50,8 @@ async def told(hub: "Hub", request: "PullModelRequest") -> AsyncIterator["PullMo
         # UNAVAILABLE may also be what the job came to; then its record says so, too.
         if not job_id or error.code is not Code.UNAVAILABLE:
             raise
-        async for response in _of_job(hub, job_id):
-            yield response
-
-
-async def _of_job(hub: "Hub", job_id: str) -> AsyncIterator["PullModelResponse"]:
-    """As `told`, for a job that has been submitted."""
-    from troupe.weights.v1 import PullModelResponse
-
-    last = None
-    async for job in _watched(hub, job_id):
-        if job.HasField("progress") and job.progress != last and not job.HasField("ended_at"):
-            last = job.progress
-            yield PullModelResponse(progress=last)
-        if job.HasField("ended_at"):
-            yield PullModelResponse(model=_result(job))
-
-
-def _result(job: "Job") -> "PulledModel":
-    """What has come. Raises RpcError where nothing has."""
-    from bus import Code, RpcError
-    from troupe.job.v1 import JobState
-    from troupe.weights.v1 import PulledModel
-
-    if job.state == JobState.JOB_STATE_CANCELLED:
-        raise RpcError(Code.CANCELLED, f"The job {job.id} was cancelled.", reason="JOB_CANCELLED")
-    if job.state != JobState.JOB_STATE_SUCCEEDED:
-        raise RpcError.from_status(job.error)
-    model = PulledModel()
-    job.result.Unpack(model)
-    return model
-
-
-async def _watched(hub: "Hub", job_id: str) -> AsyncIterator["Job"]:
-    """The job as it is, then after each change, until it has ended; whoever tells of it may end, too."""
-    from bus import Code, RpcError
-    from troupe.job.v1 import WatchJobRequest
-
-    tries, after, ended = 0, 0, False
-    while not ended:
-        try:
-            async for response in hub.jobs.watch_job(WatchJobRequest(id=job_id, after=after)):
-                if response.HasField("job"):
-                    tries, ended = 0, response.job.HasField("ended_at")
-                    after = max([after, *(event.sequence for event in response.job.events)])
-                    yield response.job
-        except RpcError as error:
-            tries += 1
-            if error.code is not Code.UNAVAILABLE or tries >= TRIES:
-                raise
-            await asyncio.sleep(error.retry_after or AGAIN_SECONDS)
+        async for each in outcome(hub, job_id, PulledModel):
+            if isinstance(each, PulledModel):
+                yield PullModelResponse(model=each)
+            else:
+                yield PullModelResponse(progress=each)

@@ -2,16 +2,17 @@
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.failure import CommandError
+from cli.job_following import outcome
 from cli.model_text import print_json, progress_text
 from cli.plain_text import clean, columns, size_text
 
 if TYPE_CHECKING:
-    from troupe.model.v1 import Divergence, QuantizedModel
+    from troupe.model.v1 import Divergence, QuantizedModel, QuantizeModelRequest, QuantizeModelResponse
     from troupe_client import Hub
 
 TEXT_BYTES = 24 * 1024
@@ -30,7 +31,7 @@ async def quantize(hub: "Hub", args: argparse.Namespace) -> None:
     request = QuantizeModelRequest(
         name=args.name, quantization=args.quantization, new_name=args.new_name, text=_text(args), detached=args.detach
     )
-    async for response in hub.models.quantize_model(request):
+    async for response in _told(hub, request):
         if args.json:
             print_json(response)
             continue
@@ -45,6 +46,27 @@ async def quantize(hub: "Hub", args: argparse.Namespace) -> None:
             print(response.job_id)
         else:
             print(f"{args.name}: job {response.job_id}, which goes on if you leave", file=sys.stderr, flush=True)
+
+
+async def _told(hub: "Hub", request: "QuantizeModelRequest") -> AsyncIterator["QuantizeModelResponse"]:
+    """What the hub answers; from the job, if the call breaks off after that was submitted. Raises RpcError."""
+    from bus import Code, RpcError
+    from troupe.model.v1 import QuantizedModel, QuantizeModelResponse
+
+    job_id = ""
+    try:
+        async for response in hub.models.quantize_model(request):
+            job_id = job_id or response.job_id
+            yield response
+    except RpcError as error:
+        # UNAVAILABLE may also be what the job came to; then its record says so, too.
+        if not job_id or error.code is not Code.UNAVAILABLE:
+            raise
+        async for each in outcome(hub, job_id, QuantizedModel):
+            if isinstance(each, QuantizedModel):
+                yield QuantizeModelResponse(model=each)
+            else:
+                yield QuantizeModelResponse(progress=each)
 
 
 def lines(model: "QuantizedModel") -> list[str]:

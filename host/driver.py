@@ -106,8 +106,13 @@ class Driver:
         """Begin with everything, and watch it until `end`."""
         self.do(self.supervision.start(time.monotonic()))
 
-    def stop(self) -> None:
-        """End everything in order; asked a second time, at once. `finished` tells when."""
+    def stop(self, drain: float | None = None) -> None:
+        """End everything in order; asked a second time, at once. `finished` tells when.
+
+        drain: seconds for it, instead of what the supervision was given.
+        """
+        if drain is not None and not self.supervision.stopping:
+            self.supervision.drain = drain
         self.do(self.supervision.stop(time.monotonic()))
 
     async def end(self, *, leave: bool = False) -> None:

@@ -196,7 +196,7 @@ class Supervision:
         self.children = {name: Child(name, part=absent.get(name, "")) for group in groups for name in group}
         self._groups = [list(group) for group in groups]
         self._budget = Budget(max_restarts, window, jitter or random.Random())
-        self._drain = drain
+        self.drain = drain
         self._start_within = start_within
         self._must_serve = must_serve
         self._ticked: float | None = None
@@ -401,7 +401,7 @@ class Supervision:
         effects: list[Effect] = []
         for child in (self.children[name] for name in self._groups[group]):
             if child.state is not State.STOPPED:
-                drain = 0.0 if child.state is State.STARTING else self._drain
+                drain = 0.0 if child.state is State.STARTING else self.drain
                 child.kill_at = now + drain + KILL_SECONDS
                 effects += [*self._enter(child, State.DRAINING, now), Terminate(child.name)]
         return effects

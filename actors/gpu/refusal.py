@@ -30,10 +30,16 @@ def never(want: Want, need: Need, ledger: Ledger, sizes: Sizes) -> Refused:
     if not named:
         message = f"{want.work.name} needs {size(needed)}, and there is no device for it."
     else:
-        would = f"It would fit {joined(fit)}." if fit else "Nothing smaller is known that would fit."
+        would = f"It would fit {joined(fit)}.{_keys(want, fit)}" if fit else "Nothing smaller is known that would fit."
         most = f"{joined(named)} may give {size(available)} at most{' each' if len(named) > 1 else ''}"
         message = f"{want.work.name} needs {size(needed)}, and {most}. {would}"
     return Refused(want.id, INSUFFICIENT_MEMORY, message, needed, available, fit)
+
+
+def _keys(want: Want, fit: Sequence[str]) -> str:
+    """Where the keys that the notes name in brackets stand: in the section of the family."""
+    family, slash, _ = want.work.name.partition("/")
+    return f" These are keys of [actors.{family}]." if slash and any(" = " in note for note in fit) else ""
 
 
 def for_now(want: Want, need: Need, ledger: Ledger, pinned: Sequence[Lease]) -> Refused:

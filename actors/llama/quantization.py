@@ -110,7 +110,7 @@ def warnings(name: str, header: ModelHeader, kind: Kind) -> list[str]:
     is_now = header.quantization or "quantized"
     known = f"{name} is {is_now} itself: what was lost by that stays lost, and the comparison does not see it."
     if result_bytes(header, kind) > header.size_bytes + SLACK_BYTES:
-        return [f"{known} In {kind.name} it grows larger, not better."]
+        return [f"{known} In {kind.name} it may become larger, and not better."]
     return [f"{known} From a file in F16 or BF16 {kind.name} becomes better."]
 
 

@@ -1,7 +1,7 @@
 """A model's services on the bus under the names that its family wants, also when these change."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Self
 
@@ -39,9 +39,14 @@ def offers(engine: Engine, adapters: AdapterSource) -> list[Offer]:
 
 
 class Attendance:
-    """Serves a model while it is entered; leaving withdraws it, with `grace` seconds for running calls."""
+    """Serves a model while it is entered; leaving withdraws it.
 
-    def __init__(self, member: Member, family: str, model: str, offers: Sequence[Offer], grace: float) -> None:
+    grace: says how many seconds running calls have when names are withdrawn.
+    """
+
+    def __init__(
+        self, member: Member, family: str, model: str, offers: Sequence[Offer], grace: Callable[[], float]
+    ) -> None:
         self.names: tuple[str, ...] = ()
         self._member = member
         self._family = family
@@ -101,4 +106,4 @@ class Attendance:
 
     async def _left(self, service: ServiceInfo, name: str) -> None:
         with suppress(RpcError):  # the bus is away, and the route with it
-            await self._member.withdraw(service, name, self._grace)
+            await self._member.withdraw(service, name, self._grace())

@@ -53,6 +53,9 @@ BLOCKS: Mapping[int, tuple[int, int]] = {
 }  # fmt: skip
 """ggml's tensor types: elements and bytes per block. Types that are newer than this table are not checked for size."""
 
+PIECE = 1 << 20
+"""Bytes that are read at once of a long list of texts."""
+LENGTH = struct.Struct("<Q")
 PART = re.compile(r"(?P<name>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})")
 """How the files of a model in several are named."""
 SPLIT = "split.count"
@@ -154,13 +157,20 @@ class _Reader:
         return tensors, entries
 
     def _take(self, count: int) -> bytes:
-        self._reads, self._read = self._reads + 1, self._read + count
-        if self._reads > READS_LIMIT or self._read > HEADER_LIMIT:
-            raise _broken(self._path, "its header is larger than any model's")
+        self._note(1, count)
         data = self._file.read(count)
         if len(data) < count:
-            raise _broken(self._path, f"it ends within its header, after {self._size} bytes; the copy is incomplete")
+            raise self._ends()
         return data
+
+    def _note(self, reads: int, count: int) -> None:
+        """Something is read: so many times, and so many bytes together."""
+        self._reads, self._read = self._reads + reads, self._read + count
+        if self._reads > READS_LIMIT or self._read > HEADER_LIMIT:
+            raise _broken(self._path, "its header is larger than any model's")
+
+    def _ends(self) -> RpcError:
+        return _broken(self._path, f"it ends within its header, after {self._size} bytes; the copy is incomplete")
 
     def _number(self, letter: str) -> int:
         return int(struct.unpack("<" + letter, self._take(struct.calcsize("<" + letter)))[0])
@@ -201,10 +211,12 @@ class _Reader:
 
     def _measure_texts(self, count: int, kept: list[str] | None = None) -> Texts:
         """Their sizes; the short ones go into `kept`."""
+        if kept is None:
+            return self._measure_many(count)
         size = long = 0
         for _ in range(count):
             length = self._number("Q")
-            if kept is not None and length <= LISTED_BYTES:
+            if length <= LISTED_BYTES:
                 kept.append(self._take(length).decode("utf-8", "replace"))
             else:
                 self._skip(length)
@@ -212,10 +224,32 @@ class _Reader:
             long += heap_bytes(length)
         return Texts(count, size, long)
 
+    def _measure_many(self, count: int) -> Texts:
+        """The same from large pieces: one by one a vocabulary of 262,144 texts takes 0.4 s."""
+        self._note(count, 8 * count)
+        begin, data, place = self._file.tell(), b"", 0
+        size = long = 0
+        for _ in range(count):
+            if place + 8 > len(data):
+                begin, place = begin + place, 0
+                self._file.seek(begin)
+                data = self._file.read(PIECE)
+                if len(data) < 8:
+                    raise self._ends()
+            length = LENGTH.unpack_from(data, place)[0]
+            place += 8 + length
+            if begin + place > self._size:
+                raise self._ends()
+            size += length
+            if length > 15:
+                long += heap_bytes(length)
+        self._file.seek(begin + place)
+        return Texts(count, size, long)
+
     def _skip(self, count: int) -> None:
         target = self._file.tell() + count
         if target > self._size:
-            raise _broken(self._path, f"it ends within its header, after {self._size} bytes; the copy is incomplete")
+            raise self._ends()
         self._file.seek(target)
 
     def _read_tensors(self, count: int) -> int:

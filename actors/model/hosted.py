@@ -63,7 +63,7 @@ class HostedModel:
         self._family = family
         self._open = open_engine
         self._adapters = adapters or NoAdapters()
-        self._grace = grace
+        self._grace = self._seconds = grace
         self._work = work_of(family, name, needs) if needs is not None else None
         self._departure: RpcError | None = None
         self._fault: RpcError | None = None
@@ -85,6 +85,7 @@ class HostedModel:
             if self._task is None or self._task.done():
                 self._leave.clear()
                 self._departure = self._fault = None
+                self._seconds = self._grace
                 self._set(ModelState.MODEL_STATE_LOADING)
                 # In a context of its own: it belongs to the model, not to the call that asked for it first.
                 self._task = asyncio.create_task(self._run(), name=f"model {self.name}", context=Context())
@@ -135,12 +136,12 @@ class HostedModel:
             self._set(ModelState.MODEL_STATE_FAILED, self._fault)
 
     async def _serve(self, memory: Memory | None) -> None:
-        engine = await unless(self._leave, self._open(self._loaded))
+        engine = await unless(self._leave, self._opened(memory))
         if engine is None:
             return
         try:
             offered = offers(engine, self._adapters)
-            async with Attendance(self._member, self._family, self.name, offered, self._grace) as attendance:
+            async with Attendance(self._member, self._family, self.name, offered, lambda: self._seconds) as attendance:
                 self._set(ModelState.MODEL_STATE_READY)
                 if memory is not None:
                     memory.loaded(attendance.active)
@@ -150,11 +151,18 @@ class HostedModel:
         finally:
             await engine.close()
 
-    def _depart(self, why: RpcError) -> None:
-        """Its memory has to be given back."""
+    async def _opened(self, memory: Memory | None) -> Engine:
+        try:
+            return await self._open(self._loaded)
+        except RpcError as problem:
+            raise (problem if memory is None else memory.ran_out(problem)) from problem
+
+    def _depart(self, why: RpcError, within: float) -> None:
+        """Its memory has to be given back within so many seconds; 0: not told."""
         if not self._leave.is_set():
             log.info("model.leaves", model=self.name, reason=why.reason, why=why.message)
             self._departure = why
+            self._seconds = within or self._grace
             self._leave.set()
 
     def _loaded(self, told: float | Progress) -> None:

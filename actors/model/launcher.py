@@ -42,6 +42,8 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     """A troupe.rpc.v1.Status."""
     measured: bytes = b""
     """A troupe.family.v1.Measured."""
+    within: float = 0.0
+    """Of one that leaves: seconds until it is to be killed; 0: as the family's settings say."""
 
     @classmethod
     def loading(cls, progress: Progress) -> Self:
@@ -59,9 +61,9 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
         return cls("welcome")
 
     @classmethod
-    def leaving(cls, why: RpcError) -> Self:
+    def leaving(cls, why: RpcError, within: float = 0.0) -> Self:
         """It will end by itself, in order, and is not to be started again; said before it ends."""
-        return cls("leaving", status=why.to_status().SerializeToString())
+        return cls("leaving", status=why.to_status().SerializeToString(), within=within)
 
     @classmethod
     def failed(cls, why: RpcError) -> Self:

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import Context
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -17,7 +17,7 @@ from actors.model.process_watch import ProcessWatch
 from actors.model.refusals import load_failed, lost
 from bus import RpcError
 from host.driver import Driver, Ending, Process
-from host.supervision import Child, State, Supervision
+from host.supervision import KILL_SECONDS, Child, State, Supervision
 from troupe.family.v1 import Measured
 from troupe.model.v1 import ModelState
 from troupe.rpc.v1 import Progress
@@ -30,6 +30,9 @@ STATES = {
     State.DRAINING: ModelState.MODEL_STATE_DRAINING,
     State.STOPPED: ModelState.MODEL_STATE_AVAILABLE,
 }
+
+GIVE_UP_SECONDS = 10.0
+"""For the end of a process that was killed; one that hangs in the kernel, for example in a disk's driver, may never."""
 
 log = structlog.get_logger(__name__)
 
@@ -153,8 +156,16 @@ class ModelProcess:
         driver.start()
 
     async def _over(self, driver: Driver) -> None:
-        """Return when an unloading has come to its end."""
-        await driver.finished.wait()
+        """Return when an unloading has come to its end, or its watcher has, or nobody can end the process."""
+        finished = asyncio.ensure_future(driver.finished.wait())
+        either: list[asyncio.Future[Any]] = [finished, driver.failure]
+        limit = driver.supervision.drain + KILL_SECONDS + GIVE_UP_SECONDS
+        try:
+            done, _ = await asyncio.wait(either, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            finished.cancel()
+        if finished not in done:
+            log.error("model.left", model=self.name, failed=driver.failure.done(), seconds=limit)
         await driver.end()
         self._forget()
 
@@ -187,7 +198,7 @@ class ModelProcess:
         elif report.state == "welcome":
             self.on_welcome()
         elif report.state == "leaving":
-            self._depart(driver, report.why)
+            self._depart(driver, report.why, report.within)
         elif self.state == ModelState.MODEL_STATE_LOADING:
             self._last_word = report.how
             self._take_progress(driver.supervision, report.how)
@@ -201,13 +212,13 @@ class ModelProcess:
         self.progress = progress
         self._notify()
 
-    def _depart(self, driver: Driver, why: RpcError) -> None:
+    def _depart(self, driver: Driver, why: RpcError, within: float) -> None:
         """It ends by itself: stop here before it does, so that its end, however it comes, is no crash."""
         if driver.supervision.stopping:
             return
         log.info("model.leaves", model=self.name, reason=why.reason, why=why.message)
         self._departure = why
-        driver.stop()
+        driver.stop(within or None)
         self._departing = asyncio.create_task(self._departed(driver), name=f"{self.name} leaves", context=Context())
 
     async def _departed(self, driver: Driver) -> None:

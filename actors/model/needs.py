@@ -115,26 +115,28 @@ def _way(found: Estimate, note: str, *, another_file: bool = False) -> Way:
 
 
 def _less(header: ModelHeader, choice: Choice, first: Estimate) -> Iterator[tuple[str, Choice, ModelHeader]]:
-    """What could be changed, the mildest change first."""
+    """What could be changed, the mildest change first; in brackets by which keys of the family's settings."""
     if choice.slots > 1:
-        yield "one answer at a time", replace(choice, slots=1), header
+        yield "one answer at a time (slots = 1)", replace(choice, slots=1), header
     context = choice.context // 2
     while context >= LEAST_CONTEXT:
-        yield f"with {context:,} tokens of context", replace(choice, context=context), header
+        yield f"with {context:,} tokens of context (context = {context})", replace(choice, context=context), header
         context //= 2
     shortest = replace(choice, context=min(choice.context, LEAST_CONTEXT), slots=1)
+    both = f"(context = {shortest.context}, slots = 1)"
     if choice.slots > 1 and choice.context > shortest.context:
-        yield f"with {shortest.context:,} tokens of context and one answer at a time", shortest, header
+        yield f"with {shortest.context:,} tokens of context and one answer at a time {both}", shortest, header
     small = _smaller(header)
     if small is not None:
         yield "in a smaller quantization (Q4_K_M)", choice, small
-        yield f"in Q4_K_M with {shortest.context:,} tokens of context, one answer at a time", shortest, small
+        yield f"in Q4_K_M with {shortest.context:,} tokens of context, one answer at a time {both}", shortest, small
     if first.accelerator_bytes:
         count = len(first.layers)
         for eighths in (6, 4, 2):
             kept = count * eighths // 8
-            yield f"with {count - kept} of {count} layers on the CPU", replace(choice, layers=kept), header
-        yield "on the CPU alone", replace(choice, layers=0), header
+            away = f"with {count - kept} of {count} layers on the CPU (gpu_layers = {kept})"
+            yield away, replace(choice, layers=kept), header
+        yield "on the CPU alone (gpu_layers = 0)", replace(choice, layers=0), header
 
 
 def _smaller(header: ModelHeader) -> ModelHeader | None:

@@ -38,6 +38,8 @@ NOT_WANTED = "REPLICA_NOT_WANTED"
 """The stage's reason where others do a model's work already: no fault, and no reason to try again."""
 PROGRESS_STEP = 0.02
 """Loading is told of in steps of this share."""
+FREEING_SECONDS = 2.0
+"""Of the time that the stage gives, for freeing the engine once no call runs."""
 READING = 0.9
 """Share of a load that reading its files is, where they come from a disk."""
 MAX_NAME = 100
@@ -92,18 +94,19 @@ async def serve(member: Member, work: Work, tell: Tell, stop: asyncio.Event) -> 
     loading = Loading(tell, work.load_seconds)
     before, _ = resident_bytes()
     member.heart.pulse = loading.pulse
+    leaving = Leaving(work.drain_seconds, tell, stop)
     memory = Memory(
         member,
         work.family,
         work.name,
         loading.waits,
-        lambda why: _leave(why, tell, stop),
+        leaving.leave,
         welcome=lambda: tell(Report.welcome()),
     )
     try:
         with refusing(tell):
             granted = await unless(stop, memory.take())
-            engine = await unless(stop, _opened(member.settings.home, work, loading)) if granted else None
+            engine = await unless(stop, _opened(member.settings.home, work, loading, memory)) if granted else None
         if engine is None:
             return
         try:
@@ -115,37 +118,54 @@ async def serve(member: Member, work: Work, tell: Tell, stop: asyncio.Event) -> 
                 return engine.waiting
 
             member.metrics.queue_depth(waiting, work.name)
-            async with Attendance(member, work.family, work.name, offered, work.drain_seconds):
+            async with Attendance(member, work.family, work.name, offered, leaving.seconds):
                 served = member.server
                 await member.ready()
                 takes = measured(before, *getattr(engine, "memory", tuple)())
                 tell(Report.ready(takes))
                 memory.loaded(lambda: served.active_calls - served.active_of(TrialService.INFO), waiting, takes)
-                await _until_stopped(engine, stop)
-                await member.drain(work.drain_seconds)
+                await _until_stopped(engine, stop, memory)
+                await member.drain(leaving.seconds())
         finally:
             await engine.close()
     finally:
         await memory.give_back()
 
 
-async def _opened(home: Path, work: Work, loading: "Loading") -> WorkingEngine:
+async def _opened(home: Path, work: Work, loading: "Loading", memory: Memory) -> WorkingEngine:
     """The engine, once the disk has given its files."""
     await fill_cache(work.name, home, work.files, told=loading.reads, waits=loading.waits_for_disk)
-    return await work.open_engine(loading.progress)
+    try:
+        return await work.open_engine(loading.progress)
+    except RpcError as problem:
+        raise memory.ran_out(problem) from problem
 
 
-def _leave(why: RpcError, tell: Tell, stop: asyncio.Event) -> None:
-    if not stop.is_set():
-        tell(Report.leaving(why))
-        stop.set()
+class Leaving:
+    """How a process comes to its end: asked by its parent, with the settings' time, or by the stage, with its own."""
+
+    def __init__(self, drain: float, tell: Tell, stop: asyncio.Event) -> None:
+        self._seconds = drain
+        self._tell = tell
+        self._stop = stop
+
+    def leave(self, why: RpcError, within: float) -> None:
+        """Its memory has to be given back within so many seconds, after which it is killed; 0: not told."""
+        if not self._stop.is_set():
+            self._seconds = max(0.0, within - FREEING_SECONDS) if within else self._seconds
+            self._tell(Report.leaving(why, within))
+            self._stop.set()
+
+    def seconds(self) -> float:
+        """Which running calls have until they are cut off."""
+        return self._seconds
 
 
-async def _until_stopped(engine: WorkingEngine, stop: asyncio.Event) -> None:
+async def _until_stopped(engine: WorkingEngine, stop: asyncio.Event, memory: Memory) -> None:
     engine.failure.add_done_callback(lambda _: stop.set())
     await stop.wait()
     if engine.failure.done():
-        raise engine.failure.result()
+        raise memory.ran_out(engine.failure.result())
 
 
 @contextlib.contextmanager

@@ -9,11 +9,13 @@ from contextlib import aclosing
 
 import msgspec
 
+from actors.model.stage_watch import machine_of
 from actors.models.absent import family_of_file, lacking_families, of_absent
 from actors.models.away import of_family
 from actors.models.coming import reworded, weights_of
 from actors.models.directory import Directory
 from actors.models.figures import FiguresBook
+from actors.models.fitting import Fitting
 from actors.models.following import Following
 from actors.models.loading import DESCRIBE_SECONDS, Loading
 from actors.models.naming import Naming
@@ -107,8 +109,9 @@ class ModelsActor(ModelService):
         self._loading: Loading
         names = self._hub_settings.models
         chosen = names.aliases.get(names.default, names.default)
-        self._directory = Directory(settings.families, _defaults(chosen), names.aliases)
+        self._directory = Directory(settings.families, _defaults(chosen), names.aliases, chosen)
         self._starting = Starting(self._directory, self._presence)
+        self._fitting = Fitting(self._directory, channel, self._presence, machine_of(self._hub_settings))
         tables = table or store_of(transport).table
         self._figures = FiguresBook(tables)
         self._jobs = jobs
@@ -126,6 +129,7 @@ class ModelsActor(ModelService):
         self._following.start(self._settings.families)
         await asyncio.sleep(self._patience)
         await self._following.refresh()
+        self._fitting.start()
         if self._jobs is not None:
             profiling = Profiling(self._jobs, self._channel, self._find, self._loading, self._figures)
             self._profiling = await profiling.__aenter__()
@@ -134,6 +138,7 @@ class ModelsActor(ModelService):
         """Follow nobody any more."""
         if self._profiling is not None:
             await self._profiling.__aexit__()
+        await self._fitting.stop()
         await self._figures.__aexit__()
         await self._given.__aexit__()
         await self._following.stop()

@@ -32,8 +32,9 @@ class Directory:
     """All models, by family.
 
     first: families in the order of their claim on bare names; others follow by name. defaults: for each service the
-    models that may answer who names none; the first one that is there and can be used does; the first service's one is
-    also called DEFAULT. aliases: other names of models, fixed; they win over models that are called so.
+    models that may answer who names none; the first one that is there, can be used and fits does; the first service's
+    one is also called DEFAULT. chosen: the one of them that somebody has set, which answers whether it fits or not.
+    aliases: other names of models, fixed; they win over models that are called so.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Directory:
         first: Sequence[str] = (),
         defaults: Mapping[str, Sequence[str]] | None = None,
         aliases: Mapping[str, str] | None = None,
+        chosen: str = "",
     ) -> None:
         self._first = list(first)
         self._defaults = defaults or {}
@@ -48,7 +50,9 @@ class Directory:
         self._aliases: Mapping[str, str] = self._fixed
         self._pinned: AbstractSet[str] = frozenset()
         self._families: dict[str, _Family] = {}
-        self.on_told: Callable[[], None] = lambda: None
+        self._chosen = chosen
+        self._fits: dict[str, tuple[Model, bool]] = {}
+        self.on_told: list[Callable[[], None]] = []
         """Called whenever a family has told all that it has."""
 
     @property
@@ -77,7 +81,8 @@ class Directory:
     def replace(self, family: str, models: Iterable[Model]) -> None:
         """These are all models of a family."""
         self._families[family] = _Family({model.name: model for model in models}, heard=True)
-        self.on_told()
+        for told in self.on_told:
+            told()
 
     def change(self, family: str, change: WatchModelsResponse) -> None:
         """What a watched family tells."""
@@ -147,13 +152,44 @@ class Directory:
 
     def default(self, service: str) -> str:
         """The model that answers who names none of a service; empty: there is none."""
-        usable: dict[str, str] = {}
+        found = self._default(service)
+        return self._called(*found) if found else ""
+
+    def _default(self, service: str) -> tuple[str, str] | None:
+        """Its family and name. One of which it is not known whether it fits waits for that, if another surely does."""
+        there = self._candidates(service)
+        set_by_somebody = self._target(self._aliases.get(self._chosen, self._chosen)) if self._chosen else None
+        if set_by_somebody in there:
+            return set_by_somebody
+        sure = [each for each in there if self._known_to_fit(*each)]
+        possible = [each for each in there if self._known_to_fit(*each) is not False]
+        return next(iter(sure or possible or there), None)
+
+    def _candidates(self, service: str) -> list[tuple[str, str]]:
+        """Family and name of each that may be the default of a service, the first choice first."""
+        usable: dict[str, tuple[str, str]] = {}
         for family, model in self._all():
             if _offers(model, service) and model.state != ModelState.MODEL_STATE_FAILED:
-                called = self._called(family, model.name)
-                usable |= {called: called, qualified(family, model.name): called}
+                for name in (self._called(family, model.name), qualified(family, model.name)):
+                    usable[name] = (family, model.name)
         wanted = [self._aliases.get(name, name) for name in self._defaults.get(service, ())]
-        return next((usable[name] for name in wanted if name in usable), "")
+        return list(dict.fromkeys(usable[name] for name in wanted if name in usable))
+
+    def unsure(self) -> list[tuple[str, Model]]:
+        """Those that may become a default and of which it is not known whether they fit, where there is a choice."""
+        choices = [there for there in map(self._candidates, self._defaults) if len(there) > 1]
+        unknown = [each for there in choices for each in there if self._known_to_fit(*each) is None]
+        return [(family, self._families[family].models[name]) for family, name in unknown]
+
+    def fits(self, family: str, model: Model, *, fits: bool) -> None:
+        """Whether a model can run on the devices that there are, as long as its file is this one."""
+        self._fits[qualified(family, model.name)] = (model, fits)
+
+    def _known_to_fit(self, family: str, name: str) -> bool | None:
+        known, now = self._fits.get(qualified(family, name)), self._families[family].models[name]
+        if known is None or (known[0].size_bytes, known[0].modified) != (now.size_bytes, now.modified):
+            return None
+        return known[1]
 
     def shown(self, family: str, model: Model) -> Model:
         """A family's model as callers see it."""

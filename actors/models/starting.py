@@ -25,7 +25,7 @@ class Starting:
         self._clock = clock
         self._since = clock()
         self._told = asyncio.Event()
-        directory.on_told = self._heard
+        directory.on_told.append(self._heard)
 
     def coming(self) -> bool:
         """Whether any process of the hub is being started."""

@@ -1,9 +1,9 @@
 """A model as it lies on the disk: what its files say of it, without importing a library for it."""
 
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,13 @@ import msgspec
 from actors.model.card import Card, card_of_gguf
 from actors.model.gguf_file import read_header
 from actors.model.layers import layers_of
+from actors.transformers.packing import packing_of
 from actors.transformers.readme import card_of_readme
 from actors.transformers.safetensors_file import Tensor, read_tensors
 
 JSON_LIMIT = 64 << 20
 """Bytes of a JSON file that is read here."""
 FILES_LIMIT = 10_000
-PACKAGES: Mapping[str, tuple[str, ...]] = {
-    "bitsandbytes": ("bitsandbytes",),
-    "gptq": ("gptqmodel", "auto_gptq"),
-    "awq": ("gptqmodel", "awq"),
-}
-"""What unpacks weights of a kind: any one of these modules."""
 LAYERS = frozenset({"full_attention", "sliding_attention"})
 """Kinds of layers whose cache this family can hold for several answers at once."""
 
@@ -144,11 +139,11 @@ def _of_folder(source: Source) -> Facts:
     text: dict[str, Any] = {**config, **inner} if isinstance(inner, dict) else config
     generates = _generates(config)
     _refuse(folder, config, text, source.files)
-    method = str((config.get("quantization_config") or {}).get("quant_method", ""))
+    packing = packing_of(config)
     tensors = read_tensors(source.files)
     kinds = Counter[str]()
-    for each in tensors.values():
-        kinds[each.dtype] += each.elements
+    for name, each in tensors.items():
+        kinds[each.dtype] += packing.weights(name, each.dtype, each.elements) if packing else each.elements
     common = kinds.most_common(1)[0][0] if kinds else ""
     layers, width = _number(text, "num_hidden_layers", "n_layer"), _number(text, "hidden_size", "n_embd", "d_model")
     heads = _number(text, "num_attention_heads", "n_head")
@@ -156,8 +151,8 @@ def _of_folder(source: Source) -> Facts:
     sentences = read_json(folder / "sentence_bert_config.json")
     return Facts(
         architecture=str(config.get("model_type", "")),
-        quantization=method.upper() or common,
-        packed=bool(method),
+        quantization=packing.name if packing else common,
+        packed=packing is not None,
         parameters=sum(kinds.values()),
         size_bytes=sum(path.stat().st_size for path in source.files),
         context_tokens=_number(text, "max_position_embeddings", "n_positions"),
@@ -195,10 +190,12 @@ def _refuse(folder: Path, config: Mapping[str, Any], text: Mapping[str, Any], fi
         raise ValueError(f"There are no weights as safetensors{why}.")
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")):
         raise ValueError("There is no tokenizer beside the weights.")
-    method = str((config.get("quantization_config") or {}).get("quant_method", ""))
-    wanted = PACKAGES.get(method, ())
-    if wanted and not any(find_spec(each) for each in wanted):
-        raise ValueError(f"Its weights are packed by {method}, and the package {wanted[0]} is not installed.")
+    packing = packing_of(config)
+    if packing is not None and packing.missing:
+        raise ValueError(
+            f"Its weights are packed by {packing.method}, and the package {packing.missing} is not installed. Run "
+            f"`{sys.executable} -m pip install {packing.missing}` and ask again."
+        )
 
 
 def _number(config: Mapping[str, Any], *keys: str) -> int:

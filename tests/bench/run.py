@@ -8,7 +8,7 @@ import importlib
 import sys
 
 QUICK = ("token_path", "audio", "connections", "resume", "cancel", "blobs", "stage", "memory", "leases")
-LONG = ("targets", "proxies", "engine", "going_on", "soak")
+LONG = ("targets", "proxies", "engine", "switching", "going_on", "soak")
 
 
 def main(names: list[str]) -> int:

@@ -273,6 +273,7 @@ class TwoJobs(JobService):
         done = Job(id="5f2c0a44d1b14a0f9d5b0a4b8b1f7c21", kind="test.wait", priority=Priority.PRIORITY_TRAINING)
         done.state = JobState.JOB_STATE_SUCCEEDED
         self.jobs = {job.id: job for job in (running, done)}
+        done.ended_at.FromSeconds(int(time.time()) - 1800)
         for job in self.jobs.values():
             job.created_at.FromSeconds(int(time.time()) - 3600)
 
@@ -288,6 +289,7 @@ class TwoJobs(JobService):
         yield WatchJobResponse(job=job)
         if job.state == JobState.JOB_STATE_RUNNING:
             job.state = JobState.JOB_STATE_FAILED
+            job.ended_at.FromSeconds(int(time.time()))
             del job.events[:]
             job.events.add(sequence=2, note="It could not be done.")
             yield WatchJobResponse(job=job)

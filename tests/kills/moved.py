@@ -11,7 +11,8 @@ import websockets
 from bus.protocol import PROTOCOL_VERSION
 from troupe.chat.v1 import ChatService, GenerateRequest, GenerateResponse, Role
 from troupe.rpc.v1 import Credit, Frame, Open, Resume
-from troupe_client import GrpcChannel
+from troupe_client import GrpcChannel, Hub
+from troupe_client.failures import ConnectionLost, rpc_error
 from troupe_client.patience import Deadline
 from troupe_client.resume import Position
 
@@ -52,12 +53,17 @@ Read = Callable[[Doors, Doors, str, int, Callable[[], None]], Awaitable[Answer]]
 """Reads an answer: the first gateway, the second one, the question, and after how many pieces to tell of it."""
 
 
-def asked(question: str) -> bytes:
+def asked(question: str) -> GenerateRequest:
     """A greedy chat."""
     request = GenerateRequest(model=MODEL)
     request.sampling.temperature = 0
     request.messages.add(role=Role.ROLE_USER).parts.add(text=question)
-    return request.SerializeToString()
+    return request
+
+
+async def undisturbed(hub: Hub, question: str) -> list[int]:
+    """The tokens of an answer whose gateway lives."""
+    return [token async for response in hub.chat.generate(asked(question)) for token in response.delta.token_ids]
 
 
 async def over_frames(first: Doors, second: Doors, question: str, pieces: int, tell: Callable[[], None]) -> Answer:
@@ -66,7 +72,9 @@ async def over_frames(first: Doors, second: Doors, question: str, pieces: int, t
     opening = Open(
         protocol_version=PROTOCOL_VERSION, method=GENERATE.full_name, resume_key=key, initial_credit=WINDOW
     )  # fmt: skip
-    frame = Frame(call_id=call_id, open=opening, payload=[asked(question)], sequence=1, half_close=True)
+    frame = Frame(
+        call_id=call_id, open=opening, payload=[asked(question).SerializeToString()], sequence=1, half_close=True
+    )
     epoch = after = 0
     try:
         async with websockets.connect(_address(first), subprotocols=[BINARY], proxy=None) as socket:
@@ -99,7 +107,8 @@ async def over_grpc(first: Doors, second: Doors, question: str, pieces: int, tel
     """Over gRPC, where what is on the way is the library's affair: an answer may be whole before its gateway dies."""
     answer, position = Answer(), Position()
     async with _channel(first) as channel:
-        call = channel.open_stream(GENERATE, asked(question), Deadline(None), None, position.opening())
+        payload = asked(question).SerializeToString()
+        call = channel.open_stream(GENERATE, payload, Deadline(None), None, position.opening())
         try:
             position.begun(await call.initial_metadata())
             async for payload in call:
@@ -107,7 +116,9 @@ async def over_grpc(first: Doors, second: Doors, question: str, pieces: int, tel
                 position.take(payload)
                 if len(answer.payloads) >= pieces:
                     tell()
-        except grpc.aio.AioRpcError:
+        except grpc.aio.AioRpcError as error:
+            if not isinstance(rpc_error(error), ConnectionLost):
+                raise
             answer.moved = True
         else:
             return answer

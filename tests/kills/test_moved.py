@@ -22,7 +22,7 @@ from troupe_client import connect
 from .answers import QUESTIONS
 from .company import environment
 from .faults import PROBE_SECONDS, RECOVERY_SECONDS, Company, company
-from .moved import Doors, Read, all_told, over_frames, over_grpc
+from .moved import Doors, Read, all_told, over_frames, over_grpc, undisturbed
 
 SEED = int(os.environ.get("KILLS_SEED", "20261129"))
 COUNT = int(os.environ.get("KILLS", "30"))
@@ -63,17 +63,11 @@ async def kill(hub: Company) -> None:
     os.kill(hub.pid("gateway"), signal.SIGKILL)
 
 
-async def unmoved() -> None:
-    """Nothing happens."""
-
-
 async def check(home: Path, seed: int, count: int) -> None:
     chance, moved = random.Random(seed), 0
     async with company(home) as hub, second_gateway(home) as second, connect(hub.doors["grpc"]) as own:
         doors = hub.doors, second
-        never = [1 << 20] * len(QUESTIONS)
-        alone = await all_told([over_grpc] * len(QUESTIONS), (second, second), QUESTIONS, never, unmoved)
-        whole = {question: answer.tokens for question, answer in zip(QUESTIONS, alone, strict=True)}
+        whole = {question: await undisturbed(own, question) for question in QUESTIONS}
         for number in range(count):
             await hub.whole(own, "gateway")
             questions = chance.sample(QUESTIONS, len(READERS))

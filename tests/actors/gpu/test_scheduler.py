@@ -74,6 +74,14 @@ def test_what_can_never_fit_is_refused_at_once_with_what_would_fit() -> None:
     assert own.queue() == []
 
 
+def test_what_would_fit_names_the_keys_that_say_so_and_their_section() -> None:
+    own = Recorder()
+    small = Variant({Kind.NVIDIA: 7 * GB}, note="one answer at a time (slots = 1)")
+    big = work("llama/big", variants=[Variant({Kind.NVIDIA: 13 * GB}), small])
+    refused = own.one(own.demand("d", big), Refused)
+    assert refused.message.endswith("It would fit one answer at a time (slots = 1). These are keys of [actors.llama].")
+
+
 def test_a_process_that_asks_for_what_can_never_fit_is_refused_too() -> None:
     own = Recorder()
     assert own.one(own.ask("l", work("big", 13)), Refused).waiting == "l"

@@ -47,6 +47,13 @@ def test_arrays_tell_numbers_by_layer_and_how_much_text_there_is(tmp_path: Path)
     assert tokens.count == 288 and tokens.size > 288
 
 
+def test_a_long_list_is_the_same_in_pieces_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = read_header(SHIPPED / "troupe-tiny.gguf").texts
+    for piece in (8, 9, 64, 1000):
+        monkeypatch.setattr(gguf_file, "PIECE", piece)
+        assert read_header(SHIPPED / "troupe-tiny.gguf").texts == whole
+
+
 def test_a_file_cut_at_any_tensor_is_refused_with_the_tensors_name(models: Path, tmp_path: Path) -> None:
     whole = (models / "fixture.gguf").read_bytes()
     header = read_header(models / "fixture.gguf")

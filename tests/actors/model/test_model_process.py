@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from actors.model import model_process
 from actors.model.launcher import Report
 from actors.model.model_process import ModelProcess
 from actors.model.process_watch import ProcessWatch
@@ -19,6 +20,7 @@ from host.driver import Ending
 from host.liveness import Heart
 from host.member import Member
 from host.settings import Settings
+from host.supervision import KILL_SECONDS
 from host.watchdog import Sight
 from troupe.model.v1 import ModelState
 from troupe.rpc.v1 import Progress
@@ -254,6 +256,49 @@ async def test_one_that_says_it_leaves_is_let_go_before_it_ends_and_is_not_start
     await hall.serving()
     assert (hall.launching.count, hall.model.error) == (2, None)
     await hall.model.stop()
+
+
+async def test_one_that_leaves_for_the_stage_has_the_time_that_the_stage_gives() -> None:
+    hall = Hall()
+    played = await hall.serving()
+    driver, slow = hall.model._driver, asyncio.Event()
+    played.terminate = slow.set  # type: ignore[method-assign]
+    played.say(Report.leaving(LEAVES, 25.0))
+    await slow.wait()
+    assert driver is not None
+    child = driver.supervision.children["tiny"]
+    assert child.kill_at is not None
+    assert child.kill_at - child.since == pytest.approx(25.0 + KILL_SECONDS)
+    played.end("it ended with code 0")
+    await hall.state(AVAILABLE)
+
+
+async def test_a_stop_whose_watcher_fails_meanwhile_comes_to_its_end() -> None:
+    hall = Hall()
+    played = await hall.serving()
+
+    async def broken() -> Ending:
+        raise RuntimeError("nobody looks any more")
+
+    played.ended = broken  # type: ignore[method-assign]
+    async with asyncio.timeout(10):
+        await hall.model.stop()
+    assert hall.model.state == AVAILABLE
+    await hall.serving()
+    await hall.model.stop()
+
+
+async def test_a_stop_does_not_wait_for_ever_for_a_process_that_nobody_can_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(model_process, "GIVE_UP_SECONDS", 0.05)
+    monkeypatch.setattr(model_process, "KILL_SECONDS", 0.0)
+    hall = Hall(drain_seconds=0.0)
+    played = await hall.serving()
+    played.terminate = played.kill = lambda: None  # type: ignore[method-assign]
+    async with asyncio.timeout(10):
+        await hall.model.stop()
+    assert hall.model.state == AVAILABLE
 
 
 @pytest.mark.parametrize("ending", ["it was ended by SIGKILL", "it ended with code 1"])

@@ -49,10 +49,13 @@ def test_the_first_way_is_as_the_settings_say_and_every_other_takes_less() -> No
 def test_shorter_contexts_and_fewer_answers_are_ways_of_their_own() -> None:
     ways = by_note(needs(context=8192))
     per_token = 8 * 2 * 4 * 128 * 2
-    saved = ways[""].host_bytes - ways["with 4,096 tokens of context"].host_bytes
+    saved = ways[""].host_bytes - ways["with 4,096 tokens of context (context = 4096)"].host_bytes
     assert saved >= 2 * 4096 * per_token
-    assert ways["with 2,048 tokens of context"].host_bytes < ways["with 4,096 tokens of context"].host_bytes
-    assert ways["one answer at a time"].host_bytes < ways[""].host_bytes
+    assert (
+        ways["with 2,048 tokens of context (context = 2048)"].host_bytes
+        < ways["with 4,096 tokens of context (context = 4096)"].host_bytes
+    )
+    assert ways["one answer at a time (slots = 1)"].host_bytes < ways[""].host_bytes
 
 
 def test_a_smaller_quantization_is_advice_since_it_is_another_file() -> None:
@@ -68,9 +71,9 @@ def test_on_a_card_the_process_still_takes_main_memory_and_layers_may_stay_there
     whole, ways = found.ways[0], by_note(found)
     assert found.accelerator and whole.spread
     assert FOOTPRINT.process < whole.host_bytes < FOOTPRINT.process + 60_000_000
-    part = ways["with 4 of 8 layers on the CPU"]
+    part = ways["with 4 of 8 layers on the CPU (gpu_layers = 4)"]
     assert 0 < part.accelerator_bytes < whole.accelerator_bytes and part.host_bytes > whole.host_bytes
-    assert ways["on the CPU alone"].accelerator_bytes == 0
+    assert ways["on the CPU alone (gpu_layers = 0)"].accelerator_bytes == 0
 
 
 def test_layers_are_told_one_by_one() -> None:

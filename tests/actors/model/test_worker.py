@@ -8,7 +8,7 @@ import pytest
 
 from actors.model.hosted import NoAdapters
 from actors.model.launcher import Report
-from actors.model.worker import Loading, Work, WorkingEngine, serve
+from actors.model.worker import Leaving, Loading, Work, WorkingEngine, serve
 from bus import Code, RpcError
 from bus.transports.memory import MemoryBroker, MemoryTransport
 from host.member import Member
@@ -139,6 +139,18 @@ def test_loading_is_told_in_steps_and_may_stand_still_as_long_as_it_asked_for() 
         loading.progress(share / 1000)
     assert 40 <= len(said) <= 51
     assert loading.pulse() == Pulse(len(said), working=True, patience=600.0)
+
+
+@pytest.mark.parametrize(("within", "seconds"), [(30.0, 28.0), (1.0, 0.0), (0.0, 7.0)])
+async def test_running_calls_have_the_stages_time_where_it_takes_the_memory_back(within: float, seconds: float) -> None:
+    said: list[Report] = []
+    stop = asyncio.Event()
+    leaving = Leaving(7.0, said.append, stop)
+    assert leaving.seconds() == 7.0
+    why = RpcError(Code.UNAVAILABLE, "large needs the memory.", reason="MODEL_UNLOADED")
+    leaving.leave(why, within)
+    leaving.leave(why, 99.0)  # told again
+    assert (leaving.seconds(), stop.is_set(), [report.within for report in said]) == (seconds, True, [within])
 
 
 def test_reading_from_a_disk_is_the_larger_part_of_a_load_and_waiting_for_it_is_told() -> None:

@@ -3,10 +3,25 @@
 import pytest
 
 from actors.model.needs import PROCESS_BYTES
-from actors.models.planning import MOST, check_names, plan_of
-from bus import RpcError
+from actors.models.planning import MOST, check_names, plan_of, recalled
+from bus import Context, RpcError, ServiceInfo
+from bus.channel import Channel
+from bus.server import Server
+from bus.transports.memory import MemoryBroker, MemoryTransport
 from troupe.family.v1 import DescribeModelResponse, Measured, Needs, Way
-from troupe.model.v1 import Model, PlanModelsRequest
+from troupe.gpu.v1 import (
+    DeviceKind,
+    GpuService,
+    GpuServiceClient,
+    Recalled,
+    RecallRequest,
+    RecallResponse,
+    Size,
+)
+from troupe.model.v1 import Model, ModelPlan, PlanModelsRequest
+
+SYSTEM, NVIDIA = DeviceKind.DEVICE_KIND_SYSTEM, DeviceKind.DEVICE_KIND_NVIDIA
+FIXED = DeviceKind.DEVICE_KIND_FIXED
 
 
 def test_ways_and_what_was_measured_are_told_as_they_are() -> None:
@@ -28,3 +43,36 @@ def test_a_family_that_tells_sums_alone_has_one_way_and_one_that_tells_nothing_n
 def test_no_names_and_too_many_are_refused(count: int) -> None:
     with pytest.raises(RpcError, match=f"1 to {MOST}"):
         check_names(PlanModelsRequest(names=["a"] * count))
+
+
+class Remembering(GpuService):
+    """A stage that remembers one thing."""
+
+    def routes(self, service: ServiceInfo) -> list[str]:
+        return ["local"]
+
+    async def recall(self, request: RecallRequest, ctx: Context) -> RecallResponse:
+        known = {"one": [Size(kind=SYSTEM, bytes=8), Size(kind=NVIDIA, bytes=3)], "two": [Size(kind=FIXED, bytes=5)]}
+        return RecallResponse(recalled=[Recalled(sizes=known.get(key, [])) for key in request.keys])
+
+
+@pytest.mark.parametrize(("key", "measured"), [("one", (8, 3)), ("two", (5, 0)), ("never", (0, 0))])
+async def test_a_plan_knows_what_was_measured_when_the_model_was_loaded_last(
+    key: str, measured: tuple[int, int]
+) -> None:
+    broker = MemoryBroker()
+    server, channel = Server(MemoryTransport(broker, "gpu-1")), Channel(MemoryTransport(broker, "models-1"))
+    await server.add(Remembering(), GpuService.INFO, "local")
+    plan = ModelPlan(model=Model(name="a"))
+    await recalled(plan, key, GpuServiceClient(channel), "local")
+    assert (plan.measured_host_bytes, plan.measured_accelerator_bytes) == measured
+    await channel.close()
+    await server.drain(0)
+
+
+async def test_a_stage_that_is_away_leaves_a_plan_as_it_is() -> None:
+    channel = Channel(MemoryTransport(MemoryBroker(), "models-1"))
+    plan = ModelPlan(model=Model(name="a"))
+    await recalled(plan, "one", GpuServiceClient(channel), "local")
+    assert plan == ModelPlan(model=Model(name="a"))
+    await channel.close()

@@ -95,6 +95,7 @@ def test_a_cut_file_is_told_as_incomplete(home: Path) -> None:
         ({"is_encoder_decoder": True}, "decoder"),
         ({"layer_types": ["full_attention", "linear_attention"]}, "linear_attention"),
         ({"quantization_config": {"quant_method": "awq"}}, "package gptqmodel is not installed"),
+        ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, "-m pip install gptqmodel` and ask again"),
     ],
 )
 def test_what_is_not_served_says_why(home: Path, values: dict[str, object], why: str) -> None:
