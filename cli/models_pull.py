@@ -11,6 +11,7 @@ from cli.plain_text import clean
 
 if TYPE_CHECKING:
     from troupe.job.v1 import Job
+    from troupe.rpc.v1 import Progress
     from troupe.weights.v1 import PulledModel, PullModelRequest, PullModelResponse
     from troupe_client import Hub
 
@@ -46,24 +47,24 @@ async def told(hub: "Hub", request: "PullModelRequest") -> AsyncIterator["PullMo
     """
     from bus import Code, RpcError
 
-    job_id = ""
+    job_id, last = "", None
     try:
         async for response in hub.weights.pull_model(request):
             job_id = job_id or response.job_id
+            last = response.progress if response.HasField("progress") else last
             yield response
     except RpcError as error:
         # UNAVAILABLE may also be what the job came to; then its record says so, too.
         if not job_id or error.code is not Code.UNAVAILABLE:
             raise
-        async for response in _of_job(hub, job_id):
+        async for response in _of_job(hub, job_id, last):
             yield response
 
 
-async def _of_job(hub: "Hub", job_id: str) -> AsyncIterator["PullModelResponse"]:
-    """As `told`, for a job that has been submitted."""
+async def _of_job(hub: "Hub", job_id: str, last: "Progress | None") -> AsyncIterator["PullModelResponse"]:
+    """As `told`, for a job that has been submitted. last: what was told of it already."""
     from troupe.weights.v1 import PullModelResponse
 
-    last = None
     async for job in _watched(hub, job_id):
         if job.HasField("progress") and job.progress != last and not job.HasField("ended_at"):
             last = job.progress
