@@ -41,10 +41,11 @@ async def told(hub: "Hub", request: "PullModelRequest") -> AsyncIterator["PullMo
     from bus import Code, RpcError
     from troupe.weights.v1 import PulledModel, PullModelResponse
 
-    job_id = ""
+    job_id, last = "", None
     try:
         async for response in hub.weights.pull_model(request):
             job_id = job_id or response.job_id
+            last = response.progress if response.HasField("progress") else last
             yield response
     except RpcError as error:
         # UNAVAILABLE may also be what the job came to; then its record says so, too.
@@ -53,5 +54,5 @@ async def told(hub: "Hub", request: "PullModelRequest") -> AsyncIterator["PullMo
         async for each in outcome(hub, job_id, PulledModel):
             if isinstance(each, PulledModel):
                 yield PullModelResponse(model=each)
-            else:
+            elif each != last:  # its last word is told already
                 yield PullModelResponse(progress=each)

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     completing(plan, model_names)
     parser.add_argument("--json", action="store_true", help="once, as one JSON object")
     parser.add_argument("--once", action="store_true", help="once, as text")
-    parser.add_argument("--machine", default="", help="whose stage (default: that of the settings, else local)")
+    parser.add_argument("--machine", default="", help="whose stage alone (default: all that are on the bus)")
     connection.add_arguments(parser)
 
 
@@ -45,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _run(args: argparse.Namespace) -> int:
+    from cli.stage_machines import together
     from troupe.gpu.v1 import WatchRequest
 
     settings = connection.settings_of(args)
@@ -55,7 +56,11 @@ async def _run(args: argparse.Namespace) -> int:
             from cli.stage_plan import plan
 
             return await plan(hub, args.plan[1:], WatchRequest(machine=machine, once=True), as_json=args.json)
-        answers = _answers(hub, WatchRequest(machine=machine, once=once))
+
+        def watch(name: str) -> "AsyncIterator[WatchResponse]":
+            return _answers(hub, WatchRequest(machine=name, once=once))
+
+        answers = watch(machine) if args.machine else together(watch, machine, once=once)
         if args.json:
             await _print_json(answers)
         elif once:

@@ -49,6 +49,8 @@ WATCH_SECONDS = 0.2
 MAX_NAME = 200
 MAX_KEYS = 100
 """Of work, whose sizes are asked for at once."""
+MAX_MACHINES = 100
+"""Of one bus that are told."""
 
 log = structlog.get_logger(__name__)
 
@@ -198,7 +200,9 @@ class GpuActor(GpuService):
                 changed = asyncio.ensure_future(self._stage.changed())
                 try:
                     decisions, number = self._record.after(number)
-                    yield picture(self._snapshot(), self._stage.clock(), self._measuring.readings, decisions)
+                    shown = picture(self._snapshot(), self._stage.clock(), self._measuring.readings, decisions)
+                    shown.machines.extend(self._machines())
+                    yield shown
                     if request.once:
                         return
                     await asyncio.sleep(WATCH_SECONDS)
@@ -208,6 +212,10 @@ class GpuActor(GpuService):
             raise _restarts()
         finally:
             self._watchers -= 1
+
+    def _machines(self) -> list[str]:
+        heard = self._member.presence.routes(GpuService.INFO.name)
+        return sorted({self._settings.machine, *heard})[:MAX_MACHINES]
 
     def _snapshot(self) -> Snapshot:
         return self._scheduler.snapshot(self._stage.clock())

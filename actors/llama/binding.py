@@ -6,6 +6,7 @@ library does.
 """
 
 import ctypes
+import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -20,8 +21,13 @@ import numpy.typing as npt
 from actors.llama.buffers import LIMIT, Buffer, read_line
 from actors.llama.copies import copied_kinds
 from actors.llama.engine_limits import UBATCH
+from actors.model.refusals import out_of_memory
 from bus import Code, RpcError
 from bus.errors import cancelled
+
+NO_MEMORY = "out of memory"
+WITHOUT_MEMORY = re.compile(r"out of (device )?memory|insufficient memory|(failed|unable) to allocate", re.IGNORECASE)
+"""In llama.cpp's and ggml's lines about a buffer that they did not get."""
 
 FloatArray = npt.NDArray[np.float32]
 LOG_INFO, LOG_ERROR = 2, 4
@@ -106,7 +112,7 @@ class NativeModel:
         if not handle and heard.ended:
             raise cancelled(f"Loading {path.name} was given up.")
         if not handle:
-            raise load_failed(f"llama.cpp cannot load {path.name}: {last_error() or 'it gives no reason'}.")
+            raise _refused(path.name, f"llama.cpp cannot load {path.name}", last_error() or "it gives no reason")
         self.handle: Any = handle
         self.adapters: dict[str, Any] = {}
         if llama.llama_model_has_encoder(handle) or llama.llama_model_is_diffusion(handle):
@@ -124,7 +130,7 @@ class NativeModel:
         adapter = llama.llama_adapter_lora_init(self.handle, str(path).encode())
         if not adapter:
             why = last_error() or "it gives no reason"
-            raise load_failed(f"llama.cpp cannot use {path.name} as an adapter of this model: {why}.")
+            raise _refused(path.name, f"llama.cpp cannot use {path.name} as an adapter of this model", why)
         self.adapters[key] = adapter
 
     def free_adapter(self, key: str) -> None:
@@ -159,6 +165,11 @@ class _Heard:
     def _hear(self, share: float, _: object) -> bool:
         self.ended = self.ended or (self._progress is not None and not self._progress(share))
         return not self.ended
+
+
+def _refused(name: str, what: str, why: str) -> RpcError:
+    """llama.cpp has refused; its log tells by words alone that it got no memory."""
+    return out_of_memory(name, why) if WITHOUT_MEMORY.search(why) else load_failed(f"{what}: {why}.")
 
 
 def load_failed(message: str) -> RpcError:
@@ -230,7 +241,7 @@ class NativeContext:
             parameters.n_outputs_max = parameters.n_outputs_max_per_seq = batch
         handle = llama.llama_init_from_model(model.handle, parameters)
         if not handle:
-            raise load_failed(f"llama.cpp cannot make a context of {cells} tokens: {last_error() or 'out of memory'}.")
+            raise _refused("The model", f"llama.cpp cannot make a context of {cells} tokens", last_error() or NO_MEMORY)
         self.handle: Any = handle
         self._model = model
         self._memory: Any = llama.llama_get_memory(handle)

@@ -12,6 +12,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 import structlog
 
 from actors.model.aside import Aside
+from actors.model.callers import Callers
 from actors.model.digests import Digests, Files, stamps
 from actors.model.health import HealthWatch
 from actors.model.names import Names
@@ -173,6 +174,7 @@ class Family(FamilyService, Generic[Known]):
         self._look_began = 0.0
         self._late = ""
         self._known = asyncio.Event()
+        self._callers = Callers(preload)
 
     def routes(self, service: ServiceInfo) -> list[str]:
         """FamilyService is served under the family's name."""
@@ -215,7 +217,7 @@ class Family(FamilyService, Generic[Known]):
         if self._digests is not None:
             await self._digests.__aexit__()
         await self._aside.close()
-        await asyncio.gather(*(life.stop() for _, life in self._lives.values()))
+        await asyncio.gather(self._callers.ended(), *(life.stop() for _, life in self._lives.values()))
 
     async def list_models(self, request: ListModelsRequest, ctx: Context) -> ListModelsResponse:
         """See the contract."""
@@ -238,7 +240,10 @@ class Family(FamilyService, Generic[Known]):
         )
 
     async def start_model(self, request: StartModelRequest, ctx: Context) -> AsyncIterator[StartModelResponse]:
-        """See the contract. Callers that ask for the same model share one loading; it goes on if they leave."""
+        """See the contract. Callers that ask for the same model share one loading; it goes on if they leave.
+
+        Where it still waits for memory when the last of them leaves, it is given up.
+        """
         entry = await self._find(request.model)
         if entry.error:
             raise load_failed(entry.name, entry.error)
@@ -253,9 +258,10 @@ class Family(FamilyService, Generic[Known]):
             return
         life = self._life(entry)
         await life.start()
-        async for _ in life.changes():
-            if not life.settled:
-                yield StartModelResponse(progress=_progress(entry.name, life))
+        with self._callers.one(entry.name, life):
+            async for _ in life.changes():
+                if not life.settled:
+                    yield StartModelResponse(progress=_progress(entry.name, life))
         if life.state != ModelState.MODEL_STATE_READY:
             raise of_model(entry.name, life.error or unloaded(entry.name))
         await self._named(entry.name)

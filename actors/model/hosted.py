@@ -136,7 +136,7 @@ class HostedModel:
             self._set(ModelState.MODEL_STATE_FAILED, self._fault)
 
     async def _serve(self, memory: Memory | None) -> None:
-        engine = await unless(self._leave, self._open(self._loaded))
+        engine = await unless(self._leave, self._opened(memory))
         if engine is None:
             return
         try:
@@ -150,6 +150,12 @@ class HostedModel:
                     self._set(ModelState.MODEL_STATE_DRAINING, self._departure)
         finally:
             await engine.close()
+
+    async def _opened(self, memory: Memory | None) -> Engine:
+        try:
+            return await self._open(self._loaded)
+        except RpcError as problem:
+            raise (problem if memory is None else memory.ran_out(problem)) from problem
 
     def _depart(self, why: RpcError, within: float) -> None:
         """Its memory has to be given back within so many seconds; 0: not told."""

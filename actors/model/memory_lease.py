@@ -6,13 +6,16 @@ from contextlib import AsyncExitStack
 from actors.model.lease import Lease
 from actors.model.lessor import Lessor
 from actors.model.needs import work_of
-from actors.model.refusals import revoked
+from actors.model.refusals import INSUFFICIENT_MEMORY, revoked
 from bus import RpcError
 from host.member import Member
 from troupe.family.v1 import DescribeModelRequest, FamilyServiceClient, Measured
 from troupe.gpu.v1 import DeviceKind, Revoke, Work
 from troupe.model.v1 import ModelState
 from troupe.rpc.v1 import Progress
+
+SHOWN = 3
+"""Ways to take less that an error names; all are in its metadata."""
 
 ASK_SECONDS = 30.0
 """How long the family may take to say what its model needs; the first time on a machine it measures."""
@@ -104,6 +107,24 @@ class Memory:
 
         used()
         self._stack.callback(self._member.server.listen(used))
+
+    def ran_out(self, problem: RpcError) -> RpcError:
+        """An engine's error as callers are to hear it.
+
+        Where it got no memory, the stage hears that what was granted was not worth its bytes, plans more for the next
+        time and refuses the model for a time after several; callers hear what would do with less. Give back soon.
+        """
+        lease = self._lease
+        if problem.reason != INSUFFICIENT_MEMORY or lease is None or not lease.shares:
+            return problem
+        lease.out_of_memory()
+        granted = sum(lease.shares.values())
+        fit = [each.note for each in self._asked.variants[1:] if 0 < sum(size.bytes for size in each.sizes) < granted]
+        told = RpcError.from_status(problem.to_status())
+        told.metadata = {**problem.metadata, "granted": str(granted), **({"fits": "; ".join(fit)} if fit else {})}
+        if fit:
+            told.message = f"{problem.message} It would take less {' or '.join(fit[:SHOWN])}."
+        return told
 
     def _revoked(self, revoke: Revoke) -> None:
         self._leave(revoked(self._name, revoke.reason), revoke.within.ToTimedelta().total_seconds())

@@ -2,6 +2,9 @@
 
 from bus import Code, RpcError
 
+INSUFFICIENT_MEMORY = "INSUFFICIENT_MEMORY"
+"""The stage's reason where nothing fits, and an engine's where what was granted was not there."""
+
 
 def context_exceeded(prompt_tokens: int, max_tokens: int, context_tokens: int) -> RpcError:
     """A prompt and the answer that is wanted do not fit; nothing is ever cut off in silence."""
@@ -26,6 +29,13 @@ def dead_end() -> RpcError:
 def load_failed(name: str, why: str) -> RpcError:
     """A model cannot be served. `why` is a sentence that names it or its file."""
     return RpcError(Code.FAILED_PRECONDITION, why, reason="MODEL_LOAD_FAILED", metadata={"model": name})
+
+
+def out_of_memory(name: str, why: str) -> RpcError:
+    """A model's engine got no memory, or too little. `why` is its library's own word."""
+    message = f"{name} has run out of memory: {why}."
+    metadata = {"model": name}
+    return RpcError(Code.RESOURCE_EXHAUSTED, message, reason=INSUFFICIENT_MEMORY, metadata=metadata, retry_after=5.0)
 
 
 def unloaded(name: str) -> RpcError:

@@ -106,7 +106,7 @@ async def serve(member: Member, work: Work, tell: Tell, stop: asyncio.Event) -> 
     try:
         with refusing(tell):
             granted = await unless(stop, memory.take())
-            engine = await unless(stop, _opened(member.settings.home, work, loading)) if granted else None
+            engine = await unless(stop, _opened(member.settings.home, work, loading, memory)) if granted else None
         if engine is None:
             return
         try:
@@ -124,7 +124,7 @@ async def serve(member: Member, work: Work, tell: Tell, stop: asyncio.Event) -> 
                 takes = measured(before, *getattr(engine, "memory", tuple)())
                 tell(Report.ready(takes))
                 memory.loaded(lambda: served.active_calls - served.active_of(TrialService.INFO), waiting, takes)
-                await _until_stopped(engine, stop)
+                await _until_stopped(engine, stop, memory)
                 await member.drain(leaving.seconds())
         finally:
             await engine.close()
@@ -132,10 +132,13 @@ async def serve(member: Member, work: Work, tell: Tell, stop: asyncio.Event) -> 
         await memory.give_back()
 
 
-async def _opened(home: Path, work: Work, loading: "Loading") -> WorkingEngine:
+async def _opened(home: Path, work: Work, loading: "Loading", memory: Memory) -> WorkingEngine:
     """The engine, once the disk has given its files."""
     await fill_cache(work.name, home, work.files, told=loading.reads, waits=loading.waits_for_disk)
-    return await work.open_engine(loading.progress)
+    try:
+        return await work.open_engine(loading.progress)
+    except RpcError as problem:
+        raise memory.ran_out(problem) from problem
 
 
 class Leaving:
@@ -158,11 +161,11 @@ class Leaving:
         return self._seconds
 
 
-async def _until_stopped(engine: WorkingEngine, stop: asyncio.Event) -> None:
+async def _until_stopped(engine: WorkingEngine, stop: asyncio.Event, memory: Memory) -> None:
     engine.failure.add_done_callback(lambda _: stop.set())
     await stop.wait()
     if engine.failure.done():
-        raise engine.failure.result()
+        raise memory.ran_out(engine.failure.result())
 
 
 @contextlib.contextmanager

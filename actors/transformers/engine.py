@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
-
 from actors.model.grammar.constraints import OBEYS
 from actors.model.interface import Embedding, EngineInfo, Event, Job
 from actors.model.refusals import context_exceeded
@@ -16,7 +14,7 @@ from actors.model.running import RunningJob
 from actors.model.stream import EventStream, Outbox
 from actors.transformers.embedding import Embedder, EmbeddingWork
 from actors.transformers.limits import cache_tokens, context_tokens
-from actors.transformers.loading import Loaded, load
+from actors.transformers.loading import Loaded, load, without_memory
 from actors.transformers.network import Network, adapter_key
 from actors.transformers.sequence import Sequence as Choice
 from actors.transformers.settings import TransformersSettings
@@ -228,7 +226,7 @@ class TransformersEngine:
 
 def _crashed(failure: Exception) -> RpcError:
     """What callers hear when a step has failed. Without memory on its device a model is quarantined by the stage."""
-    if isinstance(failure, torch.cuda.OutOfMemoryError):
+    if without_memory(failure):
         message = "The device has no memory left for a step; a shorter context or fewer slots need less."
         return RpcError(Code.RESOURCE_EXHAUSTED, message, reason="INSUFFICIENT_MEMORY", retry_after=5.0)
     return RpcError(Code.UNAVAILABLE, f"The engine failed: {failure}", reason="ENGINE_CRASHED", retry_after=1.0)

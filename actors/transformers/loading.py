@@ -11,7 +11,7 @@ import transformers
 from transformers import modeling_gguf_pytorch_utils
 
 from actors.model.interface import SamplingSettings
-from actors.model.refusals import load_failed
+from actors.model.refusals import load_failed, out_of_memory
 from actors.model.tools import detect_format
 from actors.model.validation import POSITIVE, RANGES
 from actors.transformers.folder import Facts, Source, pooling, read_facts
@@ -67,7 +67,15 @@ def load(path: Path, settings: TransformersSettings, tell: Callable[[float], boo
         raise
     except Exception as problem:  # whatever a model's files make a library raise, this model cannot be served
         lines = str(problem).strip().splitlines() or [type(problem).__name__]
+        if without_memory(problem):
+            raise out_of_memory(name, lines[0][:500].rstrip(".")) from problem
         raise load_failed(name, f"{name} cannot be loaded: {lines[0][:500]}") from problem
+
+
+def without_memory(problem: Exception) -> bool:
+    """PyTorch got no memory: of a card by a class of its own, of the machine by words alone."""
+    known = isinstance(problem, MemoryError | torch.OutOfMemoryError)
+    return known or (isinstance(problem, RuntimeError) and "allocate memory" in str(problem))
 
 
 def _load(source: Source, facts: Facts, settings: TransformersSettings) -> Loaded:

@@ -47,7 +47,7 @@ ENDS = (0, 1, 2)
 READY_SECONDS = 180.0
 POLL_SECONDS = 0.02
 """Between two looks at a llama-server's health. llama-swap itself looks less often."""
-CALM_SECONDS = 1.5
+CALM_SECONDS = 3.0
 """Between two measurements, for everybody alike: a hub that has just switched prepares for the next switch."""
 PROMPT = "The hub answers in a moment, and then it is"
 
@@ -211,7 +211,9 @@ async def healthy(client: httpx.AsyncClient, path: str) -> None:
 
 
 def http_client(port: int) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=600)
+    # A connection for each call: one that is kept may be closed by a server that is about to be stopped.
+    limits = httpx.Limits(max_keepalive_connections=0)
+    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=600, limits=limits)
 
 
 # ---- llama-swap's way

@@ -25,6 +25,7 @@ from troupe.weights.v1 import PulledModel, PullModelRequest, PullModelResponse, 
 
 from .conftest import Run
 
+FETCHING = Progress(state=Progress.STATE_LOADING, fraction=0.25, note="Fetching more.")
 JOB = "5f1c0a44d1b14a0f9d5b0a4b8b1f7c21"
 
 
@@ -37,7 +38,7 @@ class Killed(WeightsService):
 
     async def pull_model(self, request: PullModelRequest, ctx: Context) -> AsyncIterator[PullModelResponse]:
         yield PullModelResponse(job_id=JOB)
-        yield PullModelResponse(progress=Progress(state=Progress.STATE_LOADING, fraction=0.25, note="Fetching more."))
+        yield PullModelResponse(progress=FETCHING)
         raise lost("weights-1")
 
 
@@ -51,7 +52,9 @@ class Keeper(JobService):
     async def watch_job(self, request: WatchJobRequest, ctx: Context) -> AsyncIterator[WatchJobResponse]:
         self.asked.append(request.after)
         job = Job(id=request.id, state=JobState.JOB_STATE_RUNNING)
-        job.progress.fraction = 0.5
+        job.progress.CopyFrom(FETCHING)
+        if request.after:
+            job.progress.fraction = 0.5
         job.events.add(sequence=7, note="Half of it.")
         yield WatchJobResponse(job=job)
         if len(self.asked) == 1:
@@ -99,7 +102,7 @@ async def test_a_pull_is_followed_over_the_end_of_who_does_it_and_of_who_tells_o
     assert ended.err.splitlines() == [
         f"more: job {JOB}, which goes on if you leave",
         "more: loading 25% Fetching more.",
-        "more: unspecified 50%",
+        "more: loading 50% Fetching more.",
     ]
     assert keeper.asked == [0, 7]
 
@@ -111,4 +114,4 @@ async def test_what_the_job_came_to_is_what_the_command_says(troupe: Run, broken
     keeper.ends = rules.CANCELLED
     ended = await troupe("models", "pull", "more", "--json", "--target", broken_door)
     assert (ended.code, f"The job {JOB} was cancelled." in ended.err) == (1, True)
-    assert [json.loads(line).keys() for line in ended.out.splitlines()] == [{"jobId"}, {"progress"}, {"progress"}]
+    assert [json.loads(line).keys() for line in ended.out.splitlines()] == [{"jobId"}, {"progress"}]

@@ -104,6 +104,8 @@ async def test_models_of_the_second_machine_take_its_memory_and_wait_for_it(bus:
     here, attic = await bus.picture(HERE), await bus.picture(ATTIC)
     assert [device.name for device in here.devices] == ["local-card"]
     assert [device.name for device in attic.devices] == ["attic-card"]
+    while list((await bus.picture(HERE)).machines) != [ATTIC, HERE]:
+        await asyncio.sleep(0.1)
     assert await bus.say("ada")
     assert [lease.name for lease in (await bus.picture(ATTIC)).leases] == ["llama/ada"]
     assert await bus.say("bea")  # which has to wait for ada to go

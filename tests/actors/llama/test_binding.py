@@ -149,3 +149,26 @@ def test_control_tokens_come_only_where_they_are_allowed(model: NativeModel) -> 
     assert len(vocabulary.tokenize("<|im_end|>", control=False)) > 1
     assert vocabulary.controls["<|im_end|>"] in vocabulary.ends
     model.close()
+
+
+@pytest.mark.parametrize(
+    ("said", "memory"),
+    [
+        (
+            "alloc_buffer: allocating 512.00 MiB on device 0: cudaMalloc failed: out of memory",
+            True,
+        ),
+        (
+            "alloc_tensor_range: failed to allocate CUDA0 buffer of size 536870912; unable to allocate CUDA0 buffer",
+            True,
+        ),
+        ("ggml_aligned_malloc: insufficient memory (attempted to allocate 900.00 MB)", True),
+        ("llama_init_from_model: failed to initialize the context: failed to allocate buffer for kv cache", True),
+        ("llama_model_load: error loading model: missing tensor 'blk.1.attn_q.weight'", False),
+        ("it gives no reason", False),
+    ],
+)
+def test_that_there_was_no_memory_is_told_from_a_file_that_is_no_good(said: str, memory: bool) -> None:
+    refused = binding._refused("m", "llama.cpp cannot load m", said)
+    assert refused.reason == ("INSUFFICIENT_MEMORY" if memory else "MODEL_LOAD_FAILED")
+    assert said in refused.message

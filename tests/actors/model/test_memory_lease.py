@@ -14,6 +14,7 @@ from actors.model.interface import Engine
 from actors.model.launcher import Report
 from actors.model.memory_lease import shares_of
 from actors.model.needs import work_of
+from actors.model.refusals import out_of_memory
 from actors.model.worker import Work, serve
 from bus import Context, RpcError, ServiceInfo
 from host.member import Member
@@ -92,13 +93,17 @@ async def member(place: House) -> AsyncIterator[Member]:
 class Worker:
     """What a process does that serves one model, and what it says of itself."""
 
-    def __init__(self, member: Member) -> None:
+    def __init__(self, member: Member, problem: RpcError | None = None) -> None:
+        """problem: with which its engine cannot be opened."""
         self.member = member
+        self.problem = problem
         self.stop = asyncio.Event()
         self.said: asyncio.Queue[Report | None] = asyncio.Queue()
         self.engines: list[BeatingEngine] = []
 
     async def _open(self, progress: Callable[[float], None]) -> BeatingEngine:
+        if self.problem is not None:
+            raise self.problem
         self.engines.append(BeatingEngine())
         return self.engines[-1]
 
@@ -246,3 +251,28 @@ def test_what_is_measured_is_told_by_device() -> None:
     assert shares_of(takes, {"main": 30, "card0": 40, "card1": 40}, asked) == {"main": 33, "card0": 30, "card1": 30}
     assert shares_of(takes, {"budget": 80}, asked) == {"budget": 60}, "a fixed one gives the larger"
     assert shares_of(takes, {}, asked) == shares_of(Measured(), {"main": 30}, asked) == {}
+
+
+async def test_an_engine_that_gets_no_memory_makes_the_stage_plan_more_and_its_callers_hear_what_takes_less(
+    place: House, member: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways = [Way(host_bytes=60), Way(host_bytes=30, note="with 1,024 tokens of context")]
+    monkeypatch.setattr(Saying, "needs", Needs(weights_bytes=60, ways=ways))
+    sizes = []
+    for _ in range(3):
+        worker = Worker(member, out_of_memory("small", "failed to allocate a buffer"))
+        running = worker.start()
+        report = await worker.until("failed")
+        assert report.why.reason == "INSUFFICIENT_MEMORY"
+        assert "failed to allocate" in report.why.message
+        assert report.why.metadata["fits"] == "with 1,024 tokens of context"
+        sizes.append(int(report.why.metadata["granted"]))
+        await asyncio.gather(running, return_exceptions=True)
+        await place.until(lambda picture: not picture.leases)
+    assert sizes[0] < sizes[1] < sizes[2]
+    worker = Worker(member)
+    running = worker.start()
+    assert (await worker.until("failed")).why.reason == "QUARANTINED"
+    await asyncio.gather(running, return_exceptions=True)
+    decided = [decision.what for decision in (await place.picture()).decisions]
+    assert decided.count("quarantined") == 3

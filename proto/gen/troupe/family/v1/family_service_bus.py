@@ -56,8 +56,9 @@ class FamilyService(Protocol):
 
     def start_model(self, request: StartModelRequest, ctx: Context) -> AsyncIterator[StartModelResponse]:
         """StartModel has a model served and tells how that goes; it ends when the model answers under its names. Starting what is
-        started does nothing. It goes on if the caller leaves. Fails with MODEL_NOT_FOUND, MODEL_LOAD_FAILED, MODEL_UNLOADED, and
-        with whatever else its family refuses it for, for example INSUFFICIENT_MEMORY. With `overrides` another process of the
+        started does nothing. It goes on if the caller leaves, unless it only waits for memory and nobody else asks for it. Fails
+        with MODEL_NOT_FOUND, MODEL_LOAD_FAILED, MODEL_UNLOADED, and with whatever else its family refuses it for, for example
+        INSUFFICIENT_MEMORY. With `overrides` another process of the
         model is started beside its own, under these settings and under the name "model@context=N,slots=M", which no list shows;
         then the call lasts until its caller leaves, and that process with it. A family that cannot do so says
         OVERRIDES_UNSUPPORTED (UNIMPLEMENTED), and OVERRIDES_IN_USE (UNAVAILABLE) while another call holds the same one.
@@ -116,8 +117,9 @@ class FamilyServiceClient:
 
     def start_model(self, request: StartModelRequest, *, timeout: float | None = None, metadata: Metadata | None = None) -> StreamCall[StartModelResponse]:
         """StartModel has a model served and tells how that goes; it ends when the model answers under its names. Starting what is
-        started does nothing. It goes on if the caller leaves. Fails with MODEL_NOT_FOUND, MODEL_LOAD_FAILED, MODEL_UNLOADED, and
-        with whatever else its family refuses it for, for example INSUFFICIENT_MEMORY. With `overrides` another process of the
+        started does nothing. It goes on if the caller leaves, unless it only waits for memory and nobody else asks for it. Fails
+        with MODEL_NOT_FOUND, MODEL_LOAD_FAILED, MODEL_UNLOADED, and with whatever else its family refuses it for, for example
+        INSUFFICIENT_MEMORY. With `overrides` another process of the
         model is started beside its own, under these settings and under the name "model@context=N,slots=M", which no list shows;
         then the call lasts until its caller leaves, and that process with it. A family that cannot do so says
         OVERRIDES_UNSUPPORTED (UNIMPLEMENTED), and OVERRIDES_IN_USE (UNAVAILABLE) while another call holds the same one.
