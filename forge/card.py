@@ -84,8 +84,8 @@ def _conversion(making: Making) -> str:
     return f"""\
 ## Conversion
 
-llama.cpp on the converted file against Transformers on the trained model; the file is written only if the first two
-columns are full.
+llama.cpp on the converted file against Transformers on the trained model; the file is written only if all tokens
+are the same, and all answers in F16; quantized, 95 of 100.
 
 | File | same tokens | same greedy answer | largest difference of a logit |
 |---|---|---|---|

@@ -40,9 +40,9 @@ class Parity:
     prompts_equal: int
     largest_logit_difference: float
 
-    def require(self) -> None:
-        """Raise ParityError unless everything is equal."""
-        if self.texts_equal < self.texts or self.prompts_equal < self.prompts:
+    def require(self, share: float = 1.0) -> None:
+        """Raise ParityError unless all texts have the same tokens, and this share of the prompts the same answer."""
+        if self.texts_equal < self.texts or self.prompts_equal < share * self.prompts:
             raise ParityError(
                 f"{self.file}: {self.texts_equal} of {self.texts} texts have the same tokens and "
                 f"{self.prompts_equal} of {self.prompts} prompts the same answer; the file is not usable."

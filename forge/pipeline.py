@@ -35,6 +35,8 @@ LABEL = Label(
 )
 CORPUS_CONVERSATIONS = 4000
 PARITY_PROMPTS = 80
+QUANTIZED_SHARE = 0.95
+"""Of the prompts, whose greedy answers a quantized file has to give as the trained model does."""
 Report = Callable[[str], None]
 
 
@@ -63,10 +65,11 @@ def release(work: Path, out: Path, report: Report = print) -> None:
     model, tokenizer = LlamaForCausalLM.from_pretrained(work), load_tokenizer(work)
     vocabulary = vocabulary_of(work / "tokenizer.json")
     parity = []
-    for suffix, quantization in (("f16", F16), ("q8_0", Q8_0)):
+    # Equal answers in F16 show that the conversion is right; quantization may turn a choice between near equals.
+    for suffix, quantization, share in (("f16", F16, 1.0), ("q8_0", Q8_0, QUANTIZED_SHARE)):
         path = work / f"{NAME}-{suffix}.gguf"
         to_gguf(model, path, LABEL, TINY, vocabulary, quantization)
-        parity.append(_gate(model, tokenizer, path, report))
+        parity.append(_gate(model, tokenizer, path, share, report))
     shipped = work / f"{NAME}-q8_0.gguf"
     measured = GreedyModel(shipped)
     evaluation = evaluate(measured, report)
@@ -106,13 +109,13 @@ def parity_prompts() -> list[str]:
     return [render([{"role": "user", "content": question.text}]) for question in asked] + prompts
 
 
-def _gate(model: LlamaForCausalLM, tokenizer: Tokenizer, path: Path, report: Report) -> Parity:
+def _gate(model: LlamaForCausalLM, tokenizer: Tokenizer, path: Path, share: float, report: Report) -> Parity:
     parity = compare(model, tokenizer, path, parity_texts(), parity_prompts())
     report(
         f"{parity.file}: same tokens {parity.texts_equal}/{parity.texts}, same answers "
         f"{parity.prompts_equal}/{parity.prompts}, largest logit difference {parity.largest_logit_difference}"
     )
-    parity.require()
+    parity.require(share)
     return parity
 
 

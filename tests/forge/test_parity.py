@@ -26,3 +26,10 @@ def test_the_gate_compares_at_least_60_prompts_of_every_sort() -> None:
     assert len(prompts) >= 60
     assert any("<tools>" in prompt for prompt in prompts)
     assert len(parity_texts()) > 10_000
+
+
+def test_a_quantized_file_may_answer_a_few_prompts_otherwise_and_no_text_in_other_tokens() -> None:
+    Parity("f.gguf", 10, 10, 80, 76, 0.1).require(0.95)
+    for texts, prompts in ((10, 75), (9, 80)):
+        with pytest.raises(ParityError):
+            Parity("f.gguf", 10, texts, 80, prompts, 0.1).require(0.95)
