@@ -82,6 +82,12 @@ async def check(home: Path, seed: int, count: int) -> None:
     assert moved >= count * READERS.count(over_frames)
 
 
+@pytest.fixture(autouse=True)
+def restarts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gateway is started again however often it dies; after five times a minute it would be left alone."""
+    monkeypatch.setenv("TROUPE_SUPERVISOR_MAX_RESTARTS", "100000")
+
+
 async def test_answers_go_on_at_another_gateway_through_a_few_kills(tmp_path: Path) -> None:
     await check(tmp_path, 7, 2)
 
