@@ -46,10 +46,14 @@ class Leases:
         return [lease for lease in self.all.values() if lease.name == name and lease.alive]
 
     def surplus(self) -> set[str]:
-        """Leases beside which another serves the same work: of each name all but the one that is furthest."""
+        """Leases that processes have and beside which another process serves the same work.
+
+        Of each name all but the one that has served longest; none where it only loads, for that may fail.
+        """
         names = {lease.name for lease in self.all.values() if lease.work.replicates}
-        found = [sorted(self.alive(name), key=_furthest)[1:] for name in names]
-        return {lease.id for of_name in found for lease in of_name}
+        groups = [sorted(self.alive(name), key=_furthest) for name in names]
+        serving = [group for group in groups if group and group[0].state is State.READY]
+        return {one.id for group in serving for one in group[1:] if one.state is not State.PLACED}
 
     def reserved(self, name: str) -> Lease | None:
         """A place for work of that name that no process has taken up."""

@@ -239,3 +239,19 @@ def test_several_that_claim_after_a_restart_are_several_still() -> None:
         stage.say(Claimed(lease, lease, shared("a"), {"card": 5 * GB}))
         stage.say(Used(lease, 2, begun=2))
     assert stage.revoked(stage.demand("c", work("c", 5))) == ["a2"]
+
+
+def test_a_place_that_no_process_has_is_never_revoked() -> None:
+    stage = Recorder(16)
+    stage.demand("d", shared("a", 5))
+    stage.say(Claimed("a1", "a1", shared("a", 5), {"card": 5 * GB}))
+    said = stage.demand("c", work("c", 11)) + stage.wait(20)
+    assert [lease for lease in stage.revoked(said) if lease.startswith("placed")] == []
+
+
+def test_one_beside_another_that_only_loads_is_not_one_too_many() -> None:
+    stage = Recorder(16)
+    stage.say(Pinned("a", pinned=True))
+    for lease in ("a1", "a2"):
+        stage.say(Claimed(lease, lease, shared("a", 5), {"card": 5 * GB}, loaded=False))
+    assert not stage.revoked(stage.demand("c", work("c", 5)) + stage.wait(20))
