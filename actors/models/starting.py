@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from actors.models.directory import Directory
 from bus import RpcError
 from host.liveness import Presence
+from host.outlook import SUPERVISOR
 from troupe.family.v1 import FamilyService
 from troupe.rpc.v1 import Progress
 
@@ -36,10 +37,14 @@ class Starting:
 
         Where a family answers, what is still started may be no family at all: only a hub that starts waits for it.
         """
+        young = self._clock() - self._since < START_SECONDS
         if error.reason == "FAMILY_UNAVAILABLE":
             family = error.metadata.get("family", "")
-            return self.coming() or bool(family and self._presence.serving(FamilyService.INFO.name, family))
-        young = self._clock() - self._since < START_SECONDS
+            if family:
+                return self.coming() or bool(self._presence.serving(FamilyService.INFO.name, family))
+            # Where no supervisor tells who is being started, somebody may be.
+            supervised = any(seen.actor == SUPERVISOR for seen in self._presence.processes.values())
+            return self.coming() or (young and not supervised)
         return error.reason == "MODEL_NOT_FOUND" and young and self.coming()
 
     async def waiting(self, name: str) -> AsyncGenerator[Progress, None]:

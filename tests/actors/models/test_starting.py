@@ -101,6 +101,7 @@ def test_the_wait_has_an_end_and_there_is_none_where_nothing_starts() -> None:
 
     assert run_at_once(waited(supervisor("llama"))) == pytest.approx(START_SECONDS)
     assert run_at_once(waited(supervisor())) == 0.0
+    assert run_at_once(waited()) == pytest.approx(START_SECONDS), "nobody tells that nothing starts"
 
 
 def test_where_a_family_answers_only_a_hub_that_starts_waits_for_others() -> None:
