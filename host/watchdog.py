@@ -18,7 +18,8 @@ SILENT_SECONDS = 1.5
 
 UNSEEN_SECONDS = 5.0
 
-START_SECONDS = 15.0
+START_SECONDS = 60.0
+"""Importing PyTorch was seen to take 18 s on two loaded cores; a slow disk takes longer."""
 
 STUCK_SECONDS = 3.0
 
