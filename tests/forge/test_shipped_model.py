@@ -85,7 +85,11 @@ def test_it_says_that_it_does_not_know_what_is_not_its_domain(model: Any, langua
 
 @pytest.mark.parametrize(
     ("question", "city"),
-    [("What is the weather in Hanoi?", "Hanoi"), ("Thời tiết ở Huế thế nào?", "Huế"), ("Weather in Paris?", "Paris")],
+    [
+        ("What is the weather in Hanoi?", "Hanoi"),
+        ("Thời tiết ở Huế thế nào?", "Huế"),
+        ("Tell me the weather in Paris.", "Paris"),
+    ],
 )
 def test_it_calls_a_tool_that_fits(model: Any, question: str, city: str) -> None:
     prompt = render([{"role": "user", "content": question}], [WEATHER])
