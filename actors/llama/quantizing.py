@@ -38,6 +38,8 @@ from troupe.rpc.v1 import Progress, Status
 
 KIND, LANE = "model.quantize", "quantize_llama"
 """Kind of the jobs, and the lane of their workers: they must be where the folder of models is."""
+END_SECONDS = 5.0
+"""What a process that has said all may take to end."""
 WORK = ".quantizing"
 """Folder beside the models for what is not there yet: on the same disk, so that the last step is a link."""
 AGAIN_SECONDS = 5.0
@@ -201,6 +203,9 @@ async def _child() -> AsyncIterator[asyncio.subprocess.Process]:
     )
     try:
         yield process
+        with suppress(TimeoutError):  # it has said all, and ends by itself
+            async with asyncio.timeout(END_SECONDS):
+                await process.wait()
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

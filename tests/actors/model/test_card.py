@@ -25,6 +25,8 @@ from troupe.model.v1 import Model
 
 
 def test_the_shipped_model_says_licence_and_languages() -> None:
+    if not (SHIPPED / "troupe-tiny.gguf").exists():
+        pytest.skip("the shipped file is not in this copy")
     found = card_of_gguf(read_header(SHIPPED / "troupe-tiny.gguf"))
     assert (found.license, list(found.languages)) == ("Apache-2.0", ["en", "vi"])
 
