@@ -10,11 +10,11 @@ from pathlib import Path
 from actors.llama.engine_limits import context_tokens
 from actors.llama.settings import LlamaSettings
 from actors.model.card import card_of_gguf, describe, read_origin
-from actors.model.family import not_found
 from actors.model.gguf_file import PART, parts, read_header
 from actors.model.gguf_header import ModelHeader
 from actors.model.interface import Engine
 from actors.model.overrides import Overrides
+from actors.model.refusals import not_found
 from bus import RpcError
 from troupe.chat.v1 import ChatService
 from troupe.embedding.v1 import EmbeddingService

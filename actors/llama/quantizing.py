@@ -21,11 +21,11 @@ from actors.llama.engine_limits import threads
 from actors.llama.quantization import Kind
 from actors.llama.quantize_process import Order, Word
 from actors.llama.settings import LlamaSettings
-from actors.model.family import not_found
 from actors.model.gguf_header import ModelHeader
 from actors.model.lease import holder_of
 from actors.model.lessor import Lessor
 from actors.model.needs import PROCESS_BYTES
+from actors.model.refusals import not_found
 from bus import Code, Priority, RpcError
 from host.jobs import Jobs, Preempted, Running, Worker, rules
 from host.member import Member

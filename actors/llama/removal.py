@@ -4,8 +4,8 @@ from pathlib import Path
 
 from actors.llama.catalog import SHIPPED
 from actors.model.card import ORIGIN
-from actors.model.family import not_removable
 from actors.model.gguf_file import PART
+from actors.model.refusals import not_removable
 
 BESIDE = (".LICENSE", ".sampling.json", ORIGIN)
 """What lies beside a model's file under its name."""

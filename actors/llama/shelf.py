@@ -13,7 +13,6 @@ from actors.llama.offload import offloads
 from actors.llama.quantizing import LANE
 from actors.llama.settings import LlamaSettings
 from actors.model.device_names import card, processor
-from actors.model.family import Life
 from actors.model.gguf_file import parts
 from actors.model.gguf_header import ModelHeader
 from actors.model.launcher import Launcher
@@ -23,12 +22,13 @@ from actors.model.needs import Choice, needs_of
 from actors.model.overrides import Overrides, check_trained
 from actors.model.process_watch import ProcessWatch
 from actors.model.replicas import ReplicatedModel
+from actors.model.shelf import Life
 from troupe.family.v1 import Needs, PrepareQuantizationResponse
 from troupe.model.v1 import Model
 
 
 class LlamaShelf:
-    """Implements `family.Shelf`."""
+    """Implements `shelf.Shelf`."""
 
     def __init__(
         self,

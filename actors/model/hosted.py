@@ -37,7 +37,7 @@ class NoAdapters:
 
 
 class HostedModel:
-    """Opens an engine, serves it under the names that its family wants, and closes it. Implements `family.Life`.
+    """Opens an engine, serves it under the names that its family wants, and closes it. Implements `shelf.Life`.
 
     grace: seconds for running calls when it is stopped. needs: what it takes of this machine; None: nothing, since its
     engine computes elsewhere.

@@ -1,6 +1,11 @@
 """What engines and families refuse, in the same words whichever they are."""
 
-from bus import Code, RpcError
+from collections.abc import Sequence
+
+from bus import Code, RpcError, nearest
+
+SHOWN = 5
+"""Names that an error about an unknown one tells."""
 
 INSUFFICIENT_MEMORY = "INSUFFICIENT_MEMORY"
 """The stage's reason where nothing fits, and an engine's where what was granted was not there."""
@@ -66,3 +71,21 @@ def of_model(name: str, error: RpcError) -> RpcError:
     told = RpcError.from_status(error.to_status())
     told.metadata = {"model": name, **told.metadata}
     return told
+
+
+def not_removable(name: str, why: str) -> RpcError:
+    """Its files are not the hub's to remove. why: a part of a sentence."""
+    message = f"{name} is not removed: {why}."
+    return RpcError(Code.FAILED_PRECONDITION, message, reason="MODEL_NOT_REMOVABLE", field="model")
+
+
+def not_found(kind: str, name: str, known: Sequence[str], reason: str) -> RpcError:
+    """There is nothing of this name."""
+    close = nearest(name, known)
+    some = sorted(known)[:SHOWN]
+    others = f"Those there are: {', '.join(some)}." if some else f"There is no {kind} at all."
+    hint = f"Did you mean {' or '.join(close)}?" if close else others
+    metadata = {"name": name[:200], "nearest": ",".join(close)}
+    return RpcError(
+        Code.NOT_FOUND, f"There is no {kind} {name[:200]!r}. {hint}", reason=reason, metadata=metadata, field=kind
+    )

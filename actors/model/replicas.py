@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 
 class ReplicatedModel:
-    """Processes of one model, each watched for itself. Implements `family.Life`.
+    """Processes of one model, each watched for itself. Implements `shelf.Life`.
 
     make: another one, not started. They serve under the same names, so that the bus shares out the calls; one that ends
     concerns no other, and one more is started when the stage tells the process that serves that it is welcome.

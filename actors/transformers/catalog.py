@@ -8,9 +8,9 @@ from itertools import islice
 from pathlib import Path
 
 from actors.model.card import describe, read_origin
-from actors.model.family import not_found
 from actors.model.interface import Engine
 from actors.model.overrides import Overrides
+from actors.model.refusals import not_found
 from actors.transformers.folder import Facts, Source, is_model, read_facts, read_json, stamp
 from actors.transformers.limits import context_tokens
 from actors.transformers.safetensors_file import Tensor, read_tensors

@@ -5,12 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from actors.model.device_names import card, processor
-from actors.model.family import Life
 from actors.model.launcher import Launcher
 from actors.model.model_process import ModelProcess
 from actors.model.overrides import Overrides, check_trained
 from actors.model.process_watch import ProcessWatch
 from actors.model.replicas import ReplicatedModel
+from actors.model.shelf import Life
 from actors.transformers.catalog import Catalog, Entry, adapter_folders, model_folders
 from actors.transformers.folder import Source
 from actors.transformers.limits import (
@@ -28,7 +28,7 @@ from troupe.model.v1 import Model
 
 
 class TransformersShelf:
-    """Implements `family.Shelf`."""
+    """Implements `shelf.Shelf`."""
 
     def __init__(
         self, home: Path, settings: TransformersSettings, launcher: Launcher, watch: ProcessWatch | None = None

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from actors.model import family
-from actors.model.family import Family, Life
+from actors.model import looking
+from actors.model.family import Family
+from actors.model.shelf import Life
 from bus import RpcError
 from bus.channel import Channel
 from bus.server import Server
@@ -59,9 +60,9 @@ class StoneShelf:
 
 @pytest.fixture
 def shelf(monkeypatch: pytest.MonkeyPatch) -> Iterator[StoneShelf]:
-    monkeypatch.setattr(family, "FIRST_LOOK_SECONDS", 0.1)
-    monkeypatch.setattr(family, "LOOK_SECONDS", 0.1)
-    monkeypatch.setattr(family, "HANG_SECONDS", 0.1)
+    monkeypatch.setattr(looking, "FIRST_LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(looking, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(looking, "HANG_SECONDS", 0.1)
     shelf = StoneShelf()
     yield shelf
     shelf.disk.set()
@@ -117,7 +118,7 @@ async def test_a_disk_that_hangs_leaves_what_was_known_and_is_told_with_its_plac
 async def test_a_disk_that_is_slow_is_not_called_hanging_and_a_model_it_may_have_is_not_denied(
     shelf: StoneShelf, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(family, "HANG_SECONDS", 3600.0)
+    monkeypatch.setattr(looking, "HANG_SECONDS", 3600.0)
     transport, stones = client
     async with Family("stones", shelf) as actor:
         await served(actor, transport)

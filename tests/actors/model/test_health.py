@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from actors.model import checks
-from actors.model.family import Family, Life
+from actors.model.family import Family
 from actors.model.hosted import HostedModel
 from actors.model.interface import Cost, Embedding, Event, Job, Tokens, TokenScore
 from actors.model.launcher import Report
 from actors.model.model_process import ModelProcess
+from actors.model.shelf import Life
 from actors.model.stream import EventStream
 from bus import Code, Context, RpcError
 from bus.transports.memory import MemoryBroker, MemoryTransport

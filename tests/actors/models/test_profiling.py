@@ -10,17 +10,18 @@ from typing import Any
 import pytest
 
 from actors.jobs import JobsActor
-from actors.model.family import Life
+from actors.model.family import Family
 from actors.model.hosted import HostedModel
 from actors.model.interface import Event, Job
 from actors.model.overrides import Overrides, check_trained
+from actors.model.shelf import Life
 from actors.model.stream import EventStream
 from actors.models.actor import ModelsActor, ModelsSettings
 from bus import Code, RpcError
 from bus.transports.memory import MemoryBroker, MemoryTransport
 from host.member import Member
 from host.settings import Settings
-from tests.actors.models.words import WordEngine, WordList, WordsActor, WordShelf
+from tests.actors.models.words import WordEngine, WordList, WordShelf
 from troupe.family.v1 import (
     DescribeModelRequest,
     FamilyService,
@@ -106,9 +107,9 @@ class Town:
         for name, words in lists.items():
             (self.home / "w" / f"{name}.words").write_text(words)
         family = await self.join("w")
-        actor = WordsActor("w", self.home / "w", family)
-        shelf = actor._shelf = VariedShelf("w", self.home / "w", family)
+        shelf = VariedShelf("w", self.home / "w", family)
         shelf.engine, shelf.opened = engine, []
+        actor = Family("w", shelf)
         self.shelf = shelf
         await self._stack.enter_async_context(actor)
         await family.serve(actor, FamilyService.INFO, "w")

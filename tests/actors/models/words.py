@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from actors.model.family import Family, Life, not_removable
+from actors.model.family import Family
 from actors.model.hosted import HostedModel
 from actors.model.interface import Cost, Embedding, Ended, EndReason, EngineInfo, Event, Job, Said, Tokens
+from actors.model.refusals import not_removable
+from actors.model.shelf import Life
 from actors.model.stream import EventStream
 from actors.model.text import TextStream
 from bus import Code, RpcError
